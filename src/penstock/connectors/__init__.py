@@ -1,0 +1,1 @@
+"""Sources and sinks: one folder per system, each with config.py and source.py, sink.py or both."""

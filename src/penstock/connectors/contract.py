@@ -1,0 +1,178 @@
+"""What every source and sink owes the runtime, and the runtime owes them.
+
+A connector comes in two parts:
+
+* a **spec** (``config.py``): a frozen dataclass, checked when built, that holds options and never a
+  live client. It can be compared, printed and drawn. It imports no driver.
+* a **source** or **sink** (``source.py``, ``sink.py``): the live object that ``spec.open()`` returns.
+  Drivers are imported here only.
+
+Life of a source, always on one thread of its own::
+
+    open() -> seek(position or None) -> poll() poll() poll() ... -> close()
+                                          |
+                     acknowledge(position) whenever a checkpoint that covers it is committed
+
+Life of a sink, always on one thread of its own::
+
+    open() -> begin(identity or None) -> apply(epoch, frames) apply(...) ... -> close()
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import polars as pl
+
+Position = object
+"""Where a source stands: anything JSON can hold (dict, list, str, int, float, bool, None)."""
+
+
+class Guarantee(enum.Enum):
+    """What a connector promises about each row across crashes, strongest first."""
+
+    EXACTLY_ONCE = "exactly once"
+    AT_LEAST_ONCE = "at least once"
+    AT_MOST_ONCE = "at most once"
+
+
+class Accepts(enum.Enum):
+    """What kind of stream a sink can take."""
+
+    APPEND = "append-only rows"
+    UPSERT = "changes, by a unique key"
+    CHANGES = "any changes, with their weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What one poll brought.
+
+    ``frame`` has exactly the spec's schema (column order too); no rows is fine. If the spec is
+    partitioned, ``partition`` says which partition all its rows are from (0 otherwise).
+    ``position`` is where the *whole source* resumes after this batch. ``dead`` holds rows that could
+    not be decoded (``columns.DEAD_LETTER_SCHEMA``). ``caught_up`` means that nothing more was there
+    at this moment (never said while reconnecting). ``ended`` means that nothing will ever come.
+    """
+
+    frame: pl.DataFrame
+    position: Position
+    partition: int = 0
+    dead: pl.DataFrame | None = None
+    caught_up: bool = False
+    ended: bool = False
+
+
+class Source(Protocol):
+    """A live source. Only one thread ever calls it, except ``close`` and ``acknowledge``."""
+
+    def seek(self, position: Position | None) -> None:
+        """Make the next poll start at ``position``; None is the beginning the spec asks for."""
+
+    def poll(self, max_rows: int, timeout_s: float) -> Polled:
+        """Return at most ``max_rows`` rows (frame and dead together), waiting up to ``timeout_s``.
+
+        Returns as soon as anything is there; an empty frame after the time-out. The same position
+        always brings the same rows in the same order (if the spec is replayable).
+        """
+
+    def acknowledge(self, position: Position) -> None:
+        """Everything up to ``position`` is durable downstream; the remote side may forget it."""
+
+    def close(self) -> None:
+        """Release everything. May be called from another thread, to end a waiting poll."""
+
+
+@runtime_checkable
+class SourceSpec(Protocol):
+    """A described source: frozen, comparable, checked when built."""
+
+    @property
+    def name(self) -> str:
+        """Short name for plans and errors, without secrets, e.g. ``csv orders/*.csv``."""
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns of every frame it brings. May read a sample of the source once, then cached."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it ends by itself."""
+
+    @property
+    def replayable(self) -> bool:
+        """Whether a position can be sought again after a crash."""
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether rows come from several partitions, each ordered only in itself."""
+
+    @property
+    def frame_is_epoch(self) -> bool:
+        """Whether each polled frame must be an epoch of its own, whatever its size."""
+
+    def open(self) -> Source:
+        """Return a live source. Drivers are imported here."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkIdentity:
+    """Who writes: the sink's stable id (pipeline and sink name) and the fencing token of the run."""
+
+    sink_id: str
+    token: int
+
+
+class Sink(Protocol):
+    """A live sink. Only one thread ever calls it."""
+
+    def begin(self, identity: SinkIdentity | None) -> int | None:
+        """Connect, create what is missing, and return the last epoch applied under this identity.
+
+        With an identity, each ``apply`` records (sink_id, epoch, token) together with the rows, in
+        one transaction of the system; a token lower than one already recorded raises
+        ``FencedError``. Without one (a run that keeps no checkpoint) nothing is recorded.
+        """
+
+    def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        """Write ``frames`` and the epoch, all or nothing. Skips an epoch already applied.
+
+        A changelog frame has ``columns.WEIGHT`` as its last column; per key, deletes come first.
+        """
+
+    def close(self) -> None:
+        """Finish what is open (for files: the last part) and release everything."""
+
+
+@runtime_checkable
+class SinkSpec(Protocol):
+    """A described sink: frozen, comparable, checked when built."""
+
+    @property
+    def name(self) -> str:
+        """Short name for plans and errors, without secrets, e.g. ``sqlite out.db:counts``."""
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What it promises when the run keeps checkpoints."""
+
+    @property
+    def accepts(self) -> Accepts:
+        """Which kind of stream it takes."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Key columns of an upsert sink; empty otherwise."""
+
+    @property
+    def immediate(self) -> bool:
+        """Whether output is handed over every epoch, before the checkpoint (at least once)."""
+
+    def validate(self, schema: pl.Schema) -> None:
+        """Raise ``ConfigError`` if rows of this schema (without the weight) cannot be written."""
+
+    def open(self) -> Sink:
+        """Return a live sink. Drivers are imported here."""

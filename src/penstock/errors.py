@@ -1,0 +1,134 @@
+"""Every error Penstock raises, in one tree.
+
+    PenstockError
+    ├── PlanError            a step, column, type or option is wrong; raised on the user's own line
+    ├── ConfigError          a connector or run option is wrong; raised before anything starts
+    ├── ConnectorError       a source or sink failed; says whose fault it is and whether to retry
+    │   └── FencedError      another run has taken over this checkpoint; nothing more may be written
+    ├── CheckpointError      a checkpoint cannot be read, written, or does not fit this pipeline
+    ├── StateLimitError      a group or a state grew beyond the limit it was given
+    └── QueryFailed          a running query stopped; the cause is chained
+
+Each carries the step, the offending value, the alternatives, and the user's own line where these
+are known; ``str(error)`` prints all of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import linecache
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+class Fault(enum.Enum):
+    """Whose doing a connector error is."""
+
+    USER = "the configuration"
+    REMOTE = "the remote system"
+    OURS = "Penstock"
+
+
+class PenstockError(Exception):
+    """Base of all errors; formats the step, the value, the way out and the user's line."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str | None = None,
+        value: object = None,
+        alternatives: Iterable[str] = (),
+        hint: str | None = None,
+        line: str | None = None,
+    ) -> None:
+        self.message = message
+        self.step = step
+        self.value = value
+        self.alternatives = tuple(alternatives)
+        self.hint = hint
+        self.line = user_line() if line is None else line
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [f"{self.step}: {self.message}" if self.step else self.message]
+        close = closest(self.value, self.alternatives)
+        if close:
+            parts.append(f"  did you mean {close!r}?")
+        if self.alternatives:
+            parts.append(f"  available: {', '.join(map(str, self.alternatives))}")
+        if self.hint:
+            parts.append(f"  hint: {self.hint}")
+        if self.line:
+            parts.append(f"  at {self.line}")
+        return "\n".join(parts)
+
+
+class PlanError(PenstockError):
+    """A step, column, type or option is wrong. Raised on the user's own line."""
+
+
+class ConfigError(PenstockError):
+    """A connector or run option is wrong. Raised before anything starts."""
+
+
+class ConnectorError(PenstockError):
+    """A source or sink failed.
+
+    ``fault`` says whether the user, the remote side or Penstock is to blame; ``retry`` says whether
+    trying again can help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str | None = None,
+        value: object = None,
+        fault: Fault = Fault.REMOTE,
+        retry: bool = False,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, step=step, value=value, hint=hint)
+        self.fault = fault
+        self.retry = retry
+
+
+class FencedError(ConnectorError):
+    """Another run has taken over this checkpoint; this one may not write any more."""
+
+
+class CheckpointError(PenstockError):
+    """A checkpoint cannot be read or written, or does not fit this pipeline."""
+
+
+class StateLimitError(PenstockError):
+    """A group or a state grew beyond the limit it was given."""
+
+
+class QueryFailed(PenstockError):  # noqa: N818 - reads as an event, like asyncio.IncompleteReadError
+    """A running query stopped because of an error, which is chained as the cause."""
+
+
+def closest(value: object, alternatives: Iterable[str]) -> str | None:
+    """Return the alternative nearest in spelling to ``value``, if any is near."""
+    if not isinstance(value, str):
+        return None
+    found = difflib.get_close_matches(value, list(alternatives), n=1)
+    return found[0] if found else None
+
+
+def user_line() -> str | None:
+    """Return ``file:line: source`` of the innermost frame outside Penstock."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to read the calling frame cheaply
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return None
+    path, number = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(path, number).strip()
+    return f"{path}:{number}: {text}" if text else f"{path}:{number}"
