@@ -21,7 +21,7 @@ Life of a sink, always on one thread of its own::
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -78,6 +78,9 @@ class Source(Protocol):
         Returns as soon as anything is there; an empty frame after the time-out. The same position
         always brings the same rows in the same order (if the spec is replayable).
         """
+
+    def partitions(self) -> Sequence[int]:
+        """Return the numbers of the partitions being read; ``(0,)`` where there is only one."""
 
     def acknowledge(self, position: Position) -> None:
         """Everything up to ``position`` is durable downstream; the remote side may forget it."""

@@ -1,0 +1,155 @@
+"""Instants and durations: the one place where units are converted.
+
+Inside the engine an instant is an ``int``: nanoseconds since 1970-01-01 UTC. User columns keep
+their own type, unit and zone; a bound is converted to the column's unit, never the column to ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+import polars as pl
+
+from penstock.errors import ConfigError, PlanError
+
+MIN_INSTANT = -(2**63)
+"""The watermark before anything is known."""
+
+MAX_INSTANT = 2**63 - 1
+"""The watermark after the end: nothing will ever come."""
+
+NS_PER_SECOND = 1_000_000_000
+
+_NS_PER_UNIT = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": NS_PER_SECOND,
+    "m": 60 * NS_PER_SECOND,
+    "h": 3_600 * NS_PER_SECOND,
+    "d": 86_400 * NS_PER_SECOND,
+    "w": 604_800 * NS_PER_SECOND,
+}
+_CALENDAR_UNITS = ("mo", "q", "y")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|mo|s|m|h|d|w|q|y)")
+
+Duration = str | timedelta | int | float
+"""A Polars duration string (``"1h30m"``), a timedelta, or a number of seconds."""
+
+
+def duration_ns(value: Duration, *, step: str, option: str) -> int:
+    """Return a fixed duration in nanoseconds; ``"1h30m"`` -> 5_400_000_000_000."""
+    if isinstance(value, timedelta):
+        return (value.days * 86_400 + value.seconds) * NS_PER_SECOND + value.microseconds * 1_000
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ConfigError(
+            f"{option} is not a duration: {value!r}",
+            step=step,
+            hint='give a string such as "5s" or "1h30m", a timedelta, or a number of seconds',
+        )
+    if isinstance(value, (int, float)):
+        return round(value * NS_PER_SECOND)
+    return _parse(value, step=step, option=option)
+
+
+def _parse(text: str, *, step: str, option: str) -> int:
+    negative = text.startswith("-")
+    body = text.removeprefix("-")
+    parts = _PART.findall(body)
+    if not parts or "".join(number + unit for number, unit in parts) != body:
+        raise ConfigError(
+            f"{option} is not a duration: {text!r}",
+            step=step,
+            hint='write a number and a unit (ns us ms s m h d w), e.g. "5s" or "1h30m"',
+        )
+    if any(unit in _CALENDAR_UNITS for _, unit in parts):
+        raise ConfigError(
+            f"{option} must be a fixed duration, {text!r} has calendar units",
+            step=step,
+            hint="use days or weeks instead",
+        )
+    total = sum(round(float(number) * _NS_PER_UNIT[unit.replace("µ", "u")]) for number, unit in parts)
+    return -total if negative else total
+
+
+def is_calendar(text: str) -> bool:
+    """Tell whether a duration string has months, quarters or years in it."""
+    return any(unit in _CALENDAR_UNITS for _, unit in _PART.findall(text))
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Return the shortest duration string; 5_000_000_000 -> ``5s``."""
+    for unit in ("w", "d", "h", "m", "s", "ms", "us"):
+        size = _NS_PER_UNIT[unit]
+        if nanoseconds and nanoseconds % size == 0 and unit != "w":
+            return f"{nanoseconds // size}{unit}"
+    return f"{nanoseconds}ns" if nanoseconds else "0s"
+
+
+def is_event_time(dtype: pl.DataType) -> bool:
+    """Tell whether a column of this type can be an event-time column."""
+    return isinstance(dtype, (pl.Datetime, pl.Date))
+
+
+def unit_ns(dtype: pl.DataType) -> int:
+    """Return how many nanoseconds one physical unit of an event-time column is."""
+    if isinstance(dtype, pl.Datetime):
+        return _NS_PER_UNIT[dtype.time_unit]
+    if isinstance(dtype, pl.Date):
+        return _NS_PER_UNIT["d"]
+    raise PlanError(f"not an event-time type: {dtype}", alternatives=["Datetime", "Date"])
+
+
+def to_unit(instant: int, dtype: pl.DataType) -> int:
+    """Convert an instant to the column's physical unit, rounding up, so ``x < bound`` is exact."""
+    if instant in (MIN_INSTANT, MAX_INSTANT):
+        return instant
+    return -(-instant // unit_ns(dtype))
+
+
+def before(column: str, dtype: pl.DataType, instant: int) -> pl.Expr:
+    """Return the predicate ``column < instant``, exact in the column's own unit; null is false."""
+    bound = to_unit(instant, dtype)
+    physical = pl.col(column).to_physical().cast(pl.Int64)
+    return (physical < bound).fill_null(value=False)
+
+
+def shift(instant: int, by_ns: int) -> int:
+    """Move an instant, leaving the two ends of time where they are."""
+    if instant in (MIN_INSTANT, MAX_INSTANT):
+        return instant
+    return min(max(instant + by_ns, MIN_INSTANT + 1), MAX_INSTANT - 1)
+
+
+def interval_literal(nanoseconds: int, dtype: pl.DataType) -> pl.Expr:
+    """Return a Duration literal that can be added to a column of this type without changing it."""
+    unit = dtype.time_unit if isinstance(dtype, pl.Datetime) else "ms"
+    return pl.lit(nanoseconds // _NS_PER_UNIT[unit], pl.Int64).cast(pl.Duration(unit))
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """When the values of a column are behind the watermark W for good.
+
+    No row still to come has ``column`` below ``W + shift_ns``; with ``strict`` none has it equal
+    either (true of window ends: a window that ends at W is closed).
+    """
+
+    column: str
+    dtype: pl.DataType
+    shift_ns: int
+    strict: bool
+
+    def limit(self, watermark: int) -> int:
+        """Return the largest physical value that is complete at this watermark."""
+        instant = shift(watermark, self.shift_ns)
+        if instant in (MIN_INSTANT, MAX_INSTANT):
+            return instant
+        unit = unit_ns(self.dtype)
+        return instant // unit if self.strict else -(-instant // unit) - 1
+
+    def values(self, frame: pl.DataFrame) -> pl.Series:
+        """Return the column's physical values."""
+        return frame[self.column].to_physical().cast(pl.Int64)

@@ -1,0 +1,160 @@
+"""Aggregate: groups kept as partial aggregates, results emitted as changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.deltas import weighted
+from penstock.operators.expiry import Expiry
+from penstock.state.cell import Cell
+from penstock.state.table import KeyedTable
+
+_ROW = "_penstock_row"
+_COUNT = "_penstock_rows"
+
+
+@dataclass(frozen=True, slots=True)
+class PartialAggregates:
+    """Aggregates split into partials: how to get them from rows, merge them, and finish them.
+
+    ``keys`` are expressions over the input's rows; ``extract`` runs in ``group_by`` over rows,
+    ``merge`` in ``group_by`` over partials, old before new, ``finish`` on one row of partials a
+    group. ``schema`` is that of the partials.
+    """
+
+    keys: tuple[pl.Expr, ...]
+    key_schema: pl.Schema
+    extract: tuple[pl.Expr, ...]
+    merge: tuple[pl.Expr, ...]
+    finish: tuple[pl.Expr, ...]
+    schema: pl.Schema
+
+    @property
+    def key_names(self) -> list[str]:
+        """Output names of the keys."""
+        return list(self.key_schema)
+
+    def of_rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return one row of keys and partials a group."""
+        if not self.keys:
+            return frame.select(*self.extract)
+        return frame.group_by(*self.keys).agg(*self.extract)
+
+
+class RunningAggregate(Operator):
+    """Keep the partials of every group; after each epoch emit how the touched groups changed.
+
+    ``(k, 1)`` then ``(k, 2)`` with ``sum`` -> ``+(k, 1)`` then ``-(k, 1) +(k, 3)``.
+
+    State: one row of partials a group, freed when the expiry says so (a key bounded by the
+    watermark, or a time to live), or, under retraction, when no row is left in the group. Without
+    keys there is one group that always exists: an empty input has a result too.
+    """
+
+    def __init__(
+        self,
+        partials: PartialAggregates,
+        *,
+        input_schema: pl.Schema,
+        changelog: bool,
+        expiry: Callable[[KeyedTable], Expiry] | None = None,
+    ) -> None:
+        self._partials = partials
+        self._input_schema = input_schema
+        self._changelog = changelog
+        self._table = KeyedTable(partials.key_schema, partials.schema)
+        self._started: Cell = Cell(value=False)
+        self._expiry = expiry(self._table) if expiry else None
+        self.state = {"groups": self._table, "started": self._started}
+        if self._expiry is not None:
+            self.state = {**self.state, **self._expiry.state}
+
+    @property
+    def wants_idle_steps(self) -> bool:
+        """A global aggregate emits its first row before any input."""
+        return not self._partials.keys and not self._started.value
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Merge the epoch's partials into the groups and emit the difference."""
+        delta = deltas[0]
+        result = None
+        if delta is not None or self.wants_idle_steps:
+            frame = delta if delta is not None else self._nothing()
+            result = self._merge(self._partials.of_rows(frame), tick)
+            self._started.value = True
+        if self._expiry is not None:
+            self._table.delete(self._expiry.expired(tick))
+        return result
+
+    def _nothing(self) -> pl.DataFrame:
+        weight = {WEIGHT: pl.Int64()} if self._changelog else {}
+        return pl.DataFrame(schema={**self._input_schema, **weight})
+
+    def _merge(self, fresh: pl.DataFrame, tick: Tick) -> Delta | None:
+        table, names = self._table, self._partials.key_names
+        keys, fresh = fresh.select(names), fresh.drop(names)
+        slots = table.assign(keys, unique=True) if names else np.zeros(1, dtype=np.int64)
+        if not names and not len(table):
+            table.assign(pl.DataFrame(height=1), unique=True)
+        existed = table.exists(slots)
+        old = table.get(slots[existed]) if existed.any() else fresh.clear()
+        merged = self._combined(old, fresh, existed)
+        table.set(slots, merged)
+        if self._expiry is not None:
+            self._expiry.touch(slots, keys, tick)
+        return self._changes(slots, keys, existed, old, merged)
+
+    def _combined(
+        self, old: pl.DataFrame, fresh: pl.DataFrame, existed: np.ndarray
+    ) -> pl.DataFrame:
+        if not old.height:
+            return fresh
+        row = pl.Series(_ROW, np.concatenate([np.flatnonzero(existed), np.arange(fresh.height)]))
+        both = pl.concat([old, fresh]).with_columns(row)
+        merged = both.group_by(_ROW, maintain_order=True).agg(*self._partials.merge)
+        return merged.sort(_ROW).select(*self._partials.schema)
+
+    def _changes(
+        self,
+        slots: np.ndarray,
+        keys: pl.DataFrame,
+        existed: np.ndarray,
+        old: pl.DataFrame,
+        merged: pl.DataFrame,
+    ) -> Delta | None:
+        finish = self._partials.finish
+        after = keys.hstack(merged.select(*finish)) if keys.width else merged.select(*finish)
+        before_keys = keys.filter(existed)
+        before = before_keys.hstack(old.select(*finish)) if keys.width else old.select(*finish)
+        gone = np.zeros(len(slots), dtype=bool)
+        if self._changelog and keys.width:
+            gone = (merged[_COUNT] <= 0).to_numpy()
+        same = np.zeros(len(slots), dtype=bool)
+        if existed.any():
+            same[existed] = equal_rows(before, after.filter(existed), keys.width)
+        removed = before.filter((~same | gone)[existed])
+        added = after.filter(~same & ~gone)
+        if gone.any():
+            self._table.delete(slots[gone])
+        parts = [weighted(f, w) for f, w in ((removed, -1), (added, 1)) if f.height]
+        return pl.concat(parts) if parts else None
+
+
+def equal_rows(left: pl.DataFrame, right: pl.DataFrame, skip: int = 0) -> np.ndarray:
+    """Compare two frames of equal height row by row, from column ``skip`` on; null equals null."""
+    same = np.ones(left.height, dtype=bool)
+    for name in left.columns[skip:]:
+        same &= left[name].eq_missing(right[name]).to_numpy()
+    return same
+
+
+def count_partial(*, changelog: bool) -> tuple[pl.Expr, pl.Expr]:
+    """Return the partial that counts the living rows of a group: (extract, merge)."""
+    extract = pl.col(WEIGHT).sum() if changelog else pl.len().cast(pl.Int64)
+    return extract.alias(_COUNT), pl.col(_COUNT).sum()

@@ -1,0 +1,137 @@
+"""When the state of a key may be freed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
+from penstock.operators.contract import Tick
+from penstock.state.contract import Stateful
+from penstock.state.table import KeyedTable
+
+_NO_SLOTS = np.empty(0, dtype=np.int64)
+
+
+class Keys(Protocol):
+    """What expiry needs to know of the store whose slots it watches."""
+
+    def keys(self, slots: np.ndarray) -> pl.DataFrame:
+        """Return the keys of slots."""
+
+    def live_slots(self) -> np.ndarray:
+        """Return the slots in use."""
+
+    def alive(self, slots: np.ndarray) -> np.ndarray:
+        """Tell which slots are in use."""
+
+
+class Expiry(Protocol):
+    """Decides which slots of a keyed store may be freed."""
+
+    @property
+    def state(self) -> Mapping[str, Stateful]:
+        """What must be kept with the store for this."""
+
+    def touch(self, slots: np.ndarray, keys: pl.DataFrame, tick: Tick) -> None:
+        """Note that these slots were used in this epoch."""
+
+    def expired(self, tick: Tick) -> np.ndarray:
+        """Return the slots to free now, each once."""
+
+
+class BoundExpiry:
+    """Free keys whose time column the watermark has passed.
+
+    Keeps the slots in buckets by the value of that column; found again from the keys on restore.
+    """
+
+    state: Mapping[str, Stateful] = {}
+
+    def __init__(self, store: Keys, bound: Passing) -> None:
+        self._store = store
+        self._bound = bound
+        self._buckets: dict[int, list[np.ndarray]] = {}
+        self._reached = MIN_INSTANT
+        self._restored = False
+
+    def touch(self, slots: np.ndarray, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
+        """Put slots into their buckets."""
+        self._restore()
+        self._add(slots, keys)
+
+    def _add(self, slots: np.ndarray, keys: pl.DataFrame) -> None:
+        table = pl.DataFrame({"value": self._bound.values(keys), "slot": slots})
+        for (value,), part in table.group_by("value"):
+            if value is not None:
+                self._buckets.setdefault(int(value), []).append(part["slot"].to_numpy())
+
+    def expired(self, tick: Tick) -> np.ndarray:
+        """Return the slots of the buckets that the watermark has passed."""
+        watermark = tick.watermark
+        if watermark <= self._reached or watermark == MAX_INSTANT:
+            return _NO_SLOTS
+        self._restore()
+        self._reached = watermark
+        limit = self._bound.limit(watermark)
+        passed = [value for value in self._buckets if value <= limit]
+        found = [slots for value in passed for slots in self._buckets.pop(value)]
+        if not found:
+            return _NO_SLOTS
+        slots = np.unique(np.concatenate(found))
+        slots = slots[self._store.alive(slots)]
+        # A slot may have been freed and given to a later key since it was put into the bucket.
+        due = (self._bound.values(self._store.keys(slots)) <= limit).to_numpy()
+        return slots[due]
+
+    def _restore(self) -> None:
+        if self._restored:
+            return
+        self._restored = True
+        slots = self._store.live_slots()
+        if slots.size:
+            self._add(slots, self._store.keys(slots))
+
+
+class TtlExpiry:
+    """Free keys that nothing has touched for ``ttl_ns``.
+
+    Measured on the watermark where there is one, else on the processing-time clock. Swept eight
+    times per time to live, so a key lives at most an eighth longer.
+    """
+
+    def __init__(self, store: Keys, ttl_ns: int) -> None:
+        self._store = store
+        self._ttl_ns = ttl_ns
+        self._touched = KeyedTable(pl.Schema({"slot": pl.Int64}), pl.Schema({"at": pl.Int64}))
+        self._swept = MIN_INSTANT
+        self.state: Mapping[str, Stateful] = {"touched": self._touched}
+
+    def touch(self, slots: np.ndarray, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
+        """Note the time of use."""
+        at = self._time(tick)
+        if at is None:
+            return
+        rows = self._touched.assign(pl.DataFrame({"slot": slots}), unique=True)
+        self._touched.set(rows, pl.DataFrame({"at": np.full(len(slots), at, dtype=np.int64)}))
+
+    def expired(self, tick: Tick) -> np.ndarray:
+        """Return the slots whose last use is too long ago."""
+        now = self._time(tick)
+        if now is None or now - self._swept < self._ttl_ns // 8:
+            return _NO_SLOTS
+        self._swept = now
+        rows = self._touched.live_slots()
+        old = rows[(self._touched.get(rows)["at"] <= now - self._ttl_ns).to_numpy()]
+        slots = self._touched.keys(old)["slot"].to_numpy()
+        self._touched.delete(old)
+        return slots[self._store.alive(slots)]
+
+    @staticmethod
+    def _time(tick: Tick) -> int | None:
+        if tick.watermark == MAX_INSTANT:
+            return None
+        return tick.now if tick.watermark == MIN_INSTANT else tick.watermark

@@ -1,0 +1,197 @@
+"""Recompute: the general fallback. Any function of the rows of a key, evaluated afresh when touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.errors import StateLimitError
+from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.deltas import consolidate, difference, repeat_rows
+from penstock.operators.expiry import Expiry
+from penstock.state.cell import Cell
+from penstock.state.index import KeyIndex
+from penstock.state.rows import RowStore
+
+SLOT = "_penstock_slot"
+"""Int64; in the frames given to the function, and owed back by it: the group a row belongs to."""
+
+_COPIES = "_penstock_copies"
+_FROM_END = "_penstock_from_end"
+_ID = "_penstock_id"
+
+
+@dataclass(frozen=True, slots=True)
+class RecomputeInput:
+    """One input: its schema, the expressions of its key, and whether it is a changelog."""
+
+    schema: pl.Schema
+    keys: tuple[pl.Expr, ...]
+    changelog: bool
+
+
+class Recompute(Operator):
+    """For the keys touched in an epoch, evaluate ``function`` over all their rows and emit the
+    difference from what it gave before.
+
+    ``function`` takes one frame per input, holding every row of the touched keys and no other row,
+    with ``SLOT`` as last column, and returns rows with ``SLOT``. Rows of an append-only input come
+    in order of arrival; those of a changelog, which is a bag, sorted by all columns.
+
+    State: all rows of all inputs, and what was last emitted, until ``expiry`` frees a key or a
+    retraction takes its last row. A key of more than ``max_group_rows`` rows is an error.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[RecomputeInput],
+        function: Callable[..., pl.DataFrame],
+        *,
+        output: pl.Schema,
+        step: str,
+        max_group_rows: int,
+        expiry: Callable[[KeyIndex], Expiry] | None = None,
+    ) -> None:
+        self._inputs = list(inputs)
+        self._function = function
+        self._step_name = step
+        self._limit = max_group_rows
+        first = inputs[0]
+        empty = pl.DataFrame(schema=first.schema).select(*first.keys) if first.keys else None
+        self._key_schema = empty.schema if empty is not None else pl.Schema()
+        self._index = KeyIndex(self._key_schema)
+        self._rows = [RowStore(part.schema) for part in inputs]
+        self._emitted = RowStore(output)
+        self._output = output
+        self._started: Cell = Cell(value=False)
+        self._expiry = expiry(self._index) if expiry else None
+        named = {f"rows{i}": store for i, store in enumerate(self._rows)}
+        extra = self._expiry.state if self._expiry else {}
+        self.state = {
+            "index": self._index,
+            "emitted": self._emitted,
+            "started": self._started,
+            **named,
+            **extra,
+        }
+
+    @property
+    def wants_idle_steps(self) -> bool:
+        """Without keys there is one group, which has a result before any input."""
+        return not self._key_schema and not self._started.value
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Take in the rows, recompute the touched keys, emit the difference."""
+        touched = [
+            self._absorb(number, delta, tick)
+            for number, delta in enumerate(deltas)
+            if delta is not None
+        ]
+        if self.wants_idle_steps:
+            touched.append(self._index.assign(pl.DataFrame(height=1)))
+            self._started.value = True
+        result = self._evaluate(np.unique(np.concatenate(touched))) if touched else None
+        if self._expiry is not None:
+            self._free(self._expiry.expired(tick))
+        return result
+
+    def _absorb(self, number: int, delta: pl.DataFrame, tick: Tick) -> np.ndarray:
+        spec = self._inputs[number]
+        rows = consolidate(delta) if spec.changelog else delta
+        keys = self._keys_of(rows, spec)
+        slots = self._index.assign(keys)
+        if self._expiry is not None and slots.size:
+            used, first = np.unique(slots, return_index=True)
+            self._expiry.touch(used, keys[first], tick)
+        if not spec.changelog:
+            self._rows[number].append(slots, rows)
+            return slots
+        rows = rows.with_columns(pl.Series(SLOT, slots))
+        negative = rows[WEIGHT] < 0
+        self._delete(number, rows.filter(negative))
+        added = rows.filter(~negative).select(*spec.schema, SLOT, WEIGHT)
+        added = repeat_rows(added)
+        self._rows[number].append(added[SLOT].to_numpy(), added.drop(SLOT))
+        return slots
+
+    def _keys_of(self, rows: pl.DataFrame, spec: RecomputeInput) -> pl.DataFrame:
+        if not spec.keys:
+            return pl.DataFrame(height=rows.height)
+        keys = rows.select(*spec.keys)
+        keys.columns = list(self._key_schema)
+        return keys.cast(dict(self._key_schema))
+
+    def _delete(self, number: int, gone: pl.DataFrame) -> None:
+        """Remove as many living rows, the latest first, as the deletions ask for."""
+        if not gone.height:
+            return
+        store, columns = self._rows[number], list(self._inputs[number].schema)
+        slots = np.unique(gone[SLOT].to_numpy())
+        positions, ids = store.lookup_ids(slots)
+        living = store.rows(ids).with_columns(
+            pl.Series(SLOT, slots[positions]), pl.Series(_ID, ids)
+        )
+        match = [*columns, SLOT]
+        living = living.with_columns(
+            pl.int_range(pl.len(), 0, -1, dtype=pl.Int64).over(match).alias(_FROM_END)
+        )
+        gone = gone.select(*match, (-pl.col(WEIGHT)).alias(_COPIES))
+        found = living.join(gone, on=match, how="inner", nulls_equal=True)
+        store.remove(found.filter(pl.col(_FROM_END) <= pl.col(_COPIES))[_ID].to_numpy())
+
+    def _evaluate(self, slots: np.ndarray) -> Delta | None:
+        frames, counts = [], np.zeros(len(slots), dtype=np.int64)
+        for spec, store in zip(self._inputs, self._rows, strict=True):
+            count = store.count(slots)
+            self._check(slots, count)
+            counts += count
+            positions, rows = store.lookup(slots)
+            frames.append(self._ordered(rows, slots[positions], spec))
+        after = self._function(*frames).select(*self._output, SLOT)
+        old_positions, before = self._emitted.lookup(slots)
+        before = before.with_columns(pl.Series(SLOT, slots[old_positions], dtype=pl.Int64))
+        delta = difference(before, after)
+        self._emitted.remove_slots(slots)
+        self._emitted.append(after[SLOT].to_numpy(), after.drop(SLOT))
+        if self._key_schema:
+            self._index.release(slots[counts == 0])
+        return None if delta is None else self._plain(delta)
+
+    def _plain(self, delta: pl.DataFrame) -> Delta | None:
+        """Drop the slot; rows that moved from one group to another may then cancel."""
+        delta = delta.drop(SLOT)
+        both = delta[WEIGHT].min() != delta[WEIGHT].max()
+        delta = consolidate(delta) if both else delta
+        return delta if delta.height else None
+
+    def _ordered(
+        self, rows: pl.DataFrame, slots: np.ndarray, spec: RecomputeInput
+    ) -> pl.DataFrame:
+        if spec.changelog:
+            sortable = [c for c, t in rows.schema.items() if not t.is_nested()]
+            rows = rows.with_columns(pl.Series(SLOT, slots, dtype=pl.Int64))
+            return rows.sort(SLOT, *sortable, maintain_order=True)
+        return rows.with_columns(pl.Series(SLOT, slots, dtype=pl.Int64))
+
+    def _check(self, slots: np.ndarray, counts: np.ndarray) -> None:
+        if counts.size and int(counts.max()) > self._limit:
+            slot = slots[int(counts.argmax())]
+            key = self._index.keys(np.array([slot])).rows() if self._key_schema else "all rows"
+            raise StateLimitError(
+                f"group {key} has {int(counts.max())} rows, the limit is {self._limit}",
+                step=self._step_name,
+                value=self._limit,
+                hint="group by a window, use an aggregate that keeps partials only, "
+                "or raise max_group_rows",
+            )
+
+    def _free(self, slots: np.ndarray) -> None:
+        if not slots.size:
+            return
+        for store in (*self._rows, self._emitted):
+            store.remove_slots(slots)
+        self._index.release(slots)

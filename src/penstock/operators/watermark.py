@@ -1,0 +1,166 @@
+"""Watermark: late rows out, and the bound that time has reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from penstock.columns import PARTITION, dead_letters
+from penstock.instants import (
+    MAX_INSTANT,
+    MIN_INSTANT,
+    NS_PER_SECOND,
+    duration_text,
+    shift,
+    to_unit,
+    unit_ns,
+)
+from penstock.operators.contract import Delta, Operator, Tick
+from penstock.state.cell import Cell
+
+_QUIET_STEP_NS = NS_PER_SECOND // 4
+"""How often the watermark moves on a wholly quiet source: windows close within this of their due."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkRule:
+    """The user's declaration. ``dtype`` is the column's; everything else in nanoseconds."""
+
+    column: str
+    dtype: pl.DataType
+    lateness_ns: int
+    idle_timeout_ns: int | None
+    max_ahead_ns: int | None
+    allowed_lateness_ns: int | None
+
+    @property
+    def grace_ns(self) -> int:
+        """How far behind the running maximum a row may be and still count."""
+        return self.lateness_ns + (self.allowed_lateness_ns or 0)
+
+
+class WatermarkOperator(Operator):
+    """Pass rows that are in time, divert the others, and derive the watermark.
+
+    A row is late when it is behind the running maximum of its own partition, itself included, less
+    the lateness (and the allowed lateness), or behind a bound that idleness has set before. The
+    watermark is the minimum over the partitions being read of (maximum - lateness). A partition
+    without rows for ``idle_timeout`` is left out; when all are, and the sources have caught up, the
+    watermark advances by the quiet time elapsed, as a decision kept in the state.
+
+    Keeps one maximum per partition; frees nothing. A null event time, or one further ahead of the
+    processing-time clock than ``max_ahead``, is a dead letter.
+    """
+
+    def __init__(self, rule: WatermarkRule) -> None:
+        self.rule = rule
+        self._unit = unit_ns(rule.dtype)
+        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT})
+        self.state = {"watermark": self._cell}
+        self._seen: dict[int, int] = {}
+        self._out = MIN_INSTANT
+        self._quiet_at: int | None = None
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Divide the rows, then note what time it is."""
+        delta = deltas[0]
+        if delta is None:
+            self._advance(tick)
+            return None
+        if PARTITION in delta.columns:
+            parts = delta.partition_by(PARTITION, maintain_order=True, include_key=True)
+            kept = [self._divide(p.drop(PARTITION), int(p[PARTITION][0]), tick) for p in parts]
+            result = pl.concat(kept)
+        else:
+            result = self._divide(delta, min(tick.partitions, default=0), tick)
+        self._advance(tick)
+        return result if result.height else None
+
+    def watermark(self, tick: Tick) -> int:
+        """Return the bound for everything still to come."""
+        return MAX_INSTANT if tick.watermark == MAX_INSTANT else self._out
+
+    def deadline(self) -> int | None:
+        """Ask to be stepped when the next partition would be idle."""
+        timeout = self.rule.idle_timeout_ns
+        if timeout is None or not self._seen:
+            return None
+        if self._quiet_at is not None:
+            return self._quiet_at
+        return min(self._seen.values()) + timeout
+
+    def _divide(self, frame: pl.DataFrame, partition: int, tick: Tick) -> pl.DataFrame:
+        frame = self._plausible(frame, tick)
+        self._seen[partition] = tick.now
+        if not frame.height:
+            return frame
+        times = frame[self.rule.column].to_physical().cast(pl.Int64).to_numpy()
+        value = self._cell.value
+        carried = value["max"].get(str(partition))
+        highest = int(times.max())
+        top = highest if carried is None else max(highest, carried)
+        self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
+        grace = self.rule.grace_ns // self._unit
+        floor = to_unit(shift(value["floor"], -(self.rule.allowed_lateness_ns or 0)), self.rule.dtype)
+        if int(times.min()) >= max(top - grace, floor):
+            return frame
+        running = np.maximum.accumulate(times)
+        if carried is not None:
+            running = np.maximum(running, carried)
+        late = (times < running - grace) | (times < floor)
+        if not late.any():
+            return frame
+        tick.sides.late.append(frame.filter(pl.Series(late)))
+        return frame.filter(pl.Series(~late))
+
+    def _plausible(self, frame: pl.DataFrame, tick: Tick) -> pl.DataFrame:
+        """Divert rows whose event time is null or too far ahead of the clock."""
+        column, ahead = self.rule.column, self.rule.max_ahead_ns
+        series = frame[column]
+        bad = series.is_null()
+        if ahead is not None:
+            bound = to_unit(tick.now + ahead, self.rule.dtype)
+            bad = bad | (series.to_physical().cast(pl.Int64) > bound).fill_null(value=False)
+        if not bad.any():
+            return frame
+        refused = frame.filter(bad)
+        limit = duration_text(ahead or 0)
+        reasons = [
+            f"event time {column!r} is null"
+            if value is None
+            else f"event time {column}={value} is more than {limit} ahead of the clock"
+            for value in refused[column].to_list()
+        ]
+        rows = [row.encode() for row in refused.write_ndjson().splitlines()]
+        tick.sides.dead.append(dead_letters("with_watermark", [""] * len(rows), rows, reasons))
+        return frame.filter(~bad)
+
+    def _advance(self, tick: Tick) -> None:
+        maxima = {int(p): top * self._unit for p, top in self._cell.value["max"].items()}
+        expected = tick.partitions or frozenset(maxima)
+        for partition in expected:
+            self._seen.setdefault(partition, tick.now)
+        idle = {p for p in expected if self._is_idle(p, tick.now)}
+        active = expected - idle
+        self._quiet_at = None
+        if active and active <= maxima.keys():
+            bound = min(maxima[p] for p in active) - self.rule.lateness_ns
+            held = any(maxima.get(p, MIN_INSTANT) - self.rule.lateness_ns < bound for p in idle)
+            self._raise(bound, decided=held)
+        elif maxima and not active and tick.caught_up:
+            quiet = tick.now - max(self._seen[p] for p in expected)
+            self._quiet_at = tick.now + _QUIET_STEP_NS
+            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet, decided=True)
+
+    def _is_idle(self, partition: int, now: int) -> bool:
+        timeout = self.rule.idle_timeout_ns
+        return timeout is not None and now - self._seen[partition] >= timeout
+
+    def _raise(self, bound: int, *, decided: bool) -> None:
+        """Move the watermark up; a bound that rows alone do not give is kept as a decision."""
+        self._out = max(self._out, bound, self._cell.value["floor"])
+        if decided and self._out > self._cell.value["floor"]:
+            self._cell.value = {**self._cell.value, "floor": self._out}

@@ -1,0 +1,60 @@
+"""What the planner proves about the rows on an edge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from penstock.instants import Passing
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBound:
+    """How the watermark W of an edge bounds one of its columns.
+
+    Every row (or change of a row) still to come has ``column >= W + shift_ns - refine_ns``
+    (``>`` if ``strict``). At ``W + shift_ns`` results are due; until ``refine_ns`` later they may still be refined.
+    """
+
+    shift_ns: int = 0
+    refine_ns: int = 0
+    strict: bool = False
+
+    def due(self, column: str, dtype: pl.DataType) -> Passing:
+        """Return when results for a value of the column are due."""
+        return Passing(column, dtype, self.shift_ns, self.strict)
+
+    def over(self, column: str, dtype: pl.DataType) -> Passing:
+        """Return when state for a value of the column may be freed."""
+        return Passing(column, dtype, self.shift_ns - self.refine_ns, self.strict)
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """Proven facts about the rows of an edge.
+
+    ``changelog``: rows carry a weight and may be retracted. ``keys``: column sets that are unique in
+    the integrated contents. ``times``: bounds by column. ``event_time``: the column that windows use
+    unless told otherwise. ``bounded``: the input ends by itself. ``partitioned``: the hidden
+    partition column is present.
+    """
+
+    changelog: bool = False
+    keys: tuple[tuple[str, ...], ...] = ()
+    times: Mapping[str, TimeBound] = field(default_factory=dict)
+    event_time: str | None = None
+    bounded: bool = False
+    partitioned: bool = False
+
+    def unique_on(self, columns: Iterable[str]) -> bool:
+        """Tell whether the rows are proven unique on (a subset of) these columns."""
+        given = set(columns)
+        return any(set(key) <= given for key in self.keys)
+
+
+def kept_keys(keys: Iterable[tuple[str, ...]], columns: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the keys all of whose columns survive."""
+    there = set(columns)
+    return tuple(key for key in keys if set(key) <= there)
