@@ -1,0 +1,134 @@
+"""Arrays that grow: what every store keeps its fixed-width data in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
+
+_SMALLEST = 64
+_DOUBLE_BELOW = 1 << 20  # entries; above it growth is by half, to waste less memory
+
+
+def grown(capacity: int, needed: int) -> int:
+    """Return the capacity to take so that growth costs an amortised constant per entry."""
+    step = capacity if capacity < _DOUBLE_BELOW else capacity // 2
+    return max(needed, capacity + step, _SMALLEST)
+
+
+class GrowArray:
+    """One-dimensional array that is extended with a fill value when a higher index is needed.
+
+    ``data`` is the whole allocation; take it afresh after every call that may grow it.
+    """
+
+    __slots__ = ("data", "fill")
+
+    def __init__(self, dtype: npt.DTypeLike, fill: Any = 0) -> None:
+        self.fill = fill
+        self.data: npt.NDArray[Any] = np.empty(0, dtype)
+
+    def ensure(self, size: int) -> None:
+        """Make indices below ``size`` valid."""
+        old = len(self.data)
+        if size > old:
+            self.ensure_exactly(grown(old, size))
+
+    def ensure_exactly(self, capacity: int) -> None:
+        """Make indices below ``capacity`` valid, and no others."""
+        old = len(self.data)
+        fresh = np.zeros(capacity, self.data.dtype)  # zero pages cost nothing until touched
+        fresh[:old] = self.data
+        if self.fill:
+            fresh[old:] = self.fill
+        self.data = fresh
+
+    def clear(self) -> None:
+        """Forget everything and free the memory."""
+        self.data = np.empty(0, self.data.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return self.data.nbytes
+
+
+class IdList:
+    """Growable list of ids, appended in batches."""
+
+    __slots__ = ("_array", "_size")
+
+    def __init__(self) -> None:
+        self._array = GrowArray(np.int64)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def extend(self, ids: Ids) -> None:
+        """Append ``ids``."""
+        end = self._size + len(ids)
+        self._array.ensure(end)
+        self._array.data[self._size : end] = ids
+        self._size = end
+
+    def view(self) -> Ids:
+        """Return the ids, valid until the next change."""
+        return self._array.data[: self._size]
+
+    def pop(self, count: int) -> Ids:
+        """Remove and return the last ``count`` ids."""
+        taken = self._array.data[self._size - count : self._size].copy()
+        self._size -= count
+        return taken
+
+    def clear(self) -> None:
+        """Forget all ids."""
+        self._array.clear()
+        self._size = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return self._array.nbytes
+
+
+class IdSet:
+    """Set of ids that costs, to add to and to drain, only what is in it: marks what is dirty."""
+
+    __slots__ = ("_list", "_member")
+
+    def __init__(self) -> None:
+        self._member = GrowArray(np.bool_)
+        self._list = IdList()
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    def add(self, ids: Ids) -> None:
+        """Add ``ids``; repeats within one call may be listed twice until drained."""
+        if not len(ids):
+            return
+        self._member.ensure(int(ids.max()) + 1)
+        member = self._member.data
+        fresh = ids[~member[ids]]
+        if len(fresh):
+            member[fresh] = True
+            self._list.extend(fresh)
+
+    def drain(self) -> Ids:
+        """Return the ids, ascending and unique, and become empty."""
+        ids = np.unique(self._list.view())
+        self._member.data[ids] = False
+        self._list.clear()
+        return ids
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return self._member.nbytes + self._list.nbytes

@@ -1,0 +1,169 @@
+"""Open-addressing hash table from 64-bit hashes to slots, probed in vectorised rounds.
+
+An entry is ``fingerprint << 32 | slot``: the home position comes from the high bits of the hash,
+the fingerprint from the low ones. Linear probing; 0 is an empty entry, 1 a tombstone (fingerprints
+are odd, so neither can match). A match of fingerprints is only a candidate: the caller verifies
+the true key and probes on from the next position if it differs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from penstock.state.arrays import GrowArray, Hashes, Ids
+
+_LOW = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+_ODD = np.uint64(1 << 32)
+_EMPTY = np.uint64(0)
+_TOMBSTONE = np.uint64(1)
+_ONE = np.uint64(1)
+_SMALLEST_BITS = 6
+
+MAX_LOAD = 0.625
+"""Share of used entries that triggers a rebuild; linear probing needs 3.6 probes for a miss there."""
+
+_REBUILT_LOAD = 0.5
+
+_WINDOW = np.arange(8, dtype=np.int64)
+_WINDOWED_BELOW = 512
+"""Active rows below which eight entries are looked at in one round: calls cost more than bytes."""
+
+
+class HashTable:
+    """Slots by hash. Several slots may have the same hash."""
+
+    def __init__(self) -> None:
+        self._entries = GrowArray(np.uint64)
+        self._bits = _SMALLEST_BITS
+        self._used = 0
+        self._entries.ensure_exactly(1 << self._bits)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._entries.nbytes
+
+    def home(self, hashes: Hashes) -> Ids:
+        """Return the position at which to begin probing for each hash."""
+        return (hashes >> np.uint64(64 - self._bits)).view(np.int64)
+
+    def after(self, positions: Ids) -> Ids:
+        """Return the positions that follow."""
+        return (positions + 1) & self._mask
+
+    @property
+    def _mask(self) -> int:
+        return (1 << self._bits) - 1
+
+    def probe(self, hashes: Hashes, positions: Ids) -> tuple[Ids, Ids]:
+        """Return the first slot with a matching fingerprint at or after each position, and where.
+
+        The slot is -1, and the position that of an empty entry, if there is none.
+        """
+        if len(hashes) < _WINDOWED_BELOW:
+            found, positions = self._probe_windowed(hashes, positions)
+        else:
+            found, positions = self._probe_single(hashes, positions)
+        slots = (found & _LOW).view(np.int64)
+        slots[found == _EMPTY] = -1
+        return slots, positions
+
+    def _probe_single(self, hashes: Hashes, positions: Ids) -> tuple[Hashes, Ids]:
+        entries = self._entries.data
+        fingerprints = (hashes & _LOW) | _ONE
+        found = entries[positions]
+        rest = np.flatnonzero((found != _EMPTY) & (found >> _HALF != fingerprints))
+        if not len(rest):
+            return found, positions
+        positions = positions.copy()
+        while len(rest) >= _WINDOWED_BELOW:
+            at = (positions[rest] + 1) & self._mask
+            positions[rest] = at
+            now = entries[at]
+            found[rest] = now
+            rest = rest[(now != _EMPTY) & (now >> _HALF != fingerprints[rest])]
+        if len(rest):
+            after = self.after(positions[rest])
+            found[rest], positions[rest] = self._probe_windowed(hashes[rest], after)
+        return found, positions
+
+    def _probe_windowed(self, hashes: Hashes, positions: Ids) -> tuple[Hashes, Ids]:
+        found, at, stopped = self._window(hashes, positions)
+        if stopped.all():
+            return found, at
+        rest = np.flatnonzero(~stopped)
+        while len(rest):
+            begin = (at[rest] + 1) & self._mask
+            now, now_at, stopped = self._window(hashes[rest], begin)
+            found[rest] = now
+            at[rest] = now_at
+            rest = rest[~stopped]
+        return found, at
+
+    def _window(self, hashes: Hashes, positions: Ids) -> tuple[Hashes, Ids, np.ndarray]:  # type: ignore[type-arg]
+        """Look at eight entries per hash: the first that stops probing, else the last."""
+        fingerprints = (hashes & _LOW) | _ONE
+        places = (positions[:, None] + _WINDOW) & self._mask
+        seen = self._entries.data[places]
+        stops = (seen == _EMPTY) | (seen >> _HALF == fingerprints[:, None])
+        stops_any = stops.any(axis=1)
+        first = np.where(stops_any, stops.argmax(axis=1), len(_WINDOW) - 1)
+        rows = np.arange(len(hashes))
+        return seen[rows, first], places[rows, first], stops_any
+
+    def needs_rebuild(self, added: int) -> bool:
+        """Tell whether ``added`` more entries would make probing slow."""
+        return self._used + added > MAX_LOAD * (1 << self._bits)
+
+    def insert(self, hashes: Hashes, slots: Ids, positions: Ids) -> None:
+        """Add entries that are not in the table, trying ``positions`` first."""
+        entries = self._entries.data
+        wanted = (hashes << _HALF) | _ODD | slots.view(np.uint64)
+        while len(wanted):
+            before = entries[positions]
+            free = before <= _TOMBSTONE
+            entries[positions[free]] = wanted[free]
+            placed = entries[positions] == wanted
+            self._used += int(np.count_nonzero(placed & (before == _EMPTY)))
+            if placed.all():
+                return
+            rest = ~placed
+            wanted = wanted[rest]
+            positions = (positions[rest] + 1) & self._mask
+
+    def remove(self, hashes: Hashes, slots: Ids) -> None:
+        """Turn the entries of ``slots``, which must be in the table, into tombstones."""
+        entries = self._entries.data
+        wanted = (hashes << _HALF) | _ODD | slots.view(np.uint64)
+        positions = self.home(hashes)
+        while len(wanted):
+            hit = entries[positions] == wanted
+            entries[positions[hit]] = _TOMBSTONE
+            rest = ~hit
+            wanted = wanted[rest]
+            positions = (positions[rest] + 1) & self._mask
+
+    def rebuild(self, hashes: Hashes, slots: Ids, room: int) -> None:
+        """Start over with these entries and room for ``room`` more."""
+        needed = (len(slots) + room) / _REBUILT_LOAD
+        self._bits = max(_SMALLEST_BITS, int(np.ceil(np.log2(max(needed, 1)))))
+        size = 1 << self._bits
+        self._entries.clear()
+        self._entries.ensure_exactly(size)
+        self._used = 0
+        if not len(slots):
+            return
+        packed = (hashes >> np.uint64(64 - self._bits)) << _HALF | slots.view(np.uint64)
+        order = np.argsort(packed)
+        places = self.home(hashes)[order]
+        steps = np.arange(len(places))
+        # in order of home, each entry goes to its home or right behind the one before it
+        places = np.maximum.accumulate(places - steps) + steps
+        inside = int(np.searchsorted(places, size))
+        hashes, slots = hashes[order], slots[order]
+        entries = (hashes << _HALF) | _ODD | slots.view(np.uint64)
+        self._entries.data[places[:inside]] = entries[:inside]
+        self._used = inside
+        beyond = slice(inside, None)
+        self.insert(hashes[beyond], slots[beyond], self.home(hashes[beyond]))

@@ -1,0 +1,206 @@
+"""From key rows to dense slots.
+
+    assign(["a", "b", "a"])  ->  [0, 1, 0]        lookup(["b", "c"])  ->  [1, -1]
+
+Slots are small integers under which other stores keep what belongs to a key. A released slot is
+given to another key later. Hash table and hashes are rebuilt on load, never stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from penstock.state import keys as keys_of
+from penstock.state.arrays import GrowArray, IdList, Ids, IdSet, Mask
+from penstock.state.columns import ColumnStore
+from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
+from penstock.state.hashtable import HashTable
+from penstock.state.keys import KeyBatch
+
+
+class KeyIndex:
+    """Dense slots by key; NULL equals NULL, NaN equals NaN, -0.0 equals 0.0.
+
+    A schema without columns has one key, in slot 0.
+    """
+
+    must_rewrite = False
+
+    def __init__(self, schema: pl.Schema, *, smallest_garbage: int = 1024) -> None:
+        self.schema = pl.Schema(schema)
+        self._store = ColumnStore(self.schema, smallest_garbage=smallest_garbage)
+        self._table = HashTable()
+        self._hashes = GrowArray(np.uint64)
+        self._living = GrowArray(np.bool_)
+        self._free = IdList()
+        self._high = 0  # slots ever given
+        self._dirty = IdSet()
+        self._released = IdSet()
+
+    def __len__(self) -> int:
+        return self._high - len(self._free)
+
+    @property
+    def capacity(self) -> int:
+        """One more than the highest slot ever given."""
+        return self._high
+
+    def lookup(self, keys: pl.DataFrame) -> Ids:
+        """Return the slot of each key row, -1 where the key is unknown."""
+        return self._find(keys_of.read(keys, self.schema))[0]
+
+    def assign(self, keys: pl.DataFrame, *, unique: bool = False) -> Ids:
+        """Return the slot of each key row, giving unknown keys new slots in order of arrival.
+
+        ``unique`` promises that no two rows are equal, and saves looking for them.
+        """
+        batch = keys_of.read(keys, self.schema)
+        slots, positions = self._find(batch)
+        missing = np.flatnonzero(slots < 0)
+        if not len(missing):
+            return slots
+        if unique:
+            slots[missing] = self._add(batch, missing, positions[missing])
+            return slots
+        while len(missing):
+            leader = keys_of.leaders(batch.hashes[missing])
+            new = missing[leader == np.arange(len(missing))]
+            slots[new] = self._add(batch, new, positions[new])
+            if len(new) == len(missing):
+                return slots
+            led = missing[leader]
+            same = keys_of.same_in_batch(batch, missing, led)
+            slots[missing[same]] = slots[led[same]]
+            missing = missing[~same]  # another key with the same 64-bit hash: once more
+            positions = self._table.home(batch.hashes)
+        return slots
+
+    def _find(self, batch: KeyBatch) -> tuple[Ids, Ids]:
+        hashes = batch.hashes
+        slots, positions = self._table.probe(hashes, self._table.home(hashes))
+        candidates = slots >= 0
+        if candidates.all():
+            same = keys_of.same_as_stored(self._store, slots, batch, None)
+            wrong = np.flatnonzero(~same)
+        else:
+            wrong = self._differing(batch, slots, np.flatnonzero(candidates))
+        while len(wrong):
+            after = self._table.after(positions[wrong])
+            slots[wrong], positions[wrong] = self._table.probe(hashes[wrong], after)
+            wrong = self._differing(batch, slots, wrong[slots[wrong] >= 0])
+        return slots, positions
+
+    def _differing(self, batch: KeyBatch, slots: Ids, rows: Ids) -> Ids:
+        if not len(rows):
+            return rows
+        return rows[~keys_of.same_as_stored(self._store, slots[rows], batch, rows)]
+
+    def _add(self, batch: KeyBatch, rows: Ids, positions: Ids) -> Ids:
+        slots = self._allocate(len(rows))
+        self._dirty.add(slots)
+        self._place(batch, rows, slots, positions)
+        return slots
+
+    def _place(self, batch: KeyBatch, rows: Ids, slots: Ids, positions: Ids | None) -> None:
+        hashes = batch.hashes[rows]
+        if self._table.needs_rebuild(len(rows)):
+            living = self.live_slots()
+            self._table.rebuild(self._hashes.data[living], living, len(rows))
+            positions = None
+        self._hashes.ensure(self._high)
+        self._living.ensure(self._high)
+        self._hashes.data[slots] = hashes
+        self._living.data[slots] = True
+        keys_of.write(self._store, slots, batch, rows if len(rows) < batch.height else None)
+        home = self._table.home(hashes) if positions is None else positions
+        self._table.insert(hashes, slots, home)
+
+    def _allocate(self, count: int) -> Ids:
+        reused = min(count, len(self._free))
+        fresh = np.arange(self._high, self._high + count - reused, dtype=np.int64)
+        self._high += count - reused
+        if not reused:
+            return fresh
+        return np.concatenate([self._free.pop(reused), fresh])
+
+    def release(self, slots: Ids) -> None:
+        """Forget the keys of ``slots``, which other keys may get then."""
+        slots = self._forget(slots)
+        self._released.add(slots)
+
+    def _forget(self, slots: Ids) -> Ids:
+        slots = np.unique(slots[self.is_live(slots)])
+        if len(slots):
+            self._table.remove(self._hashes.data[slots], slots)
+            self._living.data[slots] = False
+            self._store.clear(slots)
+            self._free.extend(slots)
+        return slots
+
+    def keys(self, slots: Ids) -> pl.DataFrame:
+        """Return the keys of living slots."""
+        return self._store.get(slots)
+
+    def live_slots(self) -> Ids:
+        """Return all slots in use, ascending."""
+        return np.flatnonzero(self._living.data[: self._high])
+
+    def is_live(self, slots: Ids) -> Mask:
+        """Tell for each slot whether it is in use."""
+        size = len(self._living.data)
+        if len(slots) and int(slots.max()) >= size:
+            self._living.ensure(int(slots.max()) + 1)
+        living: Mask = self._living.data[slots]
+        return living
+
+    @property
+    def rows(self) -> int:
+        """Living keys."""
+        return len(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        parts = (self._table, self._hashes, self._living, self._free, self._dirty, self._released)
+        return self._store.nbytes + sum(part.nbytes for part in parts)
+
+    def delta(self) -> Part:
+        """Return keys assigned and slots released since the last snapshot."""
+        part: Part = {}
+        released = self._released.drain()
+        if len(released):
+            part["released"] = numbered(released, [])
+        dirty = self._dirty.drain()
+        dirty = dirty[self._living.data[dirty]]
+        if len(dirty):
+            part["keys"] = numbered(dirty, self.keys(dirty).get_columns())
+        return part
+
+    def full(self) -> Part:
+        """Return all keys."""
+        self._dirty.drain()
+        self._released.drain()
+        living = self.live_slots()
+        return {FULL: FULL_MARK, "keys": numbered(living, self.keys(living).get_columns())}
+
+    def load(self, parts: list[Part]) -> None:
+        """Restore keys under the same slots."""
+        for part in since_last_full(parts):
+            if "released" in part:
+                self._forget(part["released"].get_column(SLOT).to_numpy().astype(np.int64))
+            if "keys" in part and part["keys"].height:
+                frame = part["keys"]
+                slots = frame.get_column(SLOT).to_numpy().astype(np.int64)
+                self._forget(slots)
+                self._high = max(self._high, int(slots.max()) + 1)
+                batch = keys_of.read(frame, self.schema)
+                self._place(batch, np.arange(len(slots)), slots, None)
+        self._free.clear()
+        self._free.extend(np.flatnonzero(~self._living.data[: self._high]))
+
+
+def numbered(slots: Ids, columns: list[pl.Series], name: str = SLOT) -> pl.DataFrame:
+    """Return a snapshot frame of ids and what belongs to them."""
+    dtype = pl.UInt32 if name == SLOT else pl.Int64
+    return pl.Series(name, slots).cast(dtype).to_frame().hstack(columns)

@@ -1,0 +1,179 @@
+"""Batches of keys, made canonical and hashed.
+
+NULL equals NULL, NaN equals NaN, -0.0 equals 0.0. The hash is never stored: it need not be stable
+across versions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from penstock.state.arrays import Hashes, Ids, Mask
+from penstock.state.columns import ArenaColumn, ColumnStore, FixedColumn
+from penstock.state.physical import physical_type, to_numpy
+
+_SEED = 0x5EED
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, as in splitmix64
+_SECOND = np.uint64(0xBF58476D1CE4E5B9)
+_NULL = np.uint64(0x94D049BB133111EB)
+_SHIFT = np.uint64(32)
+_SHIFT_LESS = np.uint64(29)
+
+_BITS: dict[int, npt.DTypeLike] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+Physical = tuple[npt.NDArray[Any], Mask | None]
+
+
+@dataclass(slots=True)
+class KeyBatch:
+    """Keys of one call: per column either physical values and validity, or a Series."""
+
+    height: int
+    columns: list[Physical | pl.Series]
+    hashes: Hashes
+
+
+def bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the bit patterns of ``values`` as unsigned integers, without a copy."""
+    return values.view(_BITS[values.itemsize])
+
+
+def canonical(series: pl.Series, dtype: pl.DataType) -> Physical:
+    """Return the physical values of a fixed-width column with one NaN and one zero."""
+    values, valid = to_numpy(series, dtype)
+    if values.dtype.kind == "f":
+        values = values + values.dtype.type(0)  # -0.0 + 0.0 is 0.0
+        odd = values != values  # noqa: PLR0124 - NaN
+        if odd.any():
+            values[odd] = np.nan
+    return values, valid
+
+
+def read(keys: pl.DataFrame, schema: pl.Schema) -> KeyBatch:
+    """Make the keys in ``keys`` canonical and hash them."""
+    columns: list[Physical | pl.Series] = []
+    for name, dtype in schema.items():
+        series = keys.get_column(name)
+        columns.append(canonical(series, dtype) if physical_type(dtype) else series)
+    return KeyBatch(keys.height, columns, hash_keys(keys.height, columns))
+
+
+def hash_keys(height: int, columns: list[Physical | pl.Series]) -> Hashes:
+    """Hash rows of canonical key columns."""
+    result: Hashes | None = None
+    varied = [column for column in columns if isinstance(column, pl.Series)]
+    if varied:
+        result = pl.DataFrame(varied).hash_rows(_SEED).to_numpy()
+    for column in columns:
+        if not isinstance(column, pl.Series):
+            mixed = _widened(*column)
+            result = _mix(mixed if result is None else mixed ^ (result * _MULTIPLIER))
+    return np.zeros(height, np.uint64) if result is None else result
+
+
+def _widened(values: npt.NDArray[Any], valid: Mask | None) -> Hashes:
+    wide = bits(values)
+    if wide.dtype != np.uint64:
+        wide = wide.astype(np.uint64)
+    return wide if valid is None else np.where(valid, wide, _NULL)
+
+
+def _mix(value: Hashes) -> Hashes:
+    value = (value ^ (value >> _SHIFT)) * _MULTIPLIER
+    value = (value ^ (value >> _SHIFT_LESS)) * _SECOND
+    return value ^ (value >> _SHIFT)
+
+
+def leaders(hashes: Hashes) -> Ids:
+    """Return for each row the index of the first row with the same hash.
+
+    Scatters the rows into a scratch table, rehashing those that met another hash there, which is
+    several times faster than sorting.
+    """
+    count = len(hashes)
+    result = np.arange(count)
+    if count < 2:
+        return result
+    width = max(4, (2 * count - 1).bit_length())
+    scratch = np.empty(1 << width, np.int64)
+    shift = np.uint64(64 - width)
+    rest, salted = result.copy(), hashes
+    while True:
+        places = (salted >> shift).view(np.int64)
+        scratch[places[::-1]] = rest[::-1]  # the last write wins: the first row
+        winners = scratch[places]
+        same = hashes[winners] == hashes[rest]
+        result[rest[same]] = winners[same]
+        if same.all():
+            return result
+        rest = rest[~same]
+        salted = _mix(salted[~same] + _NULL)
+
+
+def same_in_batch(batch: KeyBatch, left: Ids, right: Ids) -> Mask:
+    """Compare rows ``left`` with rows ``right`` of one batch, null-safe."""
+    equal = np.ones(len(left), np.bool_)
+    for column in batch.columns:
+        if isinstance(column, pl.Series):
+            equal &= column[left].eq_missing(column[right]).to_numpy()
+        else:
+            values, valid = column
+            equal &= bits(values)[left] == bits(values)[right]
+            if valid is not None:
+                equal &= valid[left] == valid[right]
+    return equal
+
+
+def same_as_stored(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> Mask:
+    """Compare the stored keys of ``slots`` with ``rows`` (None: all) of the batch, null-safe."""
+    equal: Mask | None = None
+    for stored, column in zip(store.columns, batch.columns, strict=True):
+        now = _same_column(stored, slots, column, rows)
+        equal = now if equal is None else equal & now
+    return np.ones(len(slots), np.bool_) if equal is None else equal
+
+
+def _same_column(
+    stored: FixedColumn | ArenaColumn, slots: Ids, column: Physical | pl.Series, rows: Ids | None
+) -> Mask:
+    if isinstance(stored, ArenaColumn):
+        assert isinstance(column, pl.Series)
+        given = column if rows is None else column[rows]
+        same: Mask = stored.get(slots).eq_missing(given).to_numpy()
+        return same
+    assert not isinstance(column, pl.Series)
+    values, valid = column
+    kept, kept_valid = stored.physical(slots)
+    if rows is not None:
+        values = values[rows]
+        valid = None if valid is None else valid[rows]
+    equal: Mask = bits(kept) == bits(values)
+    if valid is None and kept_valid is None:
+        return equal
+    if valid is None:
+        equal &= kept_valid
+    elif kept_valid is None:
+        equal &= valid
+    else:
+        equal &= valid == kept_valid
+    return equal
+
+
+def write(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> None:
+    """Store ``rows`` (None: all) of the batch under ``slots``."""
+    for stored, column in zip(store.columns, batch.columns, strict=True):
+        if isinstance(stored, ArenaColumn):
+            assert isinstance(column, pl.Series)
+            stored.set(slots, column if rows is None else column[rows])
+        else:
+            assert not isinstance(column, pl.Series)
+            values, valid = column
+            if rows is not None:
+                values = values[rows]
+                valid = None if valid is None else valid[rows]
+            stored.set_physical(slots, values, valid)

@@ -1,0 +1,234 @@
+"""Many rows per slot.
+
+    append([3, 5, 3], rows)    lookup([5, 3])  ->  positions [0, 1, 1], their rows in arrival order
+
+The slot numbers come from somebody else's KeyIndex. Rows are found through sorted runs of
+``slot << 32 | row id``, merged in geometric steps. A row id ascends with arrival and stays valid
+until the next append(), which may renumber the rows when more than half of them are dead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from penstock.state.arrays import GrowArray, IdList, Ids
+from penstock.state.columns import ColumnStore, FixedColumn
+from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
+from penstock.state.index import numbered
+from penstock.state.minima import BlockMinima
+from penstock.state.runs import SortedRuns
+
+_SMALLEST_GARBAGE = 4096
+
+
+class RowStore:
+    """Rows of ``schema`` under slots, in order of arrival."""
+
+    def __init__(self, schema: pl.Schema, *, smallest_garbage: int = _SMALLEST_GARBAGE) -> None:
+        self.schema = pl.Schema(schema)
+        self._smallest_garbage = smallest_garbage
+        self._removed = IdList()
+        self._counts = GrowArray(np.int64)
+        self._start_over()
+        self._must_rewrite = False
+
+    def _start_over(self) -> None:
+        self._store = ColumnStore(self.schema, smallest_garbage=self._smallest_garbage)
+        self._slots = GrowArray(np.uint32)
+        self._alive = GrowArray(np.bool_)
+        self._runs = SortedRuns()
+        self._minima: dict[str, BlockMinima] = {}
+        self._next = 0
+        self._living = 0
+        self._snapshot = 0  # rows below this id are in the last snapshot
+        self._removed.clear()
+
+    def __len__(self) -> int:
+        return self._living
+
+    def append(self, slots: Ids, frame: pl.DataFrame) -> None:
+        """Add a row under each slot. Row ids from before this call are no longer valid."""
+        self._compact_if_worth()
+        if not len(slots):
+            return
+        ids = np.arange(self._next, self._next + len(slots), dtype=np.int64)
+        self._next += len(slots)
+        self._insert(ids, slots, frame)
+
+    def _insert(self, ids: Ids, slots: Ids, frame: pl.DataFrame) -> None:
+        self._store.set(ids, frame)
+        self._slots.ensure(self._next)
+        self._slots.data[ids] = slots
+        self._alive.ensure(self._next)
+        self._alive.data[ids] = True
+        self._living += len(ids)
+        self._counts.ensure(int(slots.max()) + 1)
+        np.add.at(self._counts.data, slots, 1)
+        self._runs.add(slots, ids)
+        for name, minima in self._minima.items():
+            minima.add(ids, *self._fixed(name).physical(ids))
+
+    def count(self, slots: Ids) -> Ids:
+        """Return the number of living rows under each slot."""
+        if len(slots):
+            self._counts.ensure(int(slots.max()) + 1)
+        counts: Ids = self._counts.data[slots]
+        return counts
+
+    def lookup_ids(self, slots_unique: Ids) -> tuple[Ids, Ids]:
+        """Return positions in ``slots_unique``, ascending, and the ids of the rows under them."""
+        wanted = np.flatnonzero(self.count(slots_unique))
+        found, ids = self._runs.find(slots_unique[wanted])
+        alive = self._alive.data[ids]
+        if not alive.all():
+            found, ids = found[alive], ids[alive]
+        return wanted[found], ids
+
+    def lookup(self, slots_unique: Ids) -> tuple[Ids, pl.DataFrame]:
+        """Return positions in ``slots_unique``, ascending, and the rows under them."""
+        positions, ids = self.lookup_ids(slots_unique)
+        return positions, self.rows(ids)
+
+    def rows(self, row_ids: Ids) -> pl.DataFrame:
+        """Return rows by id."""
+        return self._store.get(row_ids)
+
+    def slots_of(self, row_ids: Ids) -> Ids:
+        """Return the slots of rows by id."""
+        return self._slots.data[row_ids].astype(np.int64)
+
+    def remove(self, row_ids: Ids) -> None:
+        """Remove rows by id; those already removed are ignored."""
+        ids = row_ids[self._alive.data[row_ids]]
+        if not len(ids):
+            return
+        if len(ids) > 1:
+            ids = np.unique(ids)
+        self._alive.data[ids] = False
+        self._living -= len(ids)
+        np.subtract.at(self._counts.data, self._slots.data[ids], 1)
+        self._store.clear(ids)
+        self._removed.extend(ids[ids < self._snapshot])
+
+    def remove_slots(self, slots: Ids) -> None:
+        """Remove all rows under ``slots`` (unique)."""
+        self.remove(self.lookup_ids(slots)[1])
+
+    def replace(self, slots: Ids, frame: pl.DataFrame) -> None:
+        """Remove all rows under the slots that occur in ``slots``, then append the new ones."""
+        self.remove_slots(np.unique(slots))
+        self.append(slots, frame)
+
+    def column(self, name: str) -> tuple[Ids, npt.NDArray[Any]]:
+        """Return ids and physical values of a fixed-width column of living rows, nulls left out."""
+        ids = np.flatnonzero(self._alive.data[: self._next])
+        values, valid = self._fixed(name).physical(ids)
+        if valid is None or valid.all():
+            return ids, values
+        return ids[valid], values[valid]
+
+    def expire(self, column: str, below: int) -> tuple[Ids, pl.DataFrame]:
+        """Remove and return slots and rows whose physical value is below ``below``; never nulls."""
+        ids = self._expired(column, below)
+        slots, frame = self.slots_of(ids), self.rows(ids)
+        self.remove(ids)
+        return slots, frame
+
+    def _expired(self, column: str, below: int) -> Ids:
+        minima = self._minima.get(column)
+        if minima is None:
+            minima = self._minima[column] = BlockMinima()
+            minima.add(*self._column_with_validity(column))
+        found = []
+        for begin, end in minima.blocks_below(below, self._next):
+            ids = np.flatnonzero(self._alive.data[begin:end]) + begin
+            values, valid = self._fixed(column).physical(ids)
+            due = values < below
+            if valid is not None:
+                due &= valid
+            found.append(ids[due])
+            kept = ~due
+            minima.reset(begin, values[kept], None if valid is None else valid[kept])
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def _column_with_validity(self, name: str) -> tuple[Ids, npt.NDArray[Any], None]:
+        return (*self.column(name), None)
+
+    def _fixed(self, name: str) -> FixedColumn:
+        column = self._store.column(name)
+        if not isinstance(column, FixedColumn):
+            raise TypeError(f"column {name!r} of type {column.dtype} has no fixed width")
+        return column
+
+    def _compact_if_worth(self) -> None:
+        dead = self._next - self._living
+        if dead <= max(self._living, self._smallest_garbage):
+            return
+        ids = np.flatnonzero(self._alive.data[: self._next])
+        slots, frame = self.slots_of(ids), self.rows(ids)
+        tracked = list(self._minima)
+        self._start_over()
+        self._counts.data[:] = 0
+        self._must_rewrite = True
+        self._next = len(ids)
+        if len(ids):
+            self._insert(np.arange(len(ids)), slots, frame)
+        for name in tracked:
+            self._minima[name] = BlockMinima()
+            self._minima[name].add(*self._column_with_validity(name))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        parts = (self._store, self._slots, self._alive, self._runs, self._counts, self._removed)
+        return sum(part.nbytes for part in parts)
+
+    @property
+    def must_rewrite(self) -> bool:
+        """Whether rows were renumbered, so that the next delta() is a full part."""
+        return self._must_rewrite
+
+    def delta(self) -> Part:
+        """Return rows added and row ids removed since the last snapshot."""
+        if self._must_rewrite:
+            return self.full()
+        part: Part = {}
+        if len(self._removed):
+            part["removed"] = numbered(np.sort(self._removed.view()), [], ROW)
+            self._removed.clear()
+        added = self._snapshot + np.flatnonzero(self._alive.data[self._snapshot : self._next])
+        self._snapshot = self._next
+        if len(added):
+            part["rows"] = self._frame(added)
+        return part
+
+    def full(self) -> Part:
+        """Return all living rows."""
+        self._must_rewrite = False
+        self._removed.clear()
+        self._snapshot = self._next
+        return {
+            FULL: FULL_MARK,
+            "rows": self._frame(np.flatnonzero(self._alive.data[: self._next])),
+        }
+
+    def _frame(self, ids: Ids) -> pl.DataFrame:
+        slots = pl.Series(SLOT, self._slots.data[ids])
+        return numbered(ids, [slots, *self.rows(ids).get_columns()], ROW)
+
+    def load(self, parts: list[Part]) -> None:
+        """Restore rows under the same ids."""
+        for part in since_last_full(parts):
+            if "removed" in part:
+                self.remove(part["removed"].get_column(ROW).to_numpy())
+            if "rows" in part and part["rows"].height:
+                frame = part["rows"]
+                ids = frame.get_column(ROW).to_numpy()
+                self._next = int(ids[-1]) + 1
+                self._insert(ids, frame.get_column(SLOT).to_numpy().astype(np.int64), frame)
+        self._snapshot = self._next
+        self._removed.clear()
