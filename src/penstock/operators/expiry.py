@@ -25,7 +25,7 @@ class Keys(Protocol):
     def live_slots(self) -> np.ndarray:
         """Return the slots in use."""
 
-    def alive(self, slots: np.ndarray) -> np.ndarray:
+    def is_live(self, slots: np.ndarray) -> np.ndarray:
         """Tell which slots are in use."""
 
 
@@ -82,7 +82,7 @@ class BoundExpiry:
         if not found:
             return _NO_SLOTS
         slots = np.unique(np.concatenate(found))
-        slots = slots[self._store.alive(slots)]
+        slots = slots[self._store.is_live(slots)]
         # A slot may have been freed and given to a later key since it was put into the bucket.
         due = (self._bound.values(self._store.keys(slots)) <= limit).to_numpy()
         return slots[due]
@@ -128,7 +128,7 @@ class TtlExpiry:
         old = rows[(self._touched.get(rows)["at"] <= now - self._ttl_ns).to_numpy()]
         slots = self._touched.keys(old)["slot"].to_numpy()
         self._touched.delete(old)
-        return slots[self._store.alive(slots)]
+        return slots[self._store.is_live(slots)]
 
     @staticmethod
     def _time(tick: Tick) -> int | None:

@@ -1,0 +1,85 @@
+"""Map: all stateless steps between two stateful ones, fused into one Polars query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import polars as pl
+
+from penstock.columns import PARTITION, WEIGHT, dead_letters
+from penstock.operators.contract import Delta, Operator, Tick
+
+_EAGER_ROWS = 2_000
+"""Up to this many rows the steps run eagerly: an optimised query costs 0.2 ms more to plan."""
+
+
+class RowStep(Protocol):
+    """A stateless step, as the plan describes it."""
+
+    def apply(self, frame: pl.LazyFrame, hidden: list[str]) -> pl.LazyFrame:
+        """Run the step; works on eager frames too."""
+
+
+class Map(Operator):
+    """Run row-wise steps on each delta; weights and hidden columns pass through. Keeps nothing.
+
+    One bad row fails a whole Polars expression. It is found by bisection and goes to the dead
+    letters; the other rows pass.
+    """
+
+    def __init__(self, steps: Sequence[RowStep], name: str) -> None:
+        self._steps = list(steps)
+        self._name = name
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Run the steps."""
+        delta = deltas[0]
+        if delta is None:
+            return None
+        result = tolerant(self._run, delta, self._name, tick)
+        return result if result.height else None
+
+    def _run(self, frame: pl.DataFrame) -> pl.DataFrame:
+        hidden = [name for name in (PARTITION, WEIGHT) if name in frame.columns]
+        if frame.height <= _EAGER_ROWS:
+            for step in self._steps:
+                frame = step.apply(frame, hidden)  # type: ignore[arg-type,assignment]
+            return frame
+        lazy = frame.lazy()
+        for step in self._steps:
+            lazy = step.apply(lazy, hidden)
+        return lazy.collect()
+
+
+def tolerant(
+    run: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame, name: str, tick: Tick
+) -> pl.DataFrame:
+    """Run a stateless function; rows that make it fail become dead letters.
+
+    If the function fails even on no rows at all, the failure is not a row's, and is raised.
+    """
+    try:
+        return run(frame)
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+        cause: BaseException = error
+    except pl.exceptions.PanicException as error:
+        cause = error
+    run(frame.clear())
+    if frame.height == 1:
+        refuse(frame, name, cause, tick)
+        return run(frame.clear())
+    half = frame.height // 2
+    parts = [tolerant(run, part, name, tick) for part in (frame[:half], frame[half:])]
+    return pl.concat(parts)
+
+
+def refuse(frame: pl.DataFrame, name: str, cause: BaseException, tick: Tick) -> None:
+    """Send rows to the dead letters, as JSON, with the first line of the error."""
+    shown = frame.drop(PARTITION, strict=False)
+    try:
+        rows = [line.encode() for line in shown.write_ndjson().splitlines()]
+    except pl.exceptions.PolarsError:
+        rows = [repr(row).encode() for row in shown.rows(named=True)]
+    text = str(cause).strip().splitlines() or [type(cause).__name__]
+    tick.sides.dead.append(dead_letters(name, [""] * len(rows), rows, [text[0]] * len(rows)))
