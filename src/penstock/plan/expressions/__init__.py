@@ -1,0 +1,26 @@
+"""Analysis of Polars expressions: expand, classify, decompose, fingerprint."""
+
+from penstock.plan.expressions.classify import Shape, classify, is_deterministic, root_columns
+from penstock.plan.expressions.decompose import Decomposition, decompose
+from penstock.plan.expressions.expand import as_exprs, expand, output_schema
+from penstock.plan.expressions.fingerprint import fingerprint
+from penstock.plan.expressions.monotone import apply_to, monotone_in
+from penstock.plan.expressions.partials import Partial
+from penstock.plan.expressions.windows import over_keys
+
+__all__ = [
+    "Decomposition",
+    "Partial",
+    "Shape",
+    "apply_to",
+    "as_exprs",
+    "classify",
+    "decompose",
+    "expand",
+    "fingerprint",
+    "is_deterministic",
+    "monotone_in",
+    "output_schema",
+    "over_keys",
+    "root_columns",
+]

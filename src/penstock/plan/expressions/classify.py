@@ -1,0 +1,208 @@
+"""What an expression needs to see: one row, a whole group, or anything else."""
+
+from __future__ import annotations
+
+import enum
+
+import polars as pl
+
+from penstock.errors import PlanError
+from penstock.plan.expressions import tables
+from penstock.plan.expressions.tree import (
+    Tree,
+    children,
+    kind_of,
+    options_of,
+    payload_of,
+    raw_walk,
+    tag_of,
+    to_expr,
+    to_tree,
+    walk,
+)
+
+
+class Shape(enum.Enum):
+    """How the rows of an expression's output depend on the rows of its input."""
+
+    ELEMENTWISE = "each output row depends only on the same input row"
+    SCALAR = "one value for the whole group"
+    OTHER = "depends on other rows, on order, or changes the length"
+
+
+_LITERAL = "literal"  # fits any shape: Polars broadcasts it
+_ROW_SEPARABLE = "ROW_SEPARABLE"  # flags Polars gives to declared Python functions
+_LENGTH_PRESERVING = "LENGTH_PRESERVING"
+_RETURNS_SCALAR = "RETURNS_SCALAR"
+_TEMPORAL_NAMES = frozenset({"Date", "Datetime", "Time", "Duration"})
+_UNREPEATABLE = frozenset(
+    {
+        "AnonymousFunction",
+        "AnonymousAgg",
+        "Random",
+        "Sample",
+        "FoldHorizontal",
+        "ReduceHorizontal",
+        "CumFoldHorizontal",
+        "CumReduceHorizontal",
+        "PipeWithDtype",
+        "callback",
+    }
+)
+
+
+def classify(expr: pl.Expr, schema: pl.Schema) -> Shape:
+    """Tell what an expression (expanded, see ``expand``) needs to see.
+
+    ``a + 1`` -> ELEMENTWISE, ``a.sum() / pl.len()`` -> SCALAR, ``a - a.mean()`` -> OTHER.
+    A literal is ELEMENTWISE: it is broadcast, so alone in ``select`` it gives one row. Whatever is
+    not in the tables, and whatever cannot be serialised, is OTHER.
+    """
+    try:
+        tree = to_tree(expr)
+    except PlanError:
+        return Shape.OTHER
+    return classify_tree(tree, schema)
+
+
+def classify_tree(tree: Tree, schema: pl.Schema) -> Shape:
+    """Tell what the expression of a tree needs to see."""
+    shape = _shape(tree, schema)
+    return Shape.ELEMENTWISE if shape == _LITERAL else Shape(shape)
+
+
+def is_literal_tree(tree: Tree) -> bool:
+    """Tell whether a tree holds literals and row-wise functions of them only."""
+    return not any(kind_of(node) in ("Column", "Len", "Agg", "Selector") for node in walk(tree))
+
+
+def _shape(tree: Tree, schema: pl.Schema) -> object:
+    kind = kind_of(tree)
+    if kind in ("Column", "Element", "Field"):
+        return Shape.ELEMENTWISE
+    if kind == "Literal":
+        return Shape.OTHER if "Series" in payload_of(tree) else _LITERAL
+    if kind == "Len":
+        return Shape.SCALAR
+    if kind == "Gather":
+        return Shape.SCALAR if payload_of(tree)["returns_scalar"] else Shape.OTHER
+    if kind == "AnonymousFunction":
+        return _python_shape(tree, schema)
+    if kind == "Eval":
+        return _eval_shape(tree, schema)
+    if kind in ("Agg", "Function"):
+        return _function_shape(tree, schema)
+    if kind == "Cast" and _guesses_format(tree, schema):
+        return Shape.OTHER
+    return _join(children(tree), schema) if kind in tables.STRUCTURAL else Shape.OTHER
+
+
+def _join(nodes: list[Tree], schema: pl.Schema) -> object:
+    """Combine the shapes of what a row-wise function reads."""
+    shapes = {_shape(node, schema) for node in nodes}
+    if Shape.OTHER in shapes or {Shape.SCALAR, Shape.ELEMENTWISE} <= shapes:
+        return Shape.OTHER
+    shapes.discard(_LITERAL)
+    return shapes.pop() if shapes else _LITERAL
+
+
+def _python_shape(tree: Tree, schema: pl.Schema) -> object:
+    flags = str(payload_of(tree)["options"]["flags"])
+    if _RETURNS_SCALAR in flags:
+        return Shape.SCALAR
+    if _ROW_SEPARABLE in flags and _LENGTH_PRESERVING in flags:
+        return _join(children(tree), schema)
+    return Shape.OTHER
+
+
+def _eval_shape(tree: Tree, schema: pl.Schema) -> object:
+    payload = payload_of(tree)
+    if "Cumulative" in str(payload["variant"]):
+        return Shape.OTHER
+    for key, _ in raw_walk(payload["evaluation"]):
+        if key in ("AnonymousFunction", "Random", "Map"):
+            return Shape.OTHER
+    return _join(children(tree), schema)
+
+
+def _function_shape(tree: Tree, schema: pl.Schema) -> object:
+    tag = tag_of(tree)
+    if tag in tables.AGGREGATIONS:
+        return Shape.SCALAR
+    if tag not in tables.ELEMENTWISE:
+        return Shape.OTHER
+    inputs = children(tree)
+    if tag == "Boolean.IsIn":
+        return _is_in_shape(inputs, schema)
+    if tag == "StringExpr.Strptime" and options_of(tree)[1]["format"] is None:
+        return Shape.OTHER  # the format is guessed from the first row
+    if tag.startswith("Business."):
+        inputs = [node for node in inputs if not _is_series(node)]  # the list of holidays
+    return _join(inputs, schema)
+
+
+def _is_in_shape(inputs: list[Tree], schema: pl.Schema) -> object:
+    """A literal collection is part of the function; a column is a set of all its rows."""
+    value, collection = inputs
+    if kind_of(collection) != "Literal":
+        dtype = dtype_of(collection, schema)
+        if not isinstance(dtype, (pl.List, pl.Array)):
+            return Shape.OTHER
+        return _join(inputs, schema)
+    return _join([value], schema)
+
+
+def _is_series(tree: Tree) -> bool:
+    return kind_of(tree) == "Literal" and "Series" in payload_of(tree)
+
+
+def _guesses_format(tree: Tree, schema: pl.Schema) -> bool:
+    """A text cast to an instant is read in the format that its first row suggests."""
+    payload = payload_of(tree)
+    target = payload["dtype"].get("Literal")
+    if target is None:  # the type of another expression
+        return True
+    name = target if isinstance(target, str) else next(iter(target))
+    if name not in _TEMPORAL_NAMES:
+        return False
+    dtype = dtype_of(payload["expr"], schema)
+    return dtype is None or isinstance(dtype, (pl.String, pl.Unknown))
+
+
+def dtype_of(tree: Tree, schema: pl.Schema) -> pl.DataType | None:
+    """Return the type of an expression over a schema; None where Polars cannot tell."""
+    try:
+        types = pl.LazyFrame(schema=schema).select(to_expr(tree)).collect_schema().dtypes()
+    except Exception:  # noqa: BLE001 - whatever Polars says, the type is not known
+        return None
+    return types[0] if len(types) == 1 else None
+
+
+def is_deterministic(expr: pl.Expr) -> bool:
+    """Tell whether the expression gives the same again: no Python functions, nothing random."""
+    try:
+        tree = to_tree(expr)
+    except PlanError:
+        return False
+    return is_deterministic_tree(tree)
+
+
+def is_deterministic_tree(tree: Tree) -> bool:
+    """Tell whether the expression of a tree gives the same when asked again."""
+    for key, value in raw_walk(tree):
+        if key in _UNREPEATABLE or value == "Sample":
+            return False
+        if key == "ListExpr" and "Sample" in str(value):
+            return False
+        if key == "function" and isinstance(value, dict) and "Map" in value:
+            return False
+    return True
+
+
+def root_columns(expr: pl.Expr) -> tuple[str, ...]:
+    """Return the columns that the (expanded) expression reads, in order of first appearance."""
+    try:
+        found = [str(payload_of(n)) for n in walk(to_tree(expr)) if kind_of(n) == "Column"]
+    except PlanError:
+        found = expr.meta.root_names()
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,161 @@
+"""Aggregations as partial sums: what is kept of each group, how it merges, how it finishes.
+
+    (a.sum() + b.max()) / pl.len()
+      -> partials  sum(a), max(b), len          kept per group, one row
+         merge     sum,    max,    sum          over the rows kept and the new ones
+         finish    (sum_a + max_b) / len        over the one row that is left
+
+An expression that does not split (a median, a mode, ...) gives None: its group is recomputed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from penstock.errors import PlanError
+from penstock.plan.expressions import changelog as weighted
+from penstock.plan.expressions import partials, tables
+from penstock.plan.expressions.classify import (
+    Shape,
+    classify_tree,
+    dtype_of,
+    is_deterministic_tree,
+)
+from penstock.plan.expressions.partials import Aggregation, Partial, Split
+from penstock.plan.expressions.tree import (
+    Tree,
+    children,
+    kind_of,
+    options_of,
+    tag_of,
+    to_expr,
+    to_tree,
+    walk,
+    with_children,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """An aggregation as partials and a finish.
+
+    ``frame.group_by(keys).agg([p.extract for p in partials])`` gives one row of partials per group;
+    ``concat(rows).group_by(keys).agg([p.merge for p in partials])`` merges rows in arrival order;
+    ``rows.select(finish)`` gives the result, with the name and type of the original. Equal partials
+    of several expressions have equal names and are kept once.
+    """
+
+    partials: tuple[Partial, ...]
+    finish: pl.Expr
+
+
+class _Indivisible(Exception):  # noqa: N818 - an outcome, not a fault
+    """The expression does not split."""
+
+
+def decompose(expr: pl.Expr, schema: pl.Schema, changelog: bool) -> Decomposition | None:  # noqa: FBT001
+    """Split an aggregation (expanded, see ``expand``) into partials; None if it does not split.
+
+    With ``changelog`` the rows carry ``_weight`` and every partial is linear in it, so that a
+    deleted row cancels exactly: integers, decimals, booleans and durations only.
+    """
+    try:
+        tree = to_tree(expr)
+    except PlanError:
+        return None
+    if classify_tree(tree, schema) is not Shape.SCALAR or not is_deterministic_tree(tree):
+        return None
+    dtype = dtype_of(tree, schema)
+    if dtype is None:
+        return None
+    found: dict[str, Partial] = {}
+    try:
+        finished = _finish_tree(tree, schema, found, linear=changelog)
+    except _Indivisible:
+        return None
+    finish = to_expr(finished).alias(_output_name(expr, schema))
+    result = Decomposition(tuple(found.values()), finish)
+    return result if found and _finished_dtype(result) == dtype else None
+
+
+def _finish_tree(tree: Tree, schema: pl.Schema, found: dict[str, Partial], *, linear: bool) -> Tree:
+    """Replace each aggregation in a tree by what finishes its partials, noting these."""
+    kind = kind_of(tree)
+    if kind in ("Alias", "KeepName", "RenameAlias"):  # the outermost name is set at the end
+        return _finish_tree(children(tree)[0], schema, found, linear=linear)
+    if kind == "Literal":
+        return tree
+    if kind == "Len" or tag_of(tree) in tables.AGGREGATIONS:
+        split = _split(tree, schema, linear=linear)
+        if split is None:
+            raise _Indivisible
+        for partial in split.partials:
+            found.setdefault(partial.name, partial)
+        return to_tree(split.finish)
+    if kind not in tables.STRUCTURAL and kind != "Function":
+        raise _Indivisible
+    parts = [_finish_tree(child, schema, found, linear=linear) for child in children(tree)]
+    return with_children(tree, parts)
+
+
+def _split(tree: Tree, schema: pl.Schema, *, linear: bool) -> Split | None:
+    aggregation = _aggregation(tree, schema)
+    if aggregation is None:
+        return None
+    return weighted.split(aggregation) if linear else partials.split(aggregation)
+
+
+def _aggregation(tree: Tree, schema: pl.Schema) -> Aggregation | None:
+    """Read one aggregation node: its kind, its row-wise input, and the rows it takes."""
+    if kind_of(tree) == "Len":
+        return Aggregation("Len", None, None, None, pl.get_index_type(), None)
+    below = children(tree)
+    if len(below) != 1:
+        return None
+    read = _filtered_input(below[0], schema)
+    out = dtype_of(tree, schema)
+    if read is None or out is None:
+        return None
+    value, predicate = read
+    dtype = dtype_of(value, schema)
+    if dtype is None:
+        return None
+    rows = None if predicate is None else to_expr(predicate)
+    return Aggregation(tag_of(tree), to_expr(value), rows, dtype, out, options_of(tree))
+
+
+def _filtered_input(tree: Tree, schema: pl.Schema) -> tuple[Tree, Tree | None] | None:
+    """Read ``value`` or ``value.filter(predicate)``, both row-wise; None for anything else."""
+    tag = tag_of(tree)
+    predicate: Tree | None = None
+    if kind_of(tree) == "Alias":
+        return _filtered_input(children(tree)[0], schema)
+    if tag == "Filter":
+        tree, predicate = children(tree)
+    elif tag in ("DropNulls", "DropNans"):
+        tree = children(tree)[0]
+        kept = to_expr(tree)
+        predicate = to_tree(
+            kept.is_not_null() if tag == "DropNulls" else kept.is_not_nan().fill_null(value=True)
+        )
+    both = [tree] if predicate is None else [tree, predicate]
+    if all(_reads_rows(node, schema) for node in both):
+        return tree, predicate
+    return None
+
+
+def _reads_rows(tree: Tree, schema: pl.Schema) -> bool:
+    """A literal alone is not spread over the rows of a group, so it does not count."""
+    has_column = any(kind_of(node) == "Column" for node in walk(tree))
+    return has_column and classify_tree(tree, schema) is Shape.ELEMENTWISE
+
+
+def _output_name(expr: pl.Expr, schema: pl.Schema) -> str:
+    return pl.LazyFrame(schema=schema).select(expr).collect_schema().names()[0]
+
+
+def _finished_dtype(result: Decomposition) -> pl.DataType | None:
+    schema = pl.Schema({p.name: p.dtype for p in result.partials})
+    return dtype_of(to_tree(result.finish), schema)

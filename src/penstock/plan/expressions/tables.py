@@ -1,0 +1,150 @@
+"""Which nodes of a Polars expression do what: one readable table per category.
+
+Names are those of ``tree.tag_of``. Whatever is in no table counts as depending on other rows, so a
+function that a later Polars adds is slow, never wrong. ``tests/plan/test_expression_surface.py``
+calls every public method of ``pl.Expr`` and holds these tables against what Polars does.
+"""
+
+from __future__ import annotations
+
+
+def _tags(prefix: str, names: str) -> frozenset[str]:
+    return frozenset(f"{prefix}{name}" for name in names.split())
+
+
+NUMERIC = _tags(
+    "",
+    """Abs Sign Negate Ceil Floor Round RoundSF Truncate Clip Exp Log Log1p Erf Erfc Atan2 Cut Hash
+    Reinterpret ToPhysical""",
+) | _tags("Pow.", "Generic Sqrt Cbrt")
+
+TRIGONOMETRY = _tags(
+    "Trigonometry.",
+    """ArcCos ArcCosh ArcSin ArcSinh ArcTan ArcTanh Cos Cosh Cot Degrees Radians Sin Sinh Tan
+    Tanh""",
+)
+
+BITWISE = _tags(
+    "Bitwise.", "CountOnes CountZeros LeadingOnes LeadingZeros TrailingOnes TrailingZeros"
+)
+
+BOOLEAN = _tags(
+    "Boolean.",
+    """IsBetween IsClose IsFinite IsInfinite IsNan IsNotNan IsNull IsNotNull IsIn Not AllHorizontal
+    AnyHorizontal""",
+)
+
+ROWWISE = _tags(
+    "",
+    """AsStruct Coalesce FillNull Replace ReplaceStrict RepeatBy SumHorizontal MeanHorizontal
+    MinHorizontal MaxHorizontal""",
+) | _tags("FillNullWithStrategy.", "Zero One")
+
+RANGES = _tags("Range.", "IntRanges DateRanges DatetimeRanges TimeRanges LinearSpaces")
+
+STRINGS = _tags(
+    "StringExpr.",
+    """Contains ContainsAny CountMatches ConcatHorizontal EndsWith EscapeRegex Extract ExtractAll
+    ExtractGroups ExtractMany Find FindMany Format Head HexDecode HexEncode Base64Decode
+    Base64Encode JsonPathMatch LenBytes LenChars Lowercase Normalize PadEnd PadStart Replace
+    ReplaceMany Reverse Slice Split SplitExact SplitN StartsWith StripChars StripCharsEnd
+    StripCharsStart StripPrefix StripSuffix Strptime Tail Titlecase ToDecimal ToInteger Uppercase
+    ZFill""",
+)
+
+TEMPORAL = _tags(
+    "TemporalExpr.",
+    """BaseUtcOffset CastTimeUnit Century Combine ConvertTimeZone DSTOffset Date DatetimeFunction
+    Day DaysInMonth Duration Hour IsLeapYear IsoYear Microsecond Millennium Millisecond Minute Month
+    MonthEnd MonthStart Nanosecond OffsetBy OrdinalDay Quarter Replace ReplaceTimeZone Round Second
+    Time TimeStamp ToString TotalDays TotalHours TotalMicroseconds TotalMilliseconds TotalMinutes
+    TotalNanoseconds TotalSeconds Truncate Week WeekDay Year""",
+) | _tags("Business.", "AddBusinessDay BusinessDayCount IsBusinessDay")
+
+LISTS = _tags(
+    "ListExpr.",
+    """ArgMax ArgMin Concat Contains CountMatches Diff DropNulls Gather GatherEvery Get Item Join
+    Length Max Mean Median Min SetOperation Shift Slice Sort Std Sum ToArray ToStruct Var""",
+)
+
+ARRAYS = _tags(
+    "ArrayExpr.",
+    """ArgMax ArgMin Concat Contains CountMatches Dot Get Item Join Length Max Mean Median Min Shift
+    Slice Sort Std Sum ToList ToStruct Var""",
+)
+
+BINARY = _tags(
+    "BinaryExpr.",
+    """Base64Decode Base64Encode Contains EndsWith Get Head HexDecode HexEncode Reinterpret Size
+    Slice StartsWith Tail""",
+)
+
+CATEGORICAL = _tags("Categorical.", "EndsWith LenBytes LenChars Physical Slice StartsWith")
+
+STRUCTS = _tags(
+    "StructExpr.",
+    """DropFields FieldByName JsonEncode MapFieldNames PrefixFields RenameFields SuffixFields""",
+) | _tags("Extension.", "Storage")
+
+ELEMENTWISE = (
+    NUMERIC
+    | TRIGONOMETRY
+    | BITWISE
+    | BOOLEAN
+    | ROWWISE
+    | RANGES
+    | STRINGS
+    | TEMPORAL
+    | LISTS
+    | ARRAYS
+    | BINARY
+    | CATEGORICAL
+    | STRUCTS
+)
+"""Functions whose value in a row depends on that row alone."""
+
+AGGREGATIONS = (
+    _tags(
+        "Agg.",
+        """Count First FirstNonNull Implode Item Last LastNonNull Max Mean Median Min NUnique
+        Quantile Std Sum Var""",
+    )
+    | _tags(
+        "",
+        """ApproxNUnique ApproxQuantile ArgMax ArgMin Correlation Entropy IndexOf Kurtosis
+        LowerBound MaxBy MinBy NullCount Product Quantile Skew UpperBound""",
+    )
+    | _tags("Bitwise.", "And Or Xor")
+    | _tags("Boolean.", "All Any HasNulls IsEmpty IsSorted")
+    | _tags("StringExpr.", "ConcatVertical")
+)
+"""Functions that give one value whatever the length of their input."""
+
+STRUCTURAL = frozenset(
+    {"Alias", "KeepName", "RenameAlias", "Cast", "BinaryExpr", "Ternary", "StructEval"}
+)
+"""Nodes that are not functions and work row by row."""
+
+FLATTENING = frozenset(
+    {
+        "AsStruct",
+        "Coalesce",
+        "SumHorizontal",
+        "MeanHorizontal",
+        "MinHorizontal",
+        "MaxHorizontal",
+        "Boolean.AllHorizontal",
+        "Boolean.AnyHorizontal",
+        "StringExpr.ConcatHorizontal",
+        "ListExpr.Concat",
+        "ArrayExpr.Concat",
+        "FoldHorizontal",
+        "ReduceHorizontal",
+        "CumFoldHorizontal",
+        "CumReduceHorizontal",
+    }
+)
+"""Functions into which a selector expands as several inputs rather than several outputs."""
+
+RANDOM = frozenset({"Random", "ListExpr.Sample", "ArrayExpr.Sample"})
+"""Functions that may answer differently when asked again."""
