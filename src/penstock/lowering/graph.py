@@ -1,0 +1,62 @@
+"""The graph of operators that the runtime moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from penstock.connectors.contract import SinkSpec, SourceSpec
+from penstock.operators.contract import Operator
+from penstock.plan.sources import Channel
+
+
+@dataclass(slots=True)
+class Vertex:
+    """A source, an operator, a side output or a sink; exactly one of the four.
+
+    ``number`` is its place in ``Graph.vertices``; inputs have lower numbers. ``name`` is stable for
+    an unchanged plan and keys its state in a checkpoint.
+    """
+
+    number: int
+    name: str
+    kind: str
+    text: str
+    inputs: tuple[int, ...]
+    line: str | None = None
+    changelog: bool = False
+    source: SourceSpec | None = None
+    epoch_rows: int | None = None
+    partition_base: int = 0
+    carries_partition: bool = False
+    operator: Operator | None = None
+    side: Channel | None = None
+    sink: SinkSpec | None = None
+    key: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Graph:
+    """Vertices in topological order, inputs before their readers."""
+
+    vertices: list[Vertex] = field(default_factory=list)
+
+    def ancestors(self, number: int) -> frozenset[int]:
+        """Return a vertex and everything above it."""
+        found: set[int] = set()
+        stack = [number]
+        while stack:
+            current = stack.pop()
+            if current not in found:
+                found.add(current)
+                stack.extend(self.vertices[current].inputs)
+        return frozenset(found)
+
+    @property
+    def sources(self) -> list[Vertex]:
+        """The vertices that bring rows."""
+        return [vertex for vertex in self.vertices if vertex.source is not None]
+
+    @property
+    def sinks(self) -> list[Vertex]:
+        """The vertices that take rows out."""
+        return [vertex for vertex in self.vertices if vertex.sink is not None]

@@ -1,0 +1,185 @@
+"""Plan to operators: one explicit table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+from penstock.lowering.aggregates import (
+    MAX_GROUP_ROWS,
+    expiry_for,
+    lower_aggregate,
+    lower_final,
+)
+from penstock.lowering.graph import Graph, Vertex
+from penstock.operators.contract import Operator
+from penstock.operators.map import Map
+from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.union import UnionAll
+from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.node import Node, walk
+from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
+from penstock.plan.sinks import SinkNode
+from penstock.plan.sources import Scan, Side, Union, Watermark
+
+Lowering = Callable[..., list[Operator]]
+
+
+def _watermark(node: Watermark) -> list[Operator]:
+    rule = WatermarkRule(
+        column=node.column,
+        dtype=node.schema[node.column],
+        lateness_ns=node.lateness_ns,
+        idle_timeout_ns=node.idle_timeout_ns,
+        max_ahead_ns=node.max_ahead_ns,
+        allowed_lateness_ns=node.allowed_lateness_ns,
+    )
+    return [WatermarkOperator(rule)]
+
+
+def _union(node: Union) -> list[Operator]:
+    return [UnionAll(list(node.schema), changelog=[p.properties.changelog for p in node.parts])]
+
+
+def _over(node: Over) -> list[Operator]:
+    exprs, verb = node.exprs, node.verb
+
+    def evaluate(rows: pl.DataFrame) -> pl.DataFrame:
+        if verb is Verb.SELECT:
+            return rows.select(*exprs, SLOT)
+        return rows.filter(*exprs) if verb is Verb.FILTER else rows.with_columns(*exprs)
+
+    schema, before = node.input.schema, node.input.properties
+    return [
+        Recompute(
+            [RecomputeInput(schema, tuple(pl.col(k) for k in node.keys), before.changelog)],
+            evaluate,
+            output=node.schema,
+            step=node.describe(),
+            max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+            expiry=expiry_for(before, schema, {k: k for k in node.keys}, node.ttl_ns),
+        )
+    ]
+
+
+TABLE: Mapping[type[Node], Lowering] = {
+    Aggregate: lower_aggregate,
+    Final: lower_final,
+    Over: _over,
+    Union: _union,
+    Watermark: _watermark,
+}
+"""How each kind of node becomes operators; a node of several is a chain, first to last.
+
+Not here: row steps (fused into ``Map``), and scans, side outputs and sinks (vertices themselves).
+"""
+
+ROW_STEPS = (Select, WithColumns, Filter, Explode, Unnest)
+LEAVES = (Scan, Side, SinkNode)
+
+
+class _Builder:
+    """Walks a plan once and adds vertices."""
+
+    def __init__(self, roots: Sequence[Node]) -> None:
+        self.graph = Graph()
+        self._numbers: dict[int, int] = {}
+        self._readers: Counter[int] = Counter()
+        self._names: Counter[str] = Counter()
+        self._nodes = list(walk(*roots))
+        for node in self._nodes:
+            self._readers.update(id(child) for child in node.inputs)
+        self._divided = self._partition_readers()
+        self._has_union = any(isinstance(node, Union) for node in self._nodes)
+
+    def build(self) -> Graph:
+        for node in self._nodes:
+            if isinstance(node, RowStep) and self._fused_away(node):
+                continue
+            self._numbers[id(node)] = self._lower(node)
+        return self.graph
+
+    def _partition_readers(self) -> set[int]:
+        """Nodes whose rows must carry their partition, because a watermark below divides by it."""
+        needed: set[int] = set()
+        for node in reversed(self._nodes):
+            for child in node.inputs:
+                passes = isinstance(node, (RowStep, Union)) and id(node) in needed
+                if isinstance(node, Watermark) or passes:
+                    needed.add(id(child))
+        return needed
+
+    def _fused_away(self, node: RowStep) -> bool:
+        """A row step with one reader that is a row step too runs inside that reader's query."""
+        if self._readers[id(node)] != 1:
+            return False
+        reader = next(n for n in self._nodes if any(c is node for c in n.inputs))
+        return isinstance(reader, RowStep)
+
+    def _lower(self, node: Node) -> int:
+        if isinstance(node, Scan):
+            return self._scan(node)
+        if isinstance(node, RowStep):
+            return self._map(node)
+        inputs = tuple(self._numbers[id(child)] for child in node.inputs)
+        if isinstance(node, Side):
+            return self._add(node, inputs, kind=node.channel.value, side=node.channel)
+        if isinstance(node, SinkNode):
+            return self._add(node, inputs, kind="sink", sink=node.spec, key=node.spec.key)
+        for operator in TABLE[type(node)](node):
+            kind = _kind(operator)
+            inputs = (self._add(node, inputs, kind=kind, operator=operator),)
+        return inputs[0]
+
+    def _scan(self, node: Scan) -> int:
+        number = len(self.graph.sources)
+        divided = id(node) in self._divided
+        return self._add(
+            node,
+            (),
+            kind="source",
+            source=node.spec,
+            epoch_rows=node.epoch_rows,
+            partition_base=number << 16,
+            carries_partition=divided and (node.spec.partitioned or self._has_union),
+        )
+
+    def _map(self, node: RowStep) -> int:
+        steps, current = [node], node.input
+        while isinstance(current, RowStep) and self._readers[id(current)] == 1:
+            steps.append(current)
+            current = current.input
+        steps.reverse()
+        operator = Map(steps, " -> ".join(step.kind for step in steps))
+        number = self._add(node, (self._numbers[id(current)],), kind="map", operator=operator)
+        self.graph.vertices[number].text = " -> ".join(step.describe() for step in steps)
+        return number
+
+    def _add(self, node: Node, inputs: tuple[int, ...], *, kind: str, **extra: object) -> int:
+        self._names[kind] += 1
+        vertex = Vertex(
+            number=len(self.graph.vertices),
+            name=f"{kind}-{self._names[kind]}",
+            kind=kind,
+            text=node.describe(),
+            inputs=inputs,
+            line=node.line,
+            changelog=node.properties.changelog,
+            **extra,  # type: ignore[arg-type]
+        )
+        self.graph.vertices.append(vertex)
+        return vertex.number
+
+
+def _kind(operator: Operator) -> str:
+    """``WindowAggregate`` -> ``window-aggregate``."""
+    name = type(operator).__name__.removesuffix("Operator")
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+def lower(roots: Sequence[Node]) -> Graph:
+    """Return the graph of operators for the sinks of one run; shared nodes become one vertex."""
+    return _Builder(roots).build()

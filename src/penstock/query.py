@@ -1,0 +1,110 @@
+"""Query: one or several sinks that run together, and the handle of the run."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Self
+
+from penstock.errors import PlanError, QueryFailed
+from penstock.instants import Duration, duration_ns
+from penstock.lowering.table import lower
+from penstock.plan.sinks import SinkNode
+from penstock.runtime.clock import Clock
+from penstock.runtime.engine import Engine, RunOptions
+from penstock.runtime.progress import Progress
+
+
+class Query:
+    """A stream written to a sink, ready to run; several can run as one (``ps.run``).
+
+    >>> import penstock as ps, polars as pl
+    >>> seen = []
+    >>> q = ps.scan_batches([pl.DataFrame({"a": [1]})]).sink_callback(seen.append)
+    >>> q.start().wait()
+    >>> seen[0]["a"].to_list()
+    [1]
+    """
+
+    def __init__(self, *roots: SinkNode) -> None:
+        if not roots:
+            raise PlanError("nothing to run", step="run", hint="give at least one stream with a sink")
+        self.roots = roots
+        self._engine: Engine | None = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(
+        self,
+        *,
+        checkpoint: str | Path | None = None,
+        checkpoint_interval: Duration = "1s",
+        clock: Clock | None = None,
+    ) -> Self:
+        """Begin to run in the background and return at once.
+
+        ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
+        ``checkpoint_interval``; without it nothing survives the process.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise PlanError("the query is running already", step="start", hint="stop() it first")
+        interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
+        options = RunOptions(
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_interval_s=interval / 1e9,
+        )
+        self._error = None
+        self._engine = Engine(lower(self.roots), options, clock)
+        self._thread = threading.Thread(target=self._run, name="penstock", daemon=True)
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        assert self._engine is not None
+        try:
+            self._engine.run()
+        except BaseException as error:  # noqa: BLE001 - raised again by wait()
+            self._error = error
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False if ``timeout`` seconds passed first. Raises what went wrong."""
+        if self._thread is None:
+            raise PlanError("the query was not started", step="wait", hint="call start() first")
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            return False
+        if self._error is not None:
+            raise QueryFailed(f"the query failed: {self._error}", line="") from self._error
+        return True
+
+    def stop(self) -> None:
+        """Finish the epoch, make a last checkpoint and end. Returns when it has ended."""
+        if self._engine is not None:
+            self._engine.stop()
+            self.wait()
+
+    def progress(self) -> Progress:
+        """Return a frozen snapshot of rows, rates, watermarks and state."""
+        if self._engine is None:
+            raise PlanError("the query was not started", step="progress", hint="call start() first")
+        return self._engine.progress()
+
+
+def run(
+    *queries: Query,
+    checkpoint: str | Path | None = None,
+    checkpoint_interval: Duration = "1s",
+    clock: Clock | None = None,
+) -> Query:
+    """Run queries together, their common steps once, until they end or Ctrl-C.
+
+    Ctrl-C finishes the epoch and makes a checkpoint. Returns the ended query, for ``progress()``.
+    """
+    together = Query(*(root for query in queries for root in query.roots))
+    together.start(checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock)
+    try:
+        while not together.wait(0.2):
+            pass
+    except KeyboardInterrupt:
+        together.stop()
+    return together

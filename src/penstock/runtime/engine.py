@@ -1,0 +1,308 @@
+"""The engine: the loop that moves a graph in epochs, and its checkpoints."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from penstock.connectors.contract import SinkIdentity
+from penstock.errors import CheckpointError
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
+from penstock.lowering.graph import Graph
+from penstock.runtime.checkpoint import FORMAT, CheckpointFolder, Manifest, StateWriter
+from penstock.runtime.clock import Clock, SystemClock
+from penstock.runtime.executor import EpochOutput, Executor
+from penstock.runtime.feeds import Feed
+from penstock.runtime.outlets import Outlet
+from penstock.runtime.progress import Progress, StepProgress
+
+MAX_EPOCH_ROWS = 1 << 20
+"""Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
+
+_SWITCH_INTERVAL_S = 0.0005
+"""With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
+
+_STAGED_ROWS = 4 << 20
+"""Output rows held for the next checkpoint before one is made early."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency."""
+
+    checkpoint: Path | None = None
+    checkpoint_interval_s: float = 1.0
+    max_epoch_rows: int = MAX_EPOCH_ROWS
+
+
+class Engine:
+    """Runs a graph on one thread; ``stop`` and ``progress`` may be called from others."""
+
+    def __init__(self, graph: Graph, options: RunOptions, clock: Clock | None = None) -> None:
+        self.graph = graph
+        self.options = options
+        self.executor = Executor(graph)
+        self.epoch = 0
+        self.state = "created"
+        self.dead_letters: list[pl.DataFrame] = []
+        self._clock = clock or SystemClock()
+        self._wake = threading.Condition()
+        self._stop = threading.Event()
+        self._feeds: dict[int, Feed] = {}
+        self._outlets: dict[int, Outlet] = {}
+        self._staged: dict[int, list[pl.DataFrame]] = {}
+        self._staged_rows = 0
+        self._positions: dict[int, object] = {}
+        self._folder: CheckpointFolder | None = None
+        self._writer: StateWriter | None = None
+        self._checkpointed: int | None = None
+        self._checkpoint_due = 0.0
+        self._started_at = 0.0
+
+    def run(self) -> None:
+        """Run until every source has ended or ``stop`` was called."""
+        previous = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        self._started_at = self._clock.elapsed()
+        try:
+            self._open()
+            self.state = "running"
+            self._loop()
+            self._finish()
+            self.state = "finished" if self._ended() else "stopped"
+        except BaseException:
+            self.state = "failed"
+            raise
+        finally:
+            self._close()
+            sys.setswitchinterval(previous)
+
+    def stop(self) -> None:
+        """Finish the epoch, make a checkpoint and end the run."""
+        self._stop.set()
+        with self._wake:
+            self._wake.notify()
+
+    def _open(self) -> None:
+        manifest = self._open_checkpoint()
+        limit = self.options.max_epoch_rows
+        for vertex in self.graph.sources:
+            assert vertex.source is not None
+            self._feeds[vertex.number] = Feed(
+                vertex.source, wake=self._wake, limit_rows=limit, epoch_rows=vertex.epoch_rows
+            )
+        for vertex in self.graph.sinks:
+            assert vertex.sink is not None
+            outlet = Outlet(vertex.sink, changelog=vertex.changelog)
+            self._outlets[vertex.number] = outlet
+            outlet.begin(self._identity(vertex.name))
+        if manifest is not None:
+            self._resume(manifest)
+        for number, feed in self._feeds.items():
+            feed.start(self._positions.get(number))
+
+    def _identity(self, name: str) -> SinkIdentity | None:
+        if self._folder is None:
+            return None
+        return SinkIdentity(f"{self._folder.identity}/{name}", self._folder.token)
+
+    def _open_checkpoint(self) -> Manifest | None:
+        if self.options.checkpoint is None:
+            return None
+        self._folder = CheckpointFolder(self.options.checkpoint)
+        self._writer = StateWriter(self._folder)
+        manifest = self._folder.open()
+        if manifest is not None and manifest.plan != self._plan():
+            raise CheckpointError(
+                "the checkpoint is of another pipeline",
+                step="checkpoint",
+                value=str(self.options.checkpoint),
+                hint="use a new folder, or delete this one to start over",
+            )
+        return manifest
+
+    def _plan(self) -> list[str]:
+        return [f"{v.name}: {v.text} <- {list(v.inputs)}" for v in self.graph.vertices]
+
+    def _resume(self, manifest: Manifest) -> None:
+        assert self._folder is not None
+        assert self._writer is not None
+        self.epoch = self._checkpointed = manifest.epoch
+        self._writer.restore(manifest, self._states())
+        names = {v.name: v.number for v in self.graph.vertices}
+        self._positions = {names[n]: p for n, p in manifest.positions.items()}
+        for name, path in manifest.outbox.items():
+            self._outlets[names[name]].apply(manifest.epoch, [self._folder.read_frame(path)])
+
+    def _states(self) -> dict[str, dict[str, object]]:
+        return {v.name: dict(v.operator.state) for v in self.graph.vertices if v.operator}
+
+    def _loop(self) -> None:
+        self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
+        if self.executor.wants_step():
+            self._epoch([])
+        while not self._stop.is_set():
+            ready = self._wait()
+            if self._stop.is_set():
+                break
+            ended = self._ended()
+            self._epoch(ready)
+            if self._folder is not None and (
+                self._clock.elapsed() >= self._checkpoint_due or self._staged_rows > _STAGED_ROWS
+            ):
+                self._checkpoint()
+            if ended:
+                return
+
+    def _ended(self) -> bool:
+        return all(feed.ended for feed in self._feeds.values())
+
+    def _wait(self) -> list[int]:
+        """Wait for rows, an end, or a time somebody asked for; return the feeds that are ready."""
+        with self._wake:
+            while not self._stop.is_set():
+                self._check()
+                ready = self._ready()
+                if ready or self._ended():
+                    return ready
+                timeout = self._timeout()
+                if timeout <= 0:
+                    return []
+                self._wake.wait(timeout)
+        return []
+
+    def _check(self) -> None:
+        for feed in self._feeds.values():
+            if feed.error is not None:
+                raise feed.error
+        for outlet in self._outlets.values():
+            outlet.check()
+
+    def _ready(self) -> list[int]:
+        """Return the sources to take from. Bounded ones with fixed epochs go in step."""
+        ready = [number for number, feed in self._feeds.items() if feed.ready]
+        in_step = [f for f in self._feeds.values() if f.fixed and f.spec.bounded and not f.ended]
+        if in_step and not all(feed.ready for feed in in_step):
+            return [number for number in ready if self._feeds[number] not in in_step]
+        return ready
+
+    def _timeout(self) -> float:
+        """Seconds until an operator or a checkpoint wants its turn; an hour if nothing does."""
+        waits = [3600.0]
+        deadline = self.executor.deadline()
+        if deadline is not None:
+            waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
+        if self._folder is not None and self._checkpointed != self.epoch:
+            waits.append(self._checkpoint_due - self._clock.elapsed())
+        return min(waits)
+
+    def _epoch(self, ready: Sequence[int]) -> None:
+        fed = {}
+        for number in ready:
+            taken = self._feeds[number].take(self.options.max_epoch_rows)
+            if taken is not None:
+                fed[number] = taken
+                self._positions[number] = taken.position
+        sources = {number: feed.state for number, feed in self._feeds.items()}
+        self.epoch += 1
+        output = self.executor.run(self.epoch, fed, sources, self._clock.now())
+        self._deliver(output)
+
+    def _deliver(self, output: EpochOutput) -> None:
+        self.dead_letters.extend(output.dead)
+        for number, frame in output.sinks.items():
+            outlet = self._outlets[number]
+            frame = outlet.prepared(frame)  # noqa: PLW2901
+            if self._folder is None or outlet.spec.immediate:
+                outlet.apply(self.epoch, [frame])
+            else:
+                self._staged.setdefault(number, []).append(frame)
+                self._staged_rows += frame.height
+
+    def _checkpoint(self) -> None:
+        """Stage, commit, apply, acknowledge."""
+        assert self._folder is not None
+        assert self._writer is not None
+        for outlet in self._outlets.values():
+            outlet.flush()
+        vertices = self.graph.vertices
+        outbox = {
+            vertices[number].name: self._folder.stage(f"{vertices[number].name}-{self.epoch:010d}", frames)
+            for number, frames in self._staged.items()
+        }
+        manifest = Manifest(
+            format=FORMAT,
+            epoch=self.epoch,
+            token=self._folder.token,
+            plan=self._plan(),
+            positions={vertices[n].name: p for n, p in self._positions.items()},
+            state=self._writer.write(self.epoch, self._states()),
+            outbox=outbox,
+        )
+        self._folder.commit(manifest)
+        for number, frames in self._staged.items():
+            self._outlets[number].apply(self.epoch, frames)
+        self._staged, self._staged_rows = {}, 0
+        for number, position in self._positions.items():
+            self._feeds[number].acknowledge(position)
+        self._checkpointed = self.epoch
+        self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
+
+    def _finish(self) -> None:
+        if self._folder is not None and self._checkpointed != self.epoch:
+            self._checkpoint()
+        for outlet in self._outlets.values():
+            outlet.flush()
+
+    def _close(self) -> None:
+        for feed in self._feeds.values():
+            feed.stop()
+        for outlet in self._outlets.values():
+            outlet.close()
+        if self._folder is not None:
+            self._folder.close()
+
+    def progress(self) -> Progress:
+        """Return a snapshot; safe from any thread."""
+        seconds = self._clock.elapsed() - self._started_at if self._started_at else 0.0
+        steps = tuple(self._step(v.number) for v in self.graph.vertices)
+        rows_in = sum(s.rows_out for s in steps if s.kind == "source")
+        return Progress(
+            state=self.state,
+            epoch=self.epoch,
+            rows_in=rows_in,
+            rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
+            rows_per_second=rows_in / seconds if seconds > 0 else 0.0,
+            dead_letters=sum(s.rows_dead for s in steps),
+            late_rows=sum(s.rows_late for s in steps),
+            running_seconds=seconds,
+            checkpoint_epoch=self._checkpointed,
+            steps=steps,
+        )
+
+    def _step(self, number: int) -> StepProgress:
+        vertex, stats = self.graph.vertices[number], self.executor.stats[number]
+        state = vertex.operator.state.values() if vertex.operator else ()
+        watermark = self.executor.watermarks[number]
+        feed = self._feeds.get(number)
+        return StepProgress(
+            name=vertex.name,
+            kind=vertex.kind,
+            text=vertex.text,
+            inputs=tuple(self.graph.vertices[i].name for i in vertex.inputs),
+            rows_in=stats.rows_in,
+            rows_out=stats.rows_out,
+            rows_late=stats.late,
+            rows_dead=stats.dead,
+            state_rows=sum(s.rows for s in state),
+            state_bytes=sum(s.nbytes for s in state),
+            seconds=stats.seconds,
+            last_epoch_seconds=stats.last_seconds,
+            watermark=None if watermark in (MIN_INSTANT, MAX_INSTANT) else watermark,
+            queued_rows=feed.queued_rows if feed else 0,
+        )

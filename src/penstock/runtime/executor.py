@@ -1,0 +1,194 @@
+"""The executor: one epoch through the whole graph, in topological order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from penstock.columns import PARTITION
+from penstock.connectors.contract import Position
+from penstock.instants import MAX_INSTANT, MIN_INSTANT
+from penstock.lowering.graph import Graph, Vertex
+from penstock.operators.contract import Operator, Sides, Tick
+from penstock.plan.sources import Channel
+
+
+@dataclass(slots=True)
+class Fed:
+    """What a source hands over for one epoch: frames by partition, in order."""
+
+    frames: list[tuple[int, pl.DataFrame]]
+    position: Position
+    dead: list[pl.DataFrame]
+
+    @property
+    def rows(self) -> int:
+        """Rows good and dead."""
+        return sum(f.height for _, f in self.frames) + sum(f.height for f in self.dead)
+
+
+@dataclass(slots=True)
+class SourceState:
+    """What the runtime knows of a source at the start of an epoch."""
+
+    partitions: tuple[int, ...] = (0,)
+    caught_up: bool = False
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class VertexStats:
+    """Running totals of one vertex."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    late: int = 0
+    dead: int = 0
+    seconds: float = 0.0
+    last_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EpochOutput:
+    """What an epoch hands to the sinks, by vertex number, and all its dead letters."""
+
+    sinks: dict[int, pl.DataFrame] = field(default_factory=dict)
+    dead: list[pl.DataFrame] = field(default_factory=list)
+
+
+class Executor:
+    """Moves deltas through the graph. Single-threaded; holds no clock: time is an argument."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.stats = [VertexStats() for _ in graph.vertices]
+        self.watermarks = [MIN_INSTANT] * len(graph.vertices)
+        self._ancestors = {
+            v.number: graph.ancestors(v.number)
+            for v in graph.vertices
+            if v.kind == "watermark" or v.side is not None
+        }
+        self._seen: list[tuple[int, ...]] = [()] * len(graph.vertices)
+
+    def deadline(self) -> int | None:
+        """Return the earliest processing-time instant at which an operator wants a step."""
+        wanted = [v.operator.deadline() for v in self.graph.vertices if v.operator is not None]
+        return min((w for w in wanted if w is not None), default=None)
+
+    def wants_step(self) -> bool:
+        """Tell whether an operator must be stepped even without input."""
+        return any(v.operator.wants_idle_steps for v in self.graph.vertices if v.operator)
+
+    def run(
+        self, epoch: int, fed: Mapping[int, Fed], sources: Mapping[int, SourceState], now: int
+    ) -> EpochOutput:
+        """Run one epoch and return what reaches the sinks."""
+        output = EpochOutput()
+        deltas: list[pl.DataFrame | None] = [None] * len(self.graph.vertices)
+        dead: dict[int, list[pl.DataFrame]] = {}
+        late: dict[int, list[pl.DataFrame]] = {}
+        for vertex in self.graph.vertices:
+            number = vertex.number
+            sides = Sides()
+            if vertex.source is not None:
+                deltas[number] = self._source(vertex, fed.get(number), sides)
+                self.watermarks[number] = MAX_INSTANT if sources[number].ended else MIN_INSTANT
+            elif vertex.operator is not None:
+                tick = self._tick(vertex, epoch, sources, now, sides)
+                deltas[number] = self._operate(vertex, vertex.operator, deltas, tick)
+            elif vertex.side is not None:
+                deltas[number] = self._side(vertex, late, dead)
+                self.watermarks[number] = self.watermarks[vertex.inputs[0]]
+            else:
+                self._sink(vertex, deltas[vertex.inputs[0]], output)
+            if sides.late:
+                late[number] = sides.late
+                self.stats[number].late += sum(f.height for f in sides.late)
+            if sides.dead:
+                dead[number] = sides.dead
+                output.dead.extend(sides.dead)
+                self.stats[number].dead += sum(f.height for f in sides.dead)
+        return output
+
+    def _source(self, vertex: Vertex, fed: Fed | None, sides: Sides) -> pl.DataFrame | None:
+        if fed is None:
+            return None
+        sides.dead.extend(frame for frame in fed.dead if frame.height)
+        frames = []
+        for partition, frame in fed.frames:
+            if not frame.height:
+                continue
+            if vertex.carries_partition:
+                number = pl.lit(vertex.partition_base + partition, pl.UInt32)
+                frame = frame.with_columns(number.alias(PARTITION))  # noqa: PLW2901
+            frames.append(frame)
+        if not frames:
+            return None
+        result = frames[0] if len(frames) == 1 else pl.concat(frames)
+        self.stats[vertex.number].rows_out += result.height
+        return result
+
+    def _tick(
+        self,
+        vertex: Vertex,
+        epoch: int,
+        sources: Mapping[int, SourceState],
+        now: int,
+        sides: Sides,
+    ) -> Tick:
+        watermarks = tuple(self.watermarks[i] for i in vertex.inputs)
+        tick = Tick(epoch=epoch, now=now, watermarks=watermarks, sides=sides)
+        above = self._ancestors.get(vertex.number)
+        if above is not None:
+            live = {n: s for n, s in sources.items() if n in above and not s.ended}
+            tick.caught_up = all(s.caught_up for s in live.values())
+            tick.partitions = frozenset(
+                self.graph.vertices[n].partition_base + p
+                for n, s in live.items()
+                for p in s.partitions
+            )
+        return tick
+
+    def _operate(
+        self, vertex: Vertex, operator: Operator, deltas: list[pl.DataFrame | None], tick: Tick
+    ) -> pl.DataFrame | None:
+        number, stats = vertex.number, self.stats[vertex.number]
+        inputs = [deltas[i] for i in vertex.inputs]
+        rows = sum(d.height for d in inputs if d is not None)
+        deadline = operator.deadline()
+        due = deadline is not None and tick.now >= deadline
+        moved = tick.watermarks != self._seen[number]
+        if not (rows or moved or due or operator.wants_idle_steps):
+            return None
+        started = time.perf_counter()
+        result = operator.step(inputs, tick)
+        self._seen[number] = tick.watermarks
+        self.watermarks[number] = max(operator.watermark(tick), self.watermarks[number])
+        stats.last_seconds = time.perf_counter() - started
+        stats.seconds += stats.last_seconds
+        stats.rows_in += rows
+        stats.rows_out += 0 if result is None else result.height
+        return result
+
+    def _side(
+        self,
+        vertex: Vertex,
+        late: Mapping[int, list[pl.DataFrame]],
+        dead: Mapping[int, list[pl.DataFrame]],
+    ) -> pl.DataFrame | None:
+        if vertex.side is Channel.LATE:
+            frames = late.get(vertex.inputs[0], [])
+        else:
+            above = self._ancestors[vertex.number]
+            frames = [frame for number in sorted(dead) if number in above for frame in dead[number]]
+        result = pl.concat(frames) if frames else None
+        self.stats[vertex.number].rows_out += 0 if result is None else result.height
+        return result
+
+    def _sink(self, vertex: Vertex, delta: pl.DataFrame | None, output: EpochOutput) -> None:
+        if delta is not None and delta.height:
+            output.sinks[vertex.number] = delta
+            self.stats[vertex.number].rows_in += delta.height

@@ -1,0 +1,88 @@
+"""Outlets: how the output of an epoch reaches a sink."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.connectors.contract import Accepts, Sink, SinkIdentity, SinkSpec
+from penstock.operators.deltas import weighted
+
+_QUEUED_EPOCHS = 8
+"""Epochs that may wait for a slow sink before the engine, and so the sources, wait too."""
+
+
+class Outlet:
+    """Feeds one sink: at once on the engine's thread if it is immediate, else on its own thread."""
+
+    def __init__(self, spec: SinkSpec, *, changelog: bool) -> None:
+        self.spec = spec
+        self.error: BaseException | None = None
+        self.applied: int | None = None
+        self._add_weight = spec.accepts is not Accepts.APPEND and not changelog
+        self._sink: Sink = spec.open()
+        self._queue: queue.Queue[tuple[int, Sequence[pl.DataFrame]] | None] = queue.Queue(
+            _QUEUED_EPOCHS
+        )
+        self._thread: threading.Thread | None = None
+
+    def begin(self, identity: SinkIdentity | None) -> None:
+        """Connect."""
+        self.applied = self._sink.begin(identity)
+        if not self.spec.immediate:
+            self._thread = threading.Thread(
+                target=self._pump, name=f"sink {self.spec.name}", daemon=True
+            )
+            self._thread.start()
+
+    def prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Give the frame the weight column if the sink wants one."""
+        if self._add_weight and WEIGHT not in frame.columns:
+            return weighted(frame, 1)
+        return frame
+
+    def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
+        """Hand over the output of an epoch (or of all since the last checkpoint)."""
+        self.check()
+        if self._thread is None:
+            self._sink.apply(epoch, frames)
+            self.applied = epoch
+        else:
+            self._queue.put((epoch, frames))
+
+    def flush(self) -> None:
+        """Wait until everything handed over was written."""
+        if self._thread is not None:
+            self._queue.join()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what the sink raised on its own thread."""
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """Write what is queued and close the sink."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        self._sink.close()
+
+    def _pump(self) -> None:
+        while True:
+            item = self._queue.get()
+            try:
+                if item is None:
+                    return
+                if self.error is None:
+                    self._sink.apply(*item)
+                    self.applied = item[0]
+            except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
+                self.error = error
+            finally:
+                self._queue.task_done()

@@ -1,0 +1,45 @@
+"""Frozen snapshots of a running query: all that dashboards and users ever see of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """One step. Times in seconds, watermark in nanoseconds since 1970 (None: not known)."""
+
+    name: str
+    kind: str
+    text: str
+    inputs: tuple[str, ...]
+    rows_in: int
+    rows_out: int
+    rows_late: int
+    rows_dead: int
+    state_rows: int
+    state_bytes: int
+    seconds: float
+    last_epoch_seconds: float
+    watermark: int | None
+    queued_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A whole query. Rates are over the time since it started."""
+
+    state: str
+    epoch: int
+    rows_in: int
+    rows_out: int
+    rows_per_second: float
+    dead_letters: int
+    late_rows: int
+    running_seconds: float
+    checkpoint_epoch: int | None
+    steps: tuple[StepProgress, ...]
+
+    def step(self, name: str) -> StepProgress:
+        """Return one step by its name."""
+        return next(step for step in self.steps if step.name == name)
