@@ -33,7 +33,7 @@ NANOSECOND_YEARS = (1678, 2261)
 
 def castable(dtype: pl.DataType) -> bool:
     """Tell whether text can become ``dtype``."""
-    return dtype.is_numeric() or dtype.base_type() in _READERS or dtype == pl.Null
+    return dtype.is_numeric() or dtype.base_type() in _READERS
 
 
 def text_to(text: pl.Series, dtype: pl.DataType) -> Converted:
@@ -52,6 +52,21 @@ def refused(column: str, dtype: pl.DataType, found: pl.Series, bad: pl.Series) -
     else:
         reasons = [f"column {column}: cannot read {v!r:.{SHOWN}} as {dtype}" for v in values]
     return errors_table(index, reasons)
+
+
+def cast_columns(
+    text: pl.DataFrame, schema: pl.Schema, *, empty_is_null: bool = False
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Give the String columns of ``schema`` their types; return also the errors, by column."""
+    columns, errors = [], []
+    for name, dtype in schema.items():
+        values, bad = text_to(text[name], dtype)
+        if empty_is_null and bad.any():
+            bad &= text[name] != ""
+        if bad.any():
+            errors.append(refused(name, dtype, text[name], bad))
+        columns.append(values.alias(name))
+    return pl.DataFrame(columns), errors
 
 
 def _number(text: pl.Series, dtype: pl.DataType) -> pl.Series:

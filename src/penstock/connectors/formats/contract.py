@@ -46,6 +46,24 @@ class Decoded:
     errors: pl.DataFrame = field(default_factory=no_errors)
 
 
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How messages lie in a file: one a line, unless a quoted newline goes on with the message.
+
+    ``quote``: the byte between an odd and an even occurrence of which newlines do not count.
+    ``header``: the first line of each file names the columns. ``blank_is_row``: an empty line is a
+    message; otherwise it is passed over.
+    """
+
+    quote: bytes | None = None
+    header: bool = False
+    blank_is_row: bool = False
+
+
+LINES = Framing()
+"""One message a line; blank lines are passed over."""
+
+
 @runtime_checkable
 class Format(Protocol):
     """A frozen, comparable description of how one message becomes one row."""
@@ -59,14 +77,17 @@ class Format(Protocol):
         """Columns of every decoded frame."""
 
     @property
-    def blank_is_row(self) -> bool:
-        """Whether an empty line of a file is a message (text) or to be skipped (all others)."""
+    def framing(self) -> Framing:
+        """How the messages of this format lie in a file."""
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one message per element (Binary or String). Never raises for bad messages."""
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
         """Decode whole lines at once if that is faster and all are good and none blank; else None."""
+
+    def with_header(self, line: bytes) -> Format:
+        """Return the format for the rows under this header line (itself if there are no headers)."""
 
 
 def verdict(frame: pl.DataFrame, errors: Sequence[pl.DataFrame], height: int) -> Decoded:
@@ -83,3 +104,10 @@ def kept_without(dropped: pl.Series, height: int) -> pl.Series:
     """Return the indices below ``height`` that are not in ``dropped``."""
     every = pl.int_range(height, dtype=pl.UInt32, eager=True).alias("kept")
     return every.filter(~every.is_in(dropped.implode()))
+
+
+def within(inner: Decoded, kept: pl.Series, bad: pl.DataFrame) -> Decoded:
+    """Express what was decoded of the ``kept`` messages in terms of all of them."""
+    errors = inner.errors.with_columns(kept[inner.errors["index"]].alias("index"))
+    still = kept if inner.kept is None else kept[inner.kept]
+    return Decoded(inner.frame, still, pl.concat([bad, errors]).sort("index"))

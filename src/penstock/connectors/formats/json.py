@@ -23,17 +23,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import polars as pl
 
 from penstock.connectors.formats.casting import refused
 from penstock.connectors.formats.contract import (
+    LINES,
     Decoded,
+    Framing,
     errors_table,
     kept_without,
     verdict,
+    within,
 )
 from penstock.connectors.formats.json_exact import exact_decimals, is_long, loads_first
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
@@ -46,7 +49,7 @@ class _Object(msgspec.Struct):
 
 
 _VALID = msgspec.json.Decoder(_Object)
-_FAULTS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+_FAULTS = (msgspec.DecodeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Json:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         object.__setattr__(self, "columns", tuple(checked_schema("json", schema).items()))
+        assert self._wire  # refuses types that JSON cannot hold, where the user wrote them
 
     @property
     def name(self) -> str:
@@ -72,9 +76,9 @@ class Json:
         return pl.Schema(self.columns)
 
     @property
-    def blank_is_row(self) -> bool:
-        """An empty line is no message."""
-        return False
+    def framing(self) -> Framing:
+        """One object a line."""
+        return LINES
 
     @cached_property
     def _wire(self) -> dict[str, pl.DataType]:
@@ -92,12 +96,17 @@ class Json:
     def _decimals(self) -> list[str]:
         return [name for name, dtype in self.columns if isinstance(dtype, pl.Decimal)]
 
+    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
+        """Return itself."""
+        return self
+
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one JSON object per message."""
         text, errors = as_text(messages)
         if not errors.height and len(text):
             block = join_lines(text)
-            clean = self.decode_block(block) if block.count(b"\n") == len(text) else None
+            one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
+            clean = self._clean(block, len(text)) if one_line_each else None
             if clean is not None:
                 return Decoded(clean)
         bad = pl.concat([errors, _invalid(text)])
@@ -106,13 +115,19 @@ class Json:
         bad = bad.unique("index", keep="first").sort("index")
         kept = kept_without(bad["index"], len(text))
         inner = self._read(_one_line_each(text[kept]))
-        return _within(inner, kept, bad)
+        return within(inner, kept, bad)
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
         """Decode lines at once; None if one of them is blank, bad or unusual."""
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
         try:
             block.decode()
+        except UnicodeDecodeError:
+            return None
+        return self._clean(block, block.count(b"\n") + (not block.endswith(b"\n")))
+
+    def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
+        """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
+        try:
             if len(_VALID.decode_lines(block)) != lines:
                 return None
         except _FAULTS:
@@ -131,7 +146,7 @@ class Json:
             return verdict(frame, errors, len(text))
         bad = self._refused(text)
         kept = kept_without(bad["index"], len(text))
-        return _within(self._read(text[kept]), kept, bad)
+        return within(self._read(text[kept]), kept, bad)
 
     def _empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self._wire)
@@ -224,10 +239,3 @@ def _fault(decode: Callable[[str], object], message: str) -> str | None:
     except msgspec.DecodeError as error:
         return str(error)
     return None
-
-
-def _within(inner: Decoded, kept: pl.Series, bad: pl.DataFrame) -> Decoded:
-    """Express what was decoded of the ``kept`` messages in terms of all of them."""
-    errors = inner.errors.with_columns(kept[inner.errors["index"]].alias("index"))
-    still = kept if inner.kept is None else kept[inner.kept]
-    return Decoded(inner.frame, still, pl.concat([bad, errors]).sort("index"))

@@ -9,6 +9,7 @@ import polars as pl
 from polars.datatypes import parse_into_dtype
 
 from penstock.columns import is_reserved
+from penstock.connectors.formats.casting import castable, text_to
 from penstock.errors import ConfigError
 
 
@@ -33,3 +34,28 @@ def _dtype(step: str, name: str, value: object) -> pl.DataType:
             value=value,
             hint='use a Polars or Python type, e.g. {"id": pl.Int64, "name": str}',
         ) from error
+
+
+def text_schema(step: str, schema: Mapping[str, Any]) -> pl.Schema:
+    """Return ``schema`` checked, and made only of types that text can become."""
+    checked = checked_schema(step, schema)
+    for name, dtype in checked.items():
+        if not castable(dtype):
+            raise ConfigError(
+                f"column {name!r}: text cannot become {dtype}", step=step, value=str(dtype)
+            )
+    return checked
+
+
+_GUESSES = (pl.Int64(), pl.Float64(), pl.Boolean(), pl.Datetime("us", "UTC"))
+
+
+def guessed(text: pl.DataFrame) -> pl.Schema:
+    """Guess a type for each String column: the first that takes every value of the sample."""
+    return pl.Schema({column.name: _guess(column.drop_nulls()) for column in text})
+
+
+def _guess(values: pl.Series) -> pl.DataType:
+    values = values.filter(values != "")
+    fits = (dtype for dtype in _GUESSES if not text_to(values, dtype)[1].any())
+    return next(fits, pl.String()) if len(values) else pl.String()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import polars as pl
 
-from penstock.connectors.formats.contract import Decoded, verdict
+from penstock.connectors.formats.contract import Decoded, Framing, verdict
 from penstock.connectors.formats.messages import as_text
 
 
@@ -30,9 +31,13 @@ class Text:
         return pl.Schema({self.column: pl.String})
 
     @property
-    def blank_is_row(self) -> bool:
-        """An empty line is a row."""
-        return True
+    def framing(self) -> Framing:
+        """One row a line, empty ones too."""
+        return Framing(blank_is_row=True)
+
+    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
+        """Return itself."""
+        return self
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Take each message as it is."""
