@@ -254,7 +254,22 @@ def test_rows_come_back_as_the_standard_library_wrote_them(
 
 
 PIECES = st.sampled_from(
-    [b"{", b"}", b'"i":', b'"f":', b'"s":', b"1", b"1.5", b'"x"', b",", b"null", b"\n", b"\xff", b"[", b"]"]
+    [
+        b"{",
+        b"}",
+        b'"i":',
+        b'"f":',
+        b'"s":',
+        b"1",
+        b"1.5",
+        b'"x"',
+        b",",
+        b"null",
+        b"\n",
+        b"\xff",
+        b"[",
+        b"]",
+    ]
 )
 HOSTILE = st.binary(max_size=12) | st.lists(PIECES, max_size=8).map(b"".join)
 
@@ -265,7 +280,9 @@ def test_hostile_messages_never_raise_and_neighbours_do_not_matter(messages: lis
     json_format = Json(SCHEMA)
     together = json_format.decode(pl.Series(messages, dtype=pl.Binary))
     alone = [json_format.decode(pl.Series([message], dtype=pl.Binary)) for message in messages]
-    assert together.frame.equals(pl.concat([json_format.schema.to_frame(), *(d.frame for d in alone)]))
+    assert together.frame.equals(
+        pl.concat([json_format.schema.to_frame(), *(d.frame for d in alone)])
+    )
     bad = [i for i, d in enumerate(alone) if d.errors.height]
     assert together.errors["index"].to_list() == bad
     assert together.frame.height + len(bad) == len(messages)

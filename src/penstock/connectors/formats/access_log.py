@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
 
 import polars as pl
 
 from penstock.connectors.formats.casting import refused
-from penstock.connectors.formats.contract import LINES, Decoded, Framing, errors_table, verdict
+from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
 from penstock.connectors.formats.escapes import unescape
-from penstock.connectors.formats.messages import as_text, split_lines
+from penstock.connectors.formats.messages import as_text
 
 _COMMON = {
     "client": pl.String(),
@@ -49,7 +48,7 @@ _PARALLEL_FROM = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class AccessLog:
+class AccessLog(LineByLine):
     """Lines of an access log; ``combined`` with referer and user agent, else the common format."""
 
     combined: bool = True
@@ -63,15 +62,6 @@ class AccessLog:
     def schema(self) -> pl.Schema:
         """The columns of the format."""
         return pl.Schema(_COMBINED if self.combined else _COMMON)
-
-    @property
-    def framing(self) -> Framing:
-        """One request a line."""
-        return LINES
-
-    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
-        """Return itself."""
-        return self
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one request per message."""
@@ -87,11 +77,6 @@ class AccessLog:
         reason = f"not a line of the {'combined' if self.combined else 'common'} log format"
         shape = errors_table(shapeless.cast(pl.UInt32), [reason] * len(shapeless))
         return verdict(frame, [errors, shape, *unreadable], len(text))
-
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
-        """Decode lines at once; None if one of them is blank or bad."""
-        decoded = self.decode(split_lines(block))
-        return None if decoded.errors.height else decoded.frame
 
 
 def _parts(text: pl.Series, pattern: str) -> pl.DataFrame:

@@ -23,7 +23,9 @@ Converted = tuple[pl.Series, pl.Series]
 """The values, and which of them (Boolean) could not be converted."""
 
 ZONED = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
-ISO_DATETIME = r"^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?$"
+ISO_DATETIME = (
+    r"^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?$"
+)
 SHOWN = 80
 """Characters of an offending value that a reason quotes."""
 
@@ -48,7 +50,9 @@ def refused(column: str, dtype: pl.DataType, found: pl.Series, bad: pl.Series) -
     index = bad.arg_true().cast(pl.UInt32)
     values = found.gather(index).to_list()
     if dtype.is_nested():
-        reasons = [f"column {column}: a value inside {v!s:.{SHOWN}} does not fit {dtype}" for v in values]
+        reasons = [
+            f"column {column}: a value inside {v!s:.{SHOWN}} does not fit {dtype}" for v in values
+        ]
     else:
         reasons = [f"column {column}: cannot read {v!r:.{SHOWN}} as {dtype}" for v in values]
     return errors_table(index, reasons)
@@ -110,15 +114,19 @@ def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
     day, minute, second, zone = (pl.col(name) for name in parts.columns)
     zoned = zone.str.to_uppercase().fill_null("Z")
     whole = day + "T" + minute.fill_null("00:00") + second.fill_null(":00") + zoned
-    again = parts.select(whole).to_series().str.to_datetime(
-        "%+", time_unit=unit, time_zone="UTC", strict=False
+    again = (
+        parts.select(whole)
+        .to_series()
+        .str.to_datetime("%+", time_unit=unit, time_zone="UTC", strict=False)
     )
     return values.scatter(missing.arg_true(), again)
 
 
 def _within(text: pl.Series, unit: str) -> bool:
     """Tell whether every text begins with a year of four digits that ``unit`` can hold."""
-    return unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all()) or _representable(text).all()
+    return (
+        (unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all())) or _representable(text).all()
+    )
 
 
 def _representable(text: pl.Series) -> pl.Series:

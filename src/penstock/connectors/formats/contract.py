@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import polars as pl
 
@@ -27,7 +27,9 @@ def no_errors() -> pl.DataFrame:
     return pl.DataFrame(schema=ERRORS_SCHEMA)
 
 
-def errors_table(index: Sequence[int] | pl.Series, reason: Sequence[str] | pl.Series) -> pl.DataFrame:
+def errors_table(
+    index: Sequence[int] | pl.Series, reason: Sequence[str] | pl.Series
+) -> pl.DataFrame:
     """Build the table of errors from parallel sequences."""
     return pl.DataFrame({"index": index, "reason": reason}, schema_overrides=dict(ERRORS_SCHEMA))
 
@@ -88,6 +90,25 @@ class Format(Protocol):
 
     def with_header(self, line: bytes) -> Format:
         """Return the format for the rows under this header line (itself if there are no headers)."""
+
+
+class LineByLine:
+    """Base of formats whose messages are lines, and that gain nothing from a block at once."""
+
+    __slots__ = ()
+
+    @property
+    def framing(self) -> Framing:
+        """One message a line."""
+        return LINES
+
+    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
+        """Return itself."""
+        return self
+
+    def decode_block(self, block: bytes) -> pl.DataFrame | None:  # noqa: ARG002
+        """Leave it to ``decode``."""
+        return None
 
 
 def verdict(frame: pl.DataFrame, errors: Sequence[pl.DataFrame], height: int) -> Decoded:

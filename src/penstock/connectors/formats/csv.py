@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -157,7 +157,9 @@ class Csv:
         marks = data[(data == ord(self.separator)) | (data == _NEWLINE)]
         width = len(self.fields)
         if width == 1:
-            return not (block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block)
+            return not (
+                block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block
+            )
         if len(marks) % width:
             return False
         ends = marks.reshape(-1, width) == _NEWLINE
@@ -195,7 +197,7 @@ class Csv:
         return "a stray or missing quote, or a newline outside quotes"
 
 
-def infer(sample: bytes, *, header: bool = True, **options: Any) -> Csv:  # noqa: ANN401
+def infer(sample: bytes, *, header: bool = True, **options: Any) -> Csv:
     """Guess the schema from the first lines of a file."""
     bare = Csv({"field": str}, header=header, **options)
     lines = [line for line in sample.replace(b"\r\n", b"\n").split(b"\n") if line]
@@ -230,6 +232,8 @@ def _record_fields(record: bytes, separator: str, quote: str | None) -> list[str
 def _check_marks(separator: str, quote: str | None) -> None:
     for what, mark in (("separator", separator), ("quote", quote)):
         if mark is not None and (len(mark.encode()) != 1 or mark in "\r\n"):
-            raise ConfigError(f"the {what} {mark!r} is not one ASCII character", step="csv", value=mark)
+            raise ConfigError(
+                f"the {what} {mark!r} is not one ASCII character", step="csv", value=mark
+            )
     if separator == quote:
         raise ConfigError(f"separator and quote are both {quote!r}", step="csv", value=quote)

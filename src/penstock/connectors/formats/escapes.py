@@ -16,7 +16,9 @@ def unescape(text: pl.Series) -> pl.Series:
     if not escaped.any():
         return text
     at = escaped.arg_true()
-    return text.scatter(at, pl.Series([_plain(value) for value in text.gather(at)], dtype=pl.String))
+    return text.scatter(
+        at, pl.Series([_plain(value) for value in text.gather(at)], dtype=pl.String)
+    )
 
 
 def _plain(text: str) -> str:

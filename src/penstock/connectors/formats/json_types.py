@@ -53,11 +53,11 @@ def wire_type(dtype: pl.DataType) -> pl.DataType:
     )
 
 
-def _instance(dtype: Any) -> pl.DataType:  # noqa: ANN401 - Polars types this as class or instance
+def _instance(dtype: Any) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype
 
 
-def python_type(wire: pl.DataType) -> Any:  # noqa: ANN401 - a type expression
+def python_type(wire: pl.DataType) -> Any:
     """Return the msgspec type that takes at least what Polars takes for a wire type."""
     if isinstance(wire, pl.List):
         return list[python_type(_instance(wire.inner)) | None]
@@ -105,7 +105,9 @@ def _struct_fault(value: object, wire: pl.Struct, path: str) -> str | None:
 
 
 def _said(path: str, value: object, wire: pl.DataType) -> str:
-    shown = msgspec.json.encode(value).decode() if not isinstance(value, int) else str(value).lower()
+    shown = (
+        msgspec.json.encode(value).decode() if not isinstance(value, int) else str(value).lower()
+    )
     return f"column {path}: cannot read {shown[: casting.SHOWN]} as {wire}"
 
 
@@ -130,9 +132,13 @@ def _convert_list(values: pl.Series, inner: pl.DataType) -> Converted:
         element = pl.element().map_batches(lambda s: part(convert(s, inner)), return_dtype=dtype)
         return pl.col("v").list.eval(element)
 
-    both = values.alias("v").to_frame().select(
-        each(lambda pair: pair[0], inner).alias("values"),
-        each(lambda pair: pair[1], pl.Boolean()).list.any().fill_null(value=False).alias("bad"),
+    both = (
+        values.alias("v")
+        .to_frame()
+        .select(
+            each(lambda pair: pair[0], inner).alias("values"),
+            each(lambda pair: pair[1], pl.Boolean()).list.any().fill_null(value=False).alias("bad"),
+        )
     )
     return both["values"], both["bad"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import polars as pl
 
 from penstock.connectors.formats.casting import cast_columns
-from penstock.connectors.formats.contract import LINES, Decoded, Framing, errors_table, verdict
+from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
 from penstock.connectors.formats.escapes import unescape
 from penstock.connectors.formats.messages import as_text, split_lines
 from penstock.connectors.formats.schemas import guessed, text_schema
@@ -22,7 +22,7 @@ _PARTS = r'^([^\s="]+)(?:="((?:[^"\\]|\\.)*)"|=([^\s"]*))?$'
 
 
 @dataclass(frozen=True)
-class Logfmt:
+class Logfmt(LineByLine):
     r"""Lines of ``key=value`` pairs, typed by a schema.
 
     ``level=info msg="not \"found\"" took=1.5 cached`` ->
@@ -48,15 +48,6 @@ class Logfmt:
         """The columns declared."""
         return pl.Schema(self.columns)
 
-    @property
-    def framing(self) -> Framing:
-        """One record a line."""
-        return LINES
-
-    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
-        """Return itself."""
-        return self
-
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one line of pairs per message."""
         text, errors = as_text(messages)
@@ -64,11 +55,6 @@ class Logfmt:
         shape = errors_table(bad, ["not made of key=value pairs"] * len(bad))
         frame, unreadable = cast_columns(self._fields(text), self.schema)
         return verdict(frame, [errors, shape, *unreadable], len(text))
-
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
-        """Decode lines at once; None if one of them is blank or bad."""
-        decoded = self.decode(split_lines(block))
-        return None if decoded.errors.height else decoded.frame
 
     def _fields(self, text: pl.Series) -> pl.DataFrame:
         pairs = _pairs(text).filter(pl.col("key").is_in(list(self.schema)))

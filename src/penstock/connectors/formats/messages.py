@@ -19,7 +19,9 @@ def as_text(messages: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
         return text, no_errors()
     index = text.is_null().arg_true().cast(pl.UInt32)
     gone = messages.is_null()[index]
-    reasons = pl.select(pl.when(gone).then(pl.lit(NO_MESSAGE)).otherwise(pl.lit(NOT_UTF8))).to_series()
+    reasons = pl.select(
+        pl.when(gone).then(pl.lit(NO_MESSAGE)).otherwise(pl.lit(NOT_UTF8))
+    ).to_series()
     return text, errors_table(index, reasons)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import polars as pl
 
 from penstock.connectors.formats.casting import cast_columns
-from penstock.connectors.formats.contract import LINES, Decoded, Framing, errors_table, verdict
-from penstock.connectors.formats.messages import as_text, split_lines
+from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
+from penstock.connectors.formats.messages import as_text
 from penstock.connectors.formats.schemas import text_schema
 from penstock.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Regex:
+class Regex(LineByLine):
     r"""Each named group of the pattern is a column; what does not match is an error.
 
     pattern ``(?P<level>\w+) took (?P<ms>\d+)``, schema ``{"ms": int}``:
@@ -37,7 +37,10 @@ class Regex:
         for name in given:
             if name not in names:
                 raise ConfigError(
-                    f"the pattern has no group {name!r}", step="regex", value=name, alternatives=names
+                    f"the pattern has no group {name!r}",
+                    step="regex",
+                    value=name,
+                    alternatives=names,
                 )
         every = text_schema("regex", {name: given.get(name, pl.String()) for name in names})
         object.__setattr__(self, "pattern", pattern)
@@ -53,28 +56,16 @@ class Regex:
         """A column per group."""
         return pl.Schema(self.columns)
 
-    @property
-    def framing(self) -> Framing:
-        """One record a line."""
-        return LINES
-
-    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
-        """Return itself."""
-        return self
-
     def decode(self, messages: pl.Series) -> Decoded:
         """Match the pattern in each message."""
         text, errors = as_text(messages)
         groups = text.str.extract_groups(self.pattern).struct.unnest()
         unmatched = (~text.str.contains(self.pattern)).fill_null(value=False).arg_true()
-        shape = errors_table(unmatched.cast(pl.UInt32), ["no match of the pattern"] * len(unmatched))
+        shape = errors_table(
+            unmatched.cast(pl.UInt32), ["no match of the pattern"] * len(unmatched)
+        )
         frame, unreadable = cast_columns(groups, self.schema)
         return verdict(frame, [errors, shape, *unreadable], len(text))
-
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
-        """Decode lines at once; None if one of them is blank or bad."""
-        decoded = self.decode(split_lines(block))
-        return None if decoded.errors.height else decoded.frame
 
 
 def _groups(pattern: str) -> list[str]:

@@ -72,7 +72,7 @@ INFERS = ("json", "csv", "logfmt")
 """Formats that can guess their schema from a sample."""
 
 
-def build(name: str, schema: Schema | None = None, **options: Any) -> Format:  # noqa: ANN401
+def build(name: str, schema: Schema | None = None, **options: Any) -> Format:
     """Return the format called ``name``.
 
     ``build("csv", {"id": int}, separator=";")``. Raises ``ConfigError`` for an unknown name or
@@ -86,7 +86,7 @@ def build(name: str, schema: Schema | None = None, **options: Any) -> Format:  #
     return builder(**options)
 
 
-def infer(name: str, sample: bytes, **options: Any) -> Format:  # noqa: ANN401
+def infer(name: str, sample: bytes, **options: Any) -> Format:
     """Return the format called ``name`` with the schema guessed from whole lines of ``sample``."""
     kind = SYNONYMS.get(name, name)
     options = {**_DEFAULTS.get(name, {}), **options}

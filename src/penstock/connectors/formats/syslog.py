@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Self
 
 import polars as pl
 
 from penstock.connectors.formats.casting import refused, text_to
-from penstock.connectors.formats.contract import LINES, Decoded, Framing, errors_table, verdict
-from penstock.connectors.formats.messages import as_text, split_lines
+from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
+from penstock.connectors.formats.messages import as_text
 
 _NEW = (
     r"^<(?P<priority>\d{1,3})>1 (?P<timestamp>\S+) (?P<host>\S+) (?P<app>\S+) (?P<process_id>\S+) "
@@ -42,7 +41,7 @@ def _this_year() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Syslog:
+class Syslog(LineByLine):
     """Syslog messages; ``year`` is the year of RFC 3164 timestamps (default: when this is built)."""
 
     year: int = field(default_factory=_this_year)
@@ -58,15 +57,6 @@ class Syslog:
         numbers = {"facility": pl.Int64(), "severity": pl.Int64(), "timestamp": _UTC_DATETIME}
         return pl.Schema({**numbers, **dict.fromkeys(_TEXTS, pl.String())})
 
-    @property
-    def framing(self) -> Framing:
-        """One message a line."""
-        return LINES
-
-    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
-        """Return itself."""
-        return self
-
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one syslog message per message."""
         text, errors = as_text(messages)
@@ -76,10 +66,16 @@ class Syslog:
         dated = (f"{self.year} " + at).str.to_datetime(
             "%Y %b %d %H:%M:%S", time_unit="us", time_zone="UTC", strict=False
         )
-        instant, unread = text_to(new["timestamp"].set(new["timestamp"] == "-", None), _UTC_DATETIME)
+        instant, unread = text_to(
+            new["timestamp"].set(new["timestamp"] == "-", None), _UTC_DATETIME
+        )
         unread |= dated.is_null() & old["timestamp"].is_not_null()
-        both = pl.DataFrame([_merged(new, old, name) for name in ("priority", "timestamp", *_TEXTS)])
-        return self._judged(both, instant.zip_with(instant.is_not_null(), dated), unread, errors, text)
+        both = pl.DataFrame(
+            [_merged(new, old, name) for name in ("priority", "timestamp", *_TEXTS)]
+        )
+        return self._judged(
+            both, instant.zip_with(instant.is_not_null(), dated), unread, errors, text
+        )
 
     def _judged(
         self,
@@ -105,11 +101,6 @@ class Syslog:
             refused("priority", pl.Int64(), priority, priority > LARGEST_PRIORITY),
         ]
         return verdict(frame, found, len(text))
-
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
-        """Decode lines at once; None if one of them is blank or bad."""
-        decoded = self.decode(split_lines(block))
-        return None if decoded.errors.height else decoded.frame
 
 
 def _merged(new: pl.DataFrame, old: pl.DataFrame, name: str) -> pl.Series:
