@@ -1,0 +1,1 @@
+"""Files as sources: lines, tables, followed logs and watched folders."""

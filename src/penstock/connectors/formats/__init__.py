@@ -1,0 +1,1 @@
+"""Decoders: messages in, typed rows out, bad messages set aside with a reason."""

@@ -1,0 +1,125 @@
+r"""Access logs of web servers, in the common and the combined format.
+
+    203.0.113.9 - ann [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 512 "http://x/" "Mozilla"
+    client identity user  timestamp (UTC)          method path protocol status bytes referer user_agent
+
+``-`` is null. A request that is not ``METHOD path PROTOCOL`` has its whole text in ``path`` and nulls
+beside it. ``\"`` and ``\x22`` inside quotes are resolved.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import polars as pl
+
+from penstock.connectors.formats.casting import refused
+from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
+from penstock.connectors.formats.escapes import unescape
+from penstock.connectors.formats.messages import as_text
+
+_COMMON = {
+    "client": pl.String(),
+    "identity": pl.String(),
+    "user": pl.String(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "method": pl.String(),
+    "path": pl.String(),
+    "protocol": pl.String(),
+    "status": pl.Int64(),
+    "bytes": pl.Int64(),
+}
+_COMBINED = {**_COMMON, "referer": pl.String(), "user_agent": pl.String()}
+
+# The usual line has one way to match, which the regex engine takes five times faster than a line
+# with choices (0.9 against 0.17 M lines/s and core); the few others get the second pattern.
+_TEXT = r"(?:[^\"\\]|\\.)*"
+_BEFORE = r"^(?P<client>[^ ]+) (?P<identity>[^ ]+) (?P<user>{user}) \[(?P<timestamp>[^\]]*)\] "
+_AFTER = rf'"(?P<request>{_TEXT})" (?P<status>[0-9]+|-) (?P<bytes>[0-9]+|-)'
+_AGENT = rf' "(?P<referer>{_TEXT})" "(?P<user_agent>{_TEXT})"'
+_USUAL, _SPACED = _BEFORE.format(user="[^ ]+"), _BEFORE.format(user=r"\S.*?\S|\S")
+_REQUEST = r"^[A-Z]+ [^ ]+ [A-Z]+/[0-9.]+$"
+_TIME = "%d/%b/%Y:%H:%M:%S %z"
+_UTC, _TIME_UTC = " +0000", "%d/%b/%Y:%H:%M:%S +0000"
+_ESCAPABLE = ("user", "path", "referer", "user_agent")
+_PARALLEL_FROM = 4096
+"""Lines from which on a second thread saves more than it costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog(LineByLine):
+    """Lines of an access log; ``combined`` with referer and user agent, else the common format."""
+
+    combined: bool = True
+
+    @property
+    def name(self) -> str:
+        """The format's name."""
+        return "combined_log" if self.combined else "common_log"
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The columns of the format."""
+        return pl.Schema(_COMBINED if self.combined else _COMMON)
+
+    def decode(self, messages: pl.Series) -> Decoded:
+        """Decode one request per message."""
+        text, errors = as_text(messages)
+        tail = (_AGENT if self.combined else "") + r"\s*$"
+        parts = _parts(text, _USUAL + _AFTER + tail)
+        shapeless = (parts["client"].is_null() & text.is_not_null()).arg_true()
+        if len(shapeless):
+            again = _parts(text.gather(shapeless), _SPACED + _AFTER + tail)
+            parts = parts.with_columns(s.scatter(shapeless, again[s.name]) for s in parts)
+            shapeless = (parts["client"].is_null() & text.is_not_null()).arg_true()
+        frame, unreadable = _typed(parts, self.schema)
+        reason = f"not a line of the {'combined' if self.combined else 'common'} log format"
+        shape = errors_table(shapeless.cast(pl.UInt32), [reason] * len(shapeless))
+        return verdict(frame, [errors, shape, *unreadable], len(text))
+
+
+def _parts(text: pl.Series, pattern: str) -> pl.DataFrame:
+    """Match the pattern, on all cores: one string function of Polars uses only one."""
+
+    def match(start: int) -> pl.DataFrame:
+        return text.slice(start, size).str.extract_groups(pattern).struct.unnest()
+
+    size = max(_PARALLEL_FROM, -(-len(text) // pl.thread_pool_size()))
+    starts = range(0, max(len(text), 1), size)
+    if len(starts) == 1:
+        return match(0)
+    with ThreadPoolExecutor(len(starts)) as pool:
+        return pl.concat(pool.map(match, starts))
+
+
+def _typed(parts: pl.DataFrame, schema: pl.Schema) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Give the parts of the lines their columns and types; return also what is unreadable."""
+    request = parts["request"]
+    whole = request.str.contains(_REQUEST)
+    three = request.str.splitn(" ", 3).struct.unnest()
+    method, path, protocol = (pl.when(whole).then(name) for name in three.columns)
+    split = three.select(
+        method.alias("method"), pl.coalesce(path, request).alias("path"), protocol.alias("protocol")
+    )
+    text = parts.with_columns(split)
+    text = text.with_columns(unescape(text[name]) for name in _ESCAPABLE if name in schema)
+    text = text.select(_known(name) for name in schema)
+    at = _instants(parts["timestamp"])
+    numbers = [text[name].cast(pl.Int64, strict=False) for name in ("status", "bytes")]
+    errors = [
+        refused(s.name, s.dtype, text[s.name], s.is_null() & text[s.name].is_not_null())
+        for s in (at, *numbers)
+    ]
+    return text.with_columns(at, *numbers), errors
+
+
+def _known(name: str) -> pl.Expr:
+    return pl.when(pl.col(name) != "-").then(name)  # type: ignore[no-any-return]
+
+
+def _instants(written: pl.Series) -> pl.Series:
+    """Read ``17/May/2015:10:05:03 +0000``; without arithmetic where the zone is UTC throughout."""
+    if written.str.ends_with(_UTC).all():
+        return written.str.to_datetime(_TIME_UTC, time_unit="us", time_zone="UTC", strict=False)
+    return written.str.to_datetime(_TIME, time_unit="us", time_zone="UTC", strict=False)

@@ -1,0 +1,241 @@
+"""JSON objects, one per message.
+
+How each value is read (tests/connectors/formats/test_json.py holds every line of this)
+
+* A key that is missing, or null, gives null. Keys beyond the schema are ignored.
+* Of a key that appears twice the first counts.
+* Numbers, booleans, lists and objects under a String column become their JSON text, numbers in
+  their shortest spelling (``1.50`` gives ``"1.5"``).
+* An integer column refuses ``1.0``, ``"1"`` and what does not fit; a float column takes integers
+  and refuses strings and what would be infinite. ``NaN`` and ``Infinity`` are not JSON.
+* Datetime, Date, Time, Decimal, Enum: from strings, as ``casting`` says; Decimal from numbers too,
+  exactly.
+* An empty message, text that is not UTF-8, half a surrogate pair, or a raw control character in a
+  string is an error.
+
+How (measured: ``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every
+message is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
+schema. If it refuses the batch, a typed decoder finds the rows at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import msgspec
+import polars as pl
+
+from penstock.connectors.formats.casting import refused
+from penstock.connectors.formats.contract import (
+    LINES,
+    Decoded,
+    Framing,
+    errors_table,
+    kept_without,
+    verdict,
+    within,
+)
+from penstock.connectors.formats.json_exact import exact_decimals, is_long, loads_first
+from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
+from penstock.connectors.formats.messages import as_text, join_lines
+from penstock.connectors.formats.schemas import checked_schema
+
+
+class _Object(msgspec.Struct):
+    """Any JSON object: validates, keeps nothing."""
+
+
+_VALID = msgspec.json.Decoder(_Object)
+_FAULTS = (msgspec.DecodeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Json:
+    """JSON objects, typed by a schema.
+
+    ``b'{"id": 7, "at": "2024-01-31T10:00:00Z"}'`` -> ``id=7, at=2024-01-31 10:00 UTC``
+    """
+
+    columns: tuple[tuple[str, pl.DataType], ...]
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        object.__setattr__(self, "columns", tuple(checked_schema("json", schema).items()))
+        assert self._wire  # refuses types that JSON cannot hold, where the user wrote them
+
+    @property
+    def name(self) -> str:
+        """The format's name."""
+        return "json"
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """The columns declared."""
+        return pl.Schema(self.columns)
+
+    @property
+    def framing(self) -> Framing:
+        """One object a line."""
+        return LINES
+
+    @cached_property
+    def _wire(self) -> dict[str, pl.DataType]:
+        return {name: wire_type(dtype) for name, dtype in self.columns}
+
+    @cached_property
+    def _typed(self) -> msgspec.json.Decoder[Any]:
+        fields = [
+            (f"f{i}", python_type(wire) | None, msgspec.field(name=name, default=None))
+            for i, (name, wire) in enumerate(self._wire.items())
+        ]
+        return msgspec.json.Decoder(msgspec.defstruct("Row", fields))
+
+    @cached_property
+    def _decimals(self) -> list[str]:
+        return [name for name, dtype in self.columns if isinstance(dtype, pl.Decimal)]
+
+    def with_header(self, line: bytes) -> Self:  # noqa: ARG002 - there are no headers
+        """Return itself."""
+        return self
+
+    def decode(self, messages: pl.Series) -> Decoded:
+        """Decode one JSON object per message."""
+        text, errors = as_text(messages)
+        if not errors.height and len(text):
+            block = join_lines(text)
+            one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
+            clean = self._clean(block, len(text)) if one_line_each else None
+            if clean is not None:
+                return Decoded(clean)
+        bad = pl.concat([errors, _invalid(text)])
+        if not bad.height:
+            return self._read(_one_line_each(text))
+        bad = bad.unique("index", keep="first").sort("index")
+        kept = kept_without(bad["index"], len(text))
+        inner = self._read(_one_line_each(text[kept]))
+        return within(inner, kept, bad)
+
+    def decode_block(self, block: bytes) -> pl.DataFrame | None:
+        """Decode lines at once; None if one of them is blank, bad or unusual."""
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            return None
+        return self._clean(block, block.count(b"\n") + (not block.endswith(b"\n")))
+
+    def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
+        """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
+        try:
+            if len(_VALID.decode_lines(block)) != lines:
+                return None
+        except _FAULTS:
+            return None
+        wire = self._ndjson(block, lines)
+        if wire is None or any(is_long(wire[name]).any() for name in self._decimals):
+            return None
+        frame, errors = self._convert(wire)
+        return None if errors else frame
+
+    def _read(self, text: pl.Series) -> Decoded:
+        """Read valid objects, each on one line."""
+        wire = self._ndjson(join_lines(text), len(text)) if len(text) else self._empty()
+        if wire is not None:
+            frame, errors = self._convert(exact_decimals(wire, self._decimals, text))
+            return verdict(frame, errors, len(text))
+        bad = self._refused(text)
+        kept = kept_without(bad["index"], len(text))
+        return within(self._read(text[kept]), kept, bad)
+
+    def _empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema=self._wire)
+
+    def _ndjson(self, block: bytes, height: int) -> pl.DataFrame | None:
+        """Read the block with the wire schema; None if Polars refuses it or miscounts."""
+        try:
+            frame = pl.read_ndjson(block, schema=self._wire)
+        except pl.exceptions.PolarsError:
+            return None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # Polars' panics are BaseExceptions
+                raise
+            return None
+        return frame if frame.height == height else None
+
+    def _convert(self, wire: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+        """Give the columns their declared types, and say which rows that fails for."""
+        columns, errors = [], []
+        for name, dtype in self.columns:
+            values, bad = convert(wire[name], dtype)
+            columns.append(values.alias(name))
+            if bad.any():
+                errors.append(refused(name, dtype, wire[name], bad))
+        return pl.DataFrame(columns), errors
+
+    def _refused(self, text: pl.Series) -> pl.DataFrame:
+        """Find the rows that the reader refuses: the likely ones, else any, else by halves."""
+        fault = self._fault_of_types
+        likely = _faults(text, lambda m: fault(m) if _fault(self._typed.decode, m) else None)
+        if likely.height:
+            return likely
+        any_one = _faults(text, fault)
+        return any_one if any_one.height else self._bisected(text)
+
+    def _fault_of_types(self, message: str) -> str | None:
+        """Say which value has the wrong type, if one has."""
+        try:
+            row = loads_first(message)
+        except (OverflowError, RecursionError) as error:
+            return str(error)
+        found = (fault(row.get(name), wire, name) for name, wire in self._wire.items())
+        return next((reason for reason in found if reason), None)
+
+    def _bisected(self, text: pl.Series) -> pl.DataFrame:
+        """Find the rows that Polars refuses, by halves."""
+        index: list[int] = []
+        spans = [(0, len(text))]
+        while spans:
+            start, end = spans.pop()
+            if self._ndjson(join_lines(text[start:end]), end - start) is not None:
+                continue
+            if end - start == 1:
+                index.append(start)
+            else:
+                middle = (start + end) // 2
+                spans += [(middle, end), (start, middle)]
+        return errors_table(index, ["a value does not fit the type of its column"] * len(index))
+
+
+def _invalid(text: pl.Series) -> pl.DataFrame:
+    """Return the errors of what is not one JSON object; nulls are reported elsewhere."""
+    return _faults(text, lambda message: _fault(_VALID.decode, message))
+
+
+def _spans_lines(text: pl.Series) -> bool:
+    return bool(text.str.contains("\n", literal=True).any())
+
+
+def _one_line_each(text: pl.Series) -> pl.Series:
+    """Replace newlines, which in valid JSON stand between tokens only, by blanks."""
+    return text.str.replace_all("\n", " ", literal=True) if _spans_lines(text) else text
+
+
+def _faults(text: pl.Series, fault: Callable[[str], str | None]) -> pl.DataFrame:
+    index, reasons = [], []
+    for i, message in enumerate(text.to_list()):
+        reason = None if message is None else fault(message)
+        if reason is not None:
+            index.append(i)
+            reasons.append(reason)
+    return errors_table(index, reasons)
+
+
+def _fault(decode: Callable[[str], object], message: str) -> str | None:
+    try:
+        decode(message)
+    except RecursionError:
+        return "nested too deeply"
+    except msgspec.DecodeError as error:
+        return str(error)
+    return None

@@ -1,0 +1,56 @@
+"""Messages as text: cast, check UTF-8, join into one block."""
+
+from __future__ import annotations
+
+import io
+
+import polars as pl
+
+from penstock.connectors.formats.contract import errors_table, no_errors
+
+NOT_UTF8 = "not valid UTF-8"
+NO_MESSAGE = "no message (null)"
+
+
+def as_text(messages: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
+    """Return the messages as String (null where that fails) and the errors of those that fail."""
+    text = messages if messages.dtype == pl.String else _decoded(messages)
+    if not text.null_count():
+        return text, no_errors()
+    index = text.is_null().arg_true().cast(pl.UInt32)
+    gone = messages.is_null()[index]
+    reasons = pl.select(
+        pl.when(gone).then(pl.lit(NO_MESSAGE)).otherwise(pl.lit(NOT_UTF8))
+    ).to_series()
+    return text, errors_table(index, reasons)
+
+
+def _decoded(messages: pl.Series) -> pl.Series:
+    try:
+        return messages.cast(pl.String)
+    except pl.exceptions.ComputeError:  # one bad message fails the whole cast, strict or not
+        decoded = [_utf8(message) for message in messages.to_list()]
+        return pl.Series(messages.name, decoded, dtype=pl.String)
+
+
+def _utf8(message: bytes | None) -> str | None:
+    try:
+        return None if message is None else message.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def join_lines(text: pl.Series) -> bytes:
+    """Return the messages as one block, each with a newline after it. None may hold a newline."""
+    out = io.BytesIO()
+    text.to_frame().write_csv(out, include_header=False, quote_style="never", null_value="")
+    return out.getvalue()
+
+
+def split_lines(block: bytes) -> pl.Series:
+    """Cut a block at its newlines: String, or Binary where it is not UTF-8; no trailing \\r."""
+    try:
+        return pl.read_lines(block).to_series()
+    except pl.exceptions.ComputeError:  # not UTF-8: which lines are, decode() will tell
+        lines = block.removesuffix(b"\n").split(b"\n")
+        return pl.Series("line", [line.removesuffix(b"\r") for line in lines], dtype=pl.Binary)
