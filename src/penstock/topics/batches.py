@@ -14,8 +14,8 @@ import polars as pl
 
 from penstock.topics import blobs
 from penstock.topics.blobs import Blob
-from penstock.topics.retention import Retention
-from penstock.topics.store import Settings, Store
+from penstock.topics.settings import Settings
+from penstock.topics.store import Store
 
 _BATCH_ROWS = 65_536
 _BATCH_BYTES = 16 << 20
@@ -49,17 +49,9 @@ class Batches:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self.settings = settings
+        self._settings = settings
         self._layouts: dict[bytes, int] = {}
         self._heads: dict[int, bytes] = {}
-
-    @property
-    def retention(self) -> Retention:
-        """What the topic keeps."""
-        age = self.settings.retention_age_s
-        return Retention(
-            None if age is None else timedelta(seconds=age), self.settings.retention_bytes
-        )
 
     def encode(self, parts: Iterable[tuple[int, pl.DataFrame]]) -> list[Batch]:
         """Cut and encode frames, each with its partition."""
@@ -72,14 +64,14 @@ class Batches:
 
     def _encode(self, partition: int, frame: pl.DataFrame) -> Batch:
         first_us, last_us = self._span(frame)
-        blob = blobs.encode(frame, self.settings.compression)
+        blob = blobs.encode(frame, self._settings.compression)
         return Batch(partition, frame.height, first_us, last_us, blob)
 
     def _span(self, frame: pl.DataFrame) -> tuple[int, int]:
         now = time.time_ns() // 1000
-        if self.settings.timestamp is None:
+        if self._settings.timestamp is None:
             return now, now
-        instants = _microseconds(frame[self.settings.timestamp])
+        instants = _microseconds(frame[self._settings.timestamp])
         first, last = instants.min(), instants.max()
         return (first if isinstance(first, int) else now, last if isinstance(last, int) else now)
 
@@ -185,12 +177,12 @@ class Batches:
         if row is None:
             return end
         base, records, first_us = row
-        if self.settings.timestamp is None or first_us >= wanted:
+        if self._settings.timestamp is None or first_us >= wanted:
             return int(base)
         frame = self.read(partition, base, records, 1)
         if frame is None:  # retention has dropped it in the meantime
             return end
-        reached = _microseconds(frame[self.settings.timestamp]) >= wanted
+        reached = _microseconds(frame[self._settings.timestamp]) >= wanted
         return int(base) + int(reached.arg_max() or 0)
 
 

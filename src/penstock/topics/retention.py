@@ -48,8 +48,7 @@ def trim_step(connection: sqlite3.Connection, retention: Retention, now_us: int)
                 'UPDATE partitions SET "start" = ?, bytes = bytes - ? WHERE "partition" = ?',
                 (end, size, partition),
             )
-    _give_back(connection)
-    return bool(doomed)
+    return _give_back(connection) or bool(doomed)
 
 
 def _doomed(
@@ -76,8 +75,12 @@ def _doomed(
     return doomed
 
 
-def _give_back(connection: sqlite3.Connection) -> None:
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Shrink a file that is mostly empty by one step; True if it did."""
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    if free > _GIVE_BACK_FROM and free * 4 > pages:
-        connection.execute(f"PRAGMA incremental_vacuum({_GIVE_BACK_PAGES})").fetchall()
+    if free <= _GIVE_BACK_FROM or free * 4 <= pages:
+        return False
+    for _ in range(_GIVE_BACK_PAGES):  # Python's driver takes one step of this pragma per call
+        connection.execute("PRAGMA incremental_vacuum(1)")
+    return True

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.errors import ConfigError, ConnectorError, Fault
-from penstock.topics.blobs import Compression
+from penstock.topics.settings import Settings
 
 FILE = "topic.db"
 _APPLICATION_ID = 0x50454E53  # "PENS": tells a topic from any other SQLite file
@@ -51,18 +51,6 @@ class Durability(enum.Enum):
     """On the disk (fsync): survives a power cut."""
     OS = "NORMAL"
     """With the operating system: survives kill -9, but a power cut may take the last appends."""
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What is fixed when a topic is created, except the retention."""
-
-    partitions: int
-    schema_head: bytes | None
-    timestamp: str | None
-    key: tuple[str, ...]
-    compression: Compression
-    retention_age_s: float | None
-    retention_bytes: int | None
 
 
 class Store:
@@ -134,7 +122,7 @@ class Store:
             return created
 
     def _fill(self, connection: sqlite3.Connection, settings: Settings) -> bool:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if _tables(connection):
             return False
         for statement in _TABLES:
             connection.execute(statement)
@@ -187,7 +175,7 @@ class Store:
             uri=True,
         )
         try:
-            if creating:
+            if creating and not _tables(connection):  # never touch what is not ours
                 connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -233,6 +221,11 @@ class Store:
             fault=Fault.REMOTE,
             hint="restore it from a copy, or remove the folder to begin anew",
         )
+
+
+def _tables(connection: sqlite3.Connection) -> int:
+    count: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return count
 
 
 def save(connection: sqlite3.Connection, settings: Settings) -> None:

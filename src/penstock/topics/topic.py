@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 import time
@@ -17,18 +16,17 @@ import polars as pl
 
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from penstock.topics import blobs
-from penstock.topics.batches import Batches
+from penstock.topics.batches import Batch, Batches
 from penstock.topics.blobs import Compression
-from penstock.topics.partitioning import partition_of
-from penstock.topics.records import KEY, RAW_SCHEMA, TIMESTAMP, raw_records, typed_records
+from penstock.topics.records import RAW_SCHEMA
 from penstock.topics.retention import Retention, trim_step
-from penstock.topics.store import Durability, Settings, Store, save
+from penstock.topics.routing import Router
+from penstock.topics.settings import Settings, new_settings
+from penstock.topics.store import Durability, Store, save
 from penstock.topics.wakeup import LOOK_EVERY_S, bell_of
 
-_PARTITION = "_penstock_partition"
 _TRIM_EVERY_S = 0.1
 _TRIM_EVERY_BYTES = 8 << 20
-_MAX_PARTITIONS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class Topic:
         self.partitions = settings.partitions
         self._batches = Batches(store, settings)
         self._bell = bell_of(store.path)
-        self._sticky = itertools.count(os.getpid())
+        self._router = Router(settings, self.schema)
         self._trimmed_at = 0.0
         self._untrimmed_bytes = 0
 
@@ -163,17 +161,7 @@ class Topic:
         retention: Retention | None,
         compression: Compression,
     ) -> tuple[Topic, bool]:
-        keep = retention or Retention()
-        settings = Settings(
-            partitions=partitions,
-            schema_head=None if schema is None else blobs.schema_head(pl.Schema(schema)),
-            timestamp=timestamp if schema is not None else TIMESTAMP,
-            key=((key,) if isinstance(key, str) else tuple(key)) if schema is not None else (KEY,),
-            compression=compression,
-            retention_age_s=None if keep.age is None else keep.age.total_seconds(),
-            retention_bytes=keep.size_bytes,
-        )
-        _check(settings, None if schema is None else pl.Schema(schema))
+        settings = new_settings(partitions, schema, timestamp, key, retention, compression)
         folder.mkdir(parents=True, exist_ok=True)
         _sync_folder(folder.parent)
         store = Store(folder)
@@ -196,8 +184,7 @@ class Topic:
         Without ``partition`` the hash of the key columns chooses one per row (see
         ``partitioning``); rows without a key go together to one partition, another each time.
         """
-        parts = self._split(self._prepare(frame), partition)
-        encoded = self._batches.encode(parts)
+        encoded = self._encode(frame, partition)
         with self._store.writing(durability) as connection:
             offsets = self._batches.insert(connection, encoded)
             self._trim_now_and_then(connection, sum(len(batch.blob.payload) for batch in encoded))
@@ -220,21 +207,40 @@ class Topic:
         rise; an epoch not above the last one is skipped. A token lower than one already seen
         raises ``FencedError``: a newer run of that producer has begun.
         """
-        offsets: dict[int, range] = {}
-        written = 0
         with self._store.writing(durability) as connection:
             last = self._fence(connection, producer_id, token)
             if last is not None and epoch <= last:
                 return None
-            for frame in frames:
-                encoded = self._batches.encode(self._split(self._prepare(frame), partition))
-                _extend(offsets, self._batches.insert(connection, encoded))
-                written += sum(len(batch.blob.payload) for batch in encoded)
+            offsets = self._append(connection, frames, partition)
             connection.execute(
                 "UPDATE producers SET epoch = ? WHERE producer_id = ?", (epoch, producer_id)
             )
-            self._trim_now_and_then(connection, written)
         self._bell.ring()
+        return offsets
+
+    def append_all(
+        self,
+        frames: Iterable[pl.DataFrame],
+        *,
+        partition: int | None = None,
+        durability: Durability = Durability.SYNC,
+    ) -> dict[int, range]:
+        """Append ``frames`` one after another in one transaction; writers wait for its end."""
+        with self._store.writing(durability) as connection:
+            offsets = self._append(connection, frames, partition)
+        self._bell.ring()
+        return offsets
+
+    def _append(
+        self, connection: sqlite3.Connection, frames: Iterable[pl.DataFrame], partition: int | None
+    ) -> dict[int, range]:
+        offsets: dict[int, range] = {}
+        written = 0
+        for frame in frames:
+            encoded = self._encode(frame, partition)
+            _extend(offsets, self._batches.insert(connection, encoded))
+            written += sum(len(batch.blob.payload) for batch in encoded)
+        self._trim_now_and_then(connection, written)
         return offsets
 
     def fence(self, producer_id: str, token: int) -> int | None:
@@ -282,9 +288,14 @@ class Topic:
         return RAW_SCHEMA if self.schema is None else self.schema
 
     @property
+    def identity(self) -> str:
+        """Tells this topic from any other, also from a later one in the same folder."""
+        return self._settings.identity
+
+    @property
     def retention(self) -> Retention:
         """What the topic keeps."""
-        return self._batches.retention
+        return self._settings.retention
 
     def end_offsets(self) -> dict[int, int]:
         """Return, per partition, the offset that the next record will get."""
@@ -346,15 +357,7 @@ class Topic:
     def set_retention(self, retention: Retention) -> None:
         """Change what is kept, for every process that opens the topic from now on."""
         with self._store.writing(Durability.SYNC) as connection:
-            self._settings = self._batches.settings = Settings(
-                partitions=self.partitions,
-                schema_head=self._settings.schema_head,
-                timestamp=self._settings.timestamp,
-                key=self._settings.key,
-                compression=self._settings.compression,
-                retention_age_s=None if retention.age is None else retention.age.total_seconds(),
-                retention_bytes=retention.size_bytes,
-            )
+            self._settings = self._settings.with_retention(retention)
             save(connection, self._settings)
 
     def close(self) -> None:
@@ -378,27 +381,10 @@ class Topic:
         kind = "raw" if self.schema is None else f"typed, columns {', '.join(self.schema.names())}"
         return f"Topic({str(self.path)!r}, {self.partitions} partitions, {kind})"
 
-    def _prepare(self, frame: pl.DataFrame) -> pl.DataFrame:
-        if self.schema is None:
-            return raw_records(frame, datetime.now(UTC))
-        return typed_records(frame, self.schema)
-
-    def _split(self, frame: pl.DataFrame, partition: int | None) -> list[tuple[int, pl.DataFrame]]:
+    def _encode(self, frame: pl.DataFrame, partition: int | None) -> list[Batch]:
         if partition is not None:
             self._check_partition(partition)
-            return [(partition, frame)]
-        if self.partitions == 1:
-            return [(0, frame)]
-        keys = self._settings.key
-        sticky = next(self._sticky) % self.partitions
-        if not keys or all(frame[name].null_count() == frame.height for name in keys):
-            return [(sticky, frame)]
-        numbers, keyless = partition_of(frame, keys, self.partitions)
-        numbers[keyless] = sticky
-        split = frame.with_columns(pl.Series(_PARTITION, numbers)).partition_by(
-            _PARTITION, as_dict=True, include_key=False, maintain_order=True
-        )
-        return [(int(number), part) for (number,), part in sorted(split.items())]
+        return self._batches.encode(self._router.route(frame, partition))
 
     def _bounds(self, column: str) -> dict[int, int]:
         with self._store.reading() as connection:
@@ -443,28 +429,6 @@ class Topic:
                 fault=Fault.USER,
                 hint="was the topic removed and created anew since this offset was noted?",
             )
-
-
-def _check(settings: Settings, schema: pl.Schema | None) -> None:
-    if not 1 <= settings.partitions <= _MAX_PARTITIONS:
-        raise ConfigError(
-            f"a topic has 1 to {_MAX_PARTITIONS} partitions", value=settings.partitions
-        )
-    if schema is None:
-        return
-    if not schema:
-        raise ConfigError("the schema of a typed topic needs at least one column")
-    named = (*settings.key, *([settings.timestamp] if settings.timestamp else []))
-    for name in named:
-        if name not in schema:
-            raise ConfigError(
-                f"the schema has no column {name!r}", value=name, alternatives=schema.names()
-            )
-    if settings.timestamp and not isinstance(schema[settings.timestamp], pl.Datetime):
-        raise ConfigError(
-            f"column {settings.timestamp!r} is {schema[settings.timestamp]}, not Datetime",
-            value=settings.timestamp,
-        )
 
 
 def _extend(offsets: dict[int, range], more: dict[int, range]) -> None:
