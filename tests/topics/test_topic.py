@@ -103,7 +103,7 @@ def test_typed_topic_keeps_the_schema(tmp_path: Path) -> None:
                     "at": [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=n)],
                 },
                 schema_overrides={"price": pl.String},
-            ).cast(dict(schema))
+            ).cast(schema)
             for n in range(20)
         ]
         for frame in frames:

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import polars as pl
-from tests.topics.writer_process import rows
 
 from penstock.topics import Topic
+from tests.topics.writer_process import rows
 
 SCRIPT = Path(__file__).with_name("writer_process.py")
 KILLS = 12

@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Callable
 
 import polars as pl
 
@@ -48,4 +49,5 @@ def stamps(path: str, count: str) -> None:
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {"epochs": epochs, "plain": plain, "stamps": stamps}[command](*arguments)
+    commands: dict[str, Callable[..., None]] = {"epochs": epochs, "plain": plain, "stamps": stamps}
+    commands[command](*arguments)

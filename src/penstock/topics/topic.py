@@ -22,7 +22,7 @@ from penstock.topics.records import RAW_SCHEMA
 from penstock.topics.retention import Retention, trim_step
 from penstock.topics.routing import Router
 from penstock.topics.settings import Settings, new_settings
-from penstock.topics.store import Durability, Store, save
+from penstock.topics.store import FILE, Durability, Store, save
 from penstock.topics.wakeup import LOOK_EVERY_S, bell_of
 
 _TRIM_EVERY_S = 0.1
@@ -121,6 +121,11 @@ class Topic:
         except BaseException:
             store.close()
             raise
+
+    @staticmethod
+    def exists(path: str | Path) -> bool:
+        """Tell whether the folder ``path`` holds a topic, or something that stands in its place."""
+        return (Path(path) / FILE).exists()
 
     @classmethod
     def ensure(
