@@ -1,0 +1,110 @@
+"""Live writing into a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.connectors.contract import SinkIdentity
+from penstock.errors import ConfigError
+from penstock.topics import Durability, Retention, Topic
+
+
+class TopicSink:
+    """Appends each epoch in one transaction with its number and token."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        name: str,
+        partition_by: tuple[str, ...],
+        partitions: int,
+        timestamp: str | None,
+        retention: Retention | None,
+        weight_column: str,
+        durability: Durability,
+    ) -> None:
+        self._path = path
+        self._name = name
+        self._partition_by = partition_by
+        self._partitions = partitions
+        self._timestamp = timestamp
+        self._retention = retention
+        self._weight_column = weight_column
+        self._durability = durability
+        self._topic: Topic | None = None
+        self._identity: SinkIdentity | None = None
+
+    def begin(self, identity: SinkIdentity | None) -> int | None:
+        """Open the topic if it is there, and shut out older runs."""
+        self._identity = identity
+        if not Topic.exists(self._path):
+            return None  # created by the first frame, which brings the columns
+        self._topic = Topic.open(self._path)
+        return None if identity is None else self._topic.fence(identity.sink_id, identity.token)
+
+    def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        """Append ``frames``, all or nothing; skip an epoch that is there."""
+        iterator = iter(frames)
+        if self._topic is None:
+            first = next(iterator, None)
+            if first is None:
+                return
+            self._topic = self._create(self._stored(first, None))
+            iterator = chain([first], iterator)
+        topic, identity = self._topic, self._identity
+        stored = self._stored_frames(iterator, topic)
+        if identity is None:
+            topic.append_all(stored, durability=self._durability)
+            return
+        topic.append_once(
+            identity.sink_id, epoch, identity.token, stored, durability=self._durability
+        )
+
+    def _create(self, frame: pl.DataFrame) -> Topic:
+        return Topic.ensure(
+            self._path,
+            partitions=self._partitions,
+            schema=frame.schema,
+            timestamp=self._timestamp,
+            key=self._partition_by,
+            retention=self._retention,
+        )
+
+    def _stored_frames(
+        self, frames: Iterable[pl.DataFrame], topic: Topic
+    ) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            yield self._stored(frame, topic)
+
+    def _stored(self, frame: pl.DataFrame, topic: Topic | None) -> pl.DataFrame:
+        """Rename the weight to the column that keeps it; a row without weight counts once."""
+        name = self._weight_column
+        if WEIGHT in frame.columns:
+            if name in frame.columns:
+                raise ConfigError(
+                    f"the stream has a column {name!r}, so its weight cannot be kept under it",
+                    step=self._name,
+                    value=name,
+                    hint="give the sink another weight_column=",
+                )
+            if topic is not None and name not in topic.record_schema:
+                raise ConfigError(
+                    f"the topic has no column {name!r} for the weight of a changelog",
+                    step=self._name,
+                    value=name,
+                    hint='write to a new topic, or emit final results: .emit("final")',
+                )
+            return frame.rename({WEIGHT: name})
+        if topic is not None and name in topic.record_schema and name not in frame.columns:
+            return frame.with_columns(pl.lit(1, pl.Int64).alias(name))
+        return frame
+
+    def close(self) -> None:
+        """Close the topic."""
+        if self._topic is not None:
+            self._topic.close()

@@ -1,0 +1,86 @@
+"""What a topic forgets: the oldest batches, in bounded steps inside the transactions of writers."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import timedelta
+
+from penstock.errors import ConfigError
+
+_STEP_BATCHES = 1024
+_STEP_BYTES = 32 << 20
+"""A step deletes at most this much, so that an append is held up by some 10 ms at most."""
+_GIVE_BACK_PAGES = 256
+_GIVE_BACK_FROM = 1024
+"""Free pages are used again by later appends; only a file that is a quarter empty is shrunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long and how much a topic keeps; None keeps all.
+
+    ``age`` counts from the append, not from the records' timestamps, so that history which is
+    written today is kept as long as what happens today. ``size_bytes`` counts stored payloads over
+    all partitions. Whole batches are dropped, oldest first, once a newer append finds them outside.
+    """
+
+    age: timedelta | None = None
+    size_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.age is not None and self.age <= timedelta(0):
+            raise ConfigError("retention age must be positive", value=self.age)
+        if self.size_bytes is not None and self.size_bytes <= 0:
+            raise ConfigError("retention size must be positive", value=self.size_bytes)
+
+
+def trim_step(connection: sqlite3.Connection, retention: Retention, now_us: int) -> bool:
+    """Drop what is outside, up to one step's worth; True if more may be left.
+
+    The newest batch always stays, so that one append larger than the limit can be read.
+    """
+    doomed = _doomed(connection, retention, now_us)
+    if doomed:
+        connection.execute("DELETE FROM batches WHERE id <= ?", (doomed[-1][0],))
+        for _, partition, end, size in doomed:
+            connection.execute(
+                'UPDATE partitions SET "start" = ?, bytes = bytes - ? WHERE "partition" = ?',
+                (end, size, partition),
+            )
+    return _give_back(connection) or bool(doomed)
+
+
+def _doomed(
+    connection: sqlite3.Connection, retention: Retention, now_us: int
+) -> list[tuple[int, int, int, int]]:
+    total = connection.execute("SELECT sum(bytes) FROM partitions").fetchone()[0]
+    newest = connection.execute("SELECT max(id) FROM batches").fetchone()[0]
+    limit = retention.size_bytes
+    age = retention.age
+    oldest_us = None if age is None else now_us - age // timedelta(microseconds=1)
+    doomed: list[tuple[int, int, int, int]] = []
+    dropped = 0
+    for number, partition, end, size, appended_us in connection.execute(
+        'SELECT id, "partition", base + records, bytes, appended_us FROM batches'
+        " ORDER BY id LIMIT ?",
+        (_STEP_BATCHES,),
+    ):
+        expired = oldest_us is not None and appended_us < oldest_us
+        surplus = limit is not None and total - dropped > limit
+        if number == newest or dropped >= _STEP_BYTES or not (expired or surplus):
+            break
+        doomed.append((number, partition, end, size))
+        dropped += size
+    return doomed
+
+
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Shrink a file that is mostly empty by one step; True if it did."""
+    free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    if free <= _GIVE_BACK_FROM or free * 4 <= pages:
+        return False
+    for _ in range(_GIVE_BACK_PAGES):  # Python's driver takes one step of this pragma per call
+        connection.execute("PRAGMA incremental_vacuum(1)")
+    return True
