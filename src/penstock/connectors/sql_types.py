@@ -10,7 +10,7 @@
 | String, Categorical, Enum, Null | TEXT | VARCHAR | TEXT |
 | Binary | BLOB | BLOB | BYTEA |
 | Boolean | INTEGER 0, 1 | BOOLEAN | BOOLEAN |
-| Date, Time | TEXT, ISO | DATE, TIME | DATE, TIME |
+| Date, Time | TEXT, ISO | DATE, TIME_NS | DATE, TIME (rounded to us) |
 | Datetime, no zone | TEXT, ISO | TIMESTAMP_MS, TIMESTAMP, TIMESTAMP_NS | TIMESTAMP (ms, us) |
 | Datetime, zone | TEXT, ISO in UTC, +00:00 | TIMESTAMPTZ (ms, us) | TIMESTAMPTZ (ms, us) |
 | Duration | INTEGER of its own unit | INTERVAL (ms, us) | INTERVAL (ms, us) |
@@ -23,6 +23,7 @@ import enum
 
 import polars as pl
 
+from penstock.connectors.sql_text import quoted
 from penstock.errors import ConfigError
 
 
@@ -83,7 +84,7 @@ _PLAIN: dict[Dialect, dict[type[pl.DataType], str]] = {
         pl.Binary: "BLOB",
         pl.Boolean: "BOOLEAN",
         pl.Date: "DATE",
-        pl.Time: "TIME",
+        pl.Time: "TIME_NS",
         pl.Duration: "INTERVAL",
     },
     Dialect.POSTGRES: {
@@ -114,6 +115,9 @@ _PLAIN: dict[Dialect, dict[type[pl.DataType], str]] = {
         pl.Array: "JSONB",
     },
 }
+
+_NOT_INSIDE_DUCKDB = (pl.Int128, pl.UInt128, pl.Float16, pl.Null)
+"""Types that reach DuckDB only by a cast of the whole column."""
 
 _DUCKDB_TIMESTAMPS = {"ms": "TIMESTAMP_MS", "us": "TIMESTAMP", "ns": "TIMESTAMP_NS"}
 
@@ -168,7 +172,7 @@ def _duckdb_nested(dtype: pl.List | pl.Array | pl.Struct) -> str:
         return f"{inner(dtype.inner)}[]"
     if isinstance(dtype, pl.Array):
         return f"{inner(dtype.inner)}[{dtype.size}]"
-    fields = (f'"{f.name.replace(chr(34), chr(34) * 2)}" {inner(f.dtype)}' for f in dtype.fields)
+    fields = (f"{quoted(f.name)} {inner(f.dtype)}" for f in dtype.fields)
     return f"STRUCT({', '.join(fields)})"
 
 
@@ -181,6 +185,13 @@ def _check_inside(name: str, dtype: pl.DataType, dialect: Dialect, step: str) ->
                 step=step,
                 value=name,
                 hint="cast it first: binary with .bin.encode('base64'), durations to integers",
+            )
+        if not as_json and isinstance(inside, _NOT_INSIDE_DUCKDB):
+            raise ConfigError(
+                f"column {name!r} is {dtype}; DuckDB cannot take the {inside} in it",
+                step=step,
+                value=name,
+                hint="cast it to a String, Int64 or Float32 first",
             )
         if not inside.is_nested():
             _column_type(name, inside, Dialect.SQLITE if as_json else dialect, step)

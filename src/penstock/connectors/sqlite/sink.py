@@ -11,6 +11,7 @@ import polars as pl
 
 from penstock.connectors.changes import KeyedChanges
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
+from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.sqlite.values import rows
 from penstock.connectors.tables import TableSink, missing_columns
@@ -102,7 +103,7 @@ class SqliteSink(TableSink):
     def _prepare(self, types: dict[str, str]) -> None:
         columns = [f"{quoted(name)} {sql_type}".rstrip() for name, sql_type in types.items()]
         if self._key:  # not PRIMARY KEY: a lone integer one would turn a null into a number
-            columns.append(f"UNIQUE ({_listed(self._key)})")
+            columns.append(f"UNIQUE ({listed(self._key)})")
         self._live.execute(
             f"CREATE TABLE IF NOT EXISTS {quoted(self._table)} ({', '.join(columns)})"
         )
@@ -127,7 +128,7 @@ class SqliteSink(TableSink):
         others = [name for name in upserts.columns if name not in self._key]
         update = ", ".join(f"{quoted(n)} = excluded.{quoted(n)}" for n in others)
         action = f"UPDATE SET {update}" if others else "NOTHING"
-        statement = f"{self._insert(upserts.columns)} ON CONFLICT ({_listed(self._key)}) DO {action}"
+        statement = f"{self._insert(upserts.columns)} ON CONFLICT ({listed(self._key)}) DO {action}"
         self._live.executemany(statement, rows(upserts))
 
     def _delete(self, keys: pl.DataFrame) -> None:
@@ -138,16 +139,7 @@ class SqliteSink(TableSink):
 
     def _insert(self, columns: Sequence[str]) -> str:
         marks = ", ".join("?" * len(columns))
-        return f"INSERT INTO {quoted(self._table)} ({_listed(columns)}) VALUES ({marks})"  # noqa: S608
-
-
-def quoted(name: str) -> str:
-    """Return ``name`` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(quoted, names))
+        return f"INSERT INTO {quoted(self._table)} ({listed(columns)}) VALUES ({marks})"  # noqa: S608
 
 
 def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:
