@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +16,9 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    yield postgres_server.create_database(name)
-    postgres_server.drop_database(name)
+def postgres_schema(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.empty_schema() as conninfo:
+        yield conninfo
 
 
 @pytest.fixture(params=["sqlite", "duckdb", "postgres"])
@@ -29,4 +27,4 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
         return Sqlite(tmp_path)
     if request.param == "duckdb":
         return Duckdb(tmp_path)
-    return Postgres(request.getfixturevalue("postgres_database"))
+    return Postgres(request.getfixturevalue("postgres_schema"))

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +34,18 @@ class PostgresServer:
 
     folder: Path
 
-    def conninfo(self, database: str = "postgres") -> str:
-        return f"host={self.folder} dbname={database} user=postgres"
+    @property
+    def conninfo(self) -> str:
+        return f"host={self.folder} dbname=postgres user=postgres"
 
-    def create_database(self, name: str) -> str:
-        """Create an empty database and return how to connect to it."""
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        return self.conninfo(name)
-
-    def drop_database(self, name: str) -> None:
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    @contextlib.contextmanager
+    def empty_schema(self) -> Iterator[str]:
+        """Give a connection string whose tables are in a new schema, dropped at the end."""
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}".encode())
+            yield f"{self.conninfo} options='-c search_path={name}'"
+            connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
 
 
 @contextlib.contextmanager

@@ -68,7 +68,9 @@ def consolidate(frame: pl.DataFrame) -> pl.DataFrame:
     return summed.filter(pl.col(WEIGHT) != 0)
 
 
-def split_nulls(frame: pl.DataFrame, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
+def split_nulls(
+    frame: pl.DataFrame, key: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
     """Yield ``(key columns that are null, rows)`` for each pattern of nulls among the keys.
 
     A database compares a null with ``=`` as unknown, and with ``IS NOT DISTINCT FROM`` without an
@@ -82,7 +84,9 @@ def split_nulls(frame: pl.DataFrame, key: tuple[str, ...]) -> Iterator[tuple[tup
         return
     flags = [pl.col(name).is_null().alias(f"{i}") for i, name in enumerate(nullable)]
     for pattern in frame.select(flags).unique(maintain_order=True).iter_rows():
-        tests = [pl.col(n).is_null() == is_null for n, is_null in zip(nullable, pattern, strict=True)]
+        tests = [
+            pl.col(n).is_null() == is_null for n, is_null in zip(nullable, pattern, strict=True)
+        ]
         nulls = tuple(n for n, is_null in zip(nullable, pattern, strict=True) if is_null)
         yield nulls, frame.filter(tests)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.connectors.contract import SinkIdentity
-from penstock.errors import FencedError, Fault
+from penstock.errors import Fault, FencedError
 
 EPOCHS_TABLE = "penstock_epochs"
 """Bookkeeping table of every database sink: sink_id (primary key), epoch, token."""

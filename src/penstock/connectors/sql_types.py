@@ -22,6 +22,7 @@ from __future__ import annotations
 import enum
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from penstock.connectors.sql_text import quoted
 from penstock.errors import ConfigError
@@ -164,9 +165,9 @@ def _timestamp(dtype: pl.Datetime, dialect: Dialect) -> str:
 
 
 def _duckdb_nested(dtype: pl.List | pl.Array | pl.Struct) -> str:
-    def inner(inside: object) -> str:
-        assert isinstance(inside, pl.DataType)
-        return _own_type(inside, Dialect.DUCKDB) or _PLAIN[Dialect.DUCKDB][type(inside)]
+    def inner(inside: pl.DataType | DataTypeClass) -> str:
+        dtype = _instance(inside)
+        return _own_type(dtype, Dialect.DUCKDB) or _PLAIN[Dialect.DUCKDB][type(dtype)]
 
     if isinstance(dtype, pl.List):
         return f"{inner(dtype.inner)}[]"
@@ -200,12 +201,17 @@ def _check_inside(name: str, dtype: pl.DataType, dialect: Dialect, step: str) ->
 def _insides(dtype: pl.DataType) -> list[pl.DataType]:
     """Return every type within a nested one, itself included."""
     if isinstance(dtype, pl.Struct):
-        inner: list[object] = [field.dtype for field in dtype.fields]
+        inner = [_instance(field.dtype) for field in dtype.fields]
     elif isinstance(dtype, pl.List | pl.Array):
-        inner = [dtype.inner]
+        inner = [_instance(dtype.inner)]
     else:
         inner = []
-    return [dtype] + [d for i in inner if isinstance(i, pl.DataType) for d in _insides(i)]
+    return [dtype, *(deeper for inside in inner for deeper in _insides(inside))]
+
+
+def _instance(dtype: pl.DataType | DataTypeClass) -> pl.DataType:
+    """Inner types may be given as bare classes, e.g. ``pl.List(pl.String)``."""
+    return pl.Series(dtype=dtype).dtype if isinstance(dtype, DataTypeClass) else dtype
 
 
 def _is_nanoseconds(dtype: pl.DataType, dialect: Dialect) -> bool:

@@ -175,10 +175,19 @@ def check_columns(
                 value=name,
                 hint="use one of its fields as key, or cast it to String",
             )
+        if dialect is Dialect.DUCKDB and isinstance(schema[name], pl.Duration):
+            raise ConfigError(
+                f"key column {name!r} is {schema[name]}; DuckDB has no index over INTERVAL",
+                step=step,
+                value=name,
+                hint=f"use a number: pl.col({name!r}).dt.total_microseconds()",
+            )
     return types
 
 
-def missing_columns(step: str, table: str, missing: list[str], present: list[str]) -> ConnectorError:
+def missing_columns(
+    step: str, table: str, missing: list[str], present: list[str]
+) -> ConnectorError:
     """Build the error for an existing table that lacks columns of the stream."""
     return ConnectorError(
         f"table {table!r} exists without the column(s) {', '.join(map(repr, missing))}; "

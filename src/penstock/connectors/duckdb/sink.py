@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -82,10 +83,9 @@ class DuckdbSink(TableSink):
     def _roll_back(self) -> None:
         import duckdb
 
-        try:
+        with contextlib.suppress(duckdb.TransactionException):  # a failed commit has ended it
             self._live.rollback()
-        except duckdb.TransactionException:
-            return  # a failed commit has ended the transaction already
+        self._live.unregister(_FRAME)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -163,7 +163,9 @@ class DuckdbSink(TableSink):
     def _delete(self, keys: pl.DataFrame) -> None:
         for nulls, rows in split_nulls(keys, self._key):
             tests = (
-                f"t.{quoted(name)} IS NULL" if name in nulls else f"t.{quoted(name)} = f.{quoted(name)}"
+                f"t.{quoted(name)} IS NULL"
+                if name in nulls
+                else f"t.{quoted(name)} = f.{quoted(name)}"
                 for name in self._key
             )
             with self._registered(rows):
@@ -181,10 +183,8 @@ class DuckdbSink(TableSink):
             if type(dtype) in _CASTS
         ]
         self._live.register(_FRAME, _ArrowStream(frame.with_columns(casts)))
-        try:
-            yield
-        finally:
-            self._live.unregister(_FRAME)
+        yield
+        self._live.unregister(_FRAME)  # after an error: at the roll-back, nothing works before it
 
 
 def _hint(message: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a PostgreSQL sink is told: the server, the table, and the key that makes it a keyed table."""
+"""What a PostgreSQL sink is told: the server, the table, and the key of a keyed table."""
 
 from __future__ import annotations
 

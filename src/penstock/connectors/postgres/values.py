@@ -37,7 +37,9 @@ def _encode(name: str, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         return column.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%d %H:%M:%S%.6f+00")
     if isinstance(dtype, pl.Duration):
-        return pl.concat_str(column.dt.total_microseconds().cast(pl.String), pl.lit(" microseconds")).alias(name)
+        return pl.concat_str(
+            column.dt.total_microseconds().cast(pl.String), pl.lit(" microseconds")
+        ).alias(name)
     if isinstance(dtype, pl.Binary):
         return pl.concat_str(pl.lit("\\x"), column.bin.encode("hex")).alias(name)
     if isinstance(dtype, pl.Float16):

@@ -46,7 +46,7 @@ def _values(column: pl.Series) -> list[object]:
     """List a column, exchanging the few values that SQLite has no number for."""
     values: list[object] = column.to_list()
     if column.dtype.is_float() and column.is_nan().any():
-        return ["NaN" if value != value else value for value in values]  # noqa: PLR0124
+        return ["NaN" if value != value else value for value in values]
     if column.dtype == pl.UInt64 and (column > _LARGEST_INTEGER).any():
         return [
             str(value).zfill(_UINT64_DIGITS)
