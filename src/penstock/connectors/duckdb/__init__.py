@@ -1,0 +1,1 @@
+"""DuckDB; needs the extra ``penstock[duckdb]``."""

@@ -1,0 +1,61 @@
+"""What a DuckDB sink is told: the file, the table, and the key that makes it a keyed table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from penstock.connectors.contract import Accepts, Guarantee
+from penstock.connectors.duckdb.sink import DuckdbSink
+from penstock.connectors.sql_types import Dialect
+from penstock.connectors.tables import check_columns, check_table
+
+
+@dataclass(frozen=True, slots=True)
+class DuckdbSinkSpec:
+    """Rows into one table of a DuckDB file; with ``key``, one row per key, replaced and deleted.
+
+    The table is created from the columns of the stream if it is absent (types:
+    ``connectors/sql_types.py``). Each epoch is one transaction, together with its number in
+    ``penstock_epochs``: exactly once. DuckDB lets one process at a time open a file for writing.
+
+    >>> DuckdbSinkSpec("out.duckdb", "counts", key=("path",)).name
+    'duckdb out.duckdb:counts'
+    """
+
+    path: str | Path
+    table: str
+    key: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_table(self.table, self.key, self.name)
+
+    @property
+    def name(self) -> str:
+        """Short name for plans and errors."""
+        return f"duckdb {self.path}:{self.table}"
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Exactly once: rows and epoch are one transaction."""
+        return Guarantee.EXACTLY_ONCE
+
+    @property
+    def accepts(self) -> Accepts:
+        """Changes if there is a key, else append-only rows."""
+        return Accepts.UPSERT if self.key else Accepts.APPEND
+
+    @property
+    def immediate(self) -> bool:
+        """Output waits for the checkpoint."""
+        return False
+
+    def validate(self, schema: pl.Schema) -> None:
+        """Raise ``ConfigError`` if rows of this schema cannot be written."""
+        check_columns(schema, self.key, Dialect.DUCKDB, self.name)
+
+    def open(self) -> DuckdbSink:
+        """Return the live sink."""
+        return DuckdbSink(self.name, str(self.path), self.table, self.key)

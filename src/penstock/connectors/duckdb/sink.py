@@ -1,0 +1,195 @@
+"""Write a DuckDB table: each frame is registered through Arrow and inserted with one statement."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from penstock.connectors.changes import KeyedChanges, split_nulls
+from penstock.connectors.drivers import load_driver
+from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
+from penstock.connectors.sql_text import listed, quoted
+from penstock.connectors.sql_types import Dialect
+from penstock.connectors.tables import TableSink, missing_columns
+from penstock.errors import ConnectorError, Fault
+
+if TYPE_CHECKING:
+    import duckdb
+
+_FRAME = "_penstock_frame"
+_CASTS: dict[type[pl.DataType], type[pl.DataType]] = {
+    pl.Int128: pl.String,
+    pl.UInt128: pl.String,
+    pl.Float16: pl.Float32,
+    pl.Null: pl.String,
+    pl.Categorical: pl.String,
+    pl.Enum: pl.String,
+}
+"""What Polars' Arrow stream says in a way that DuckDB does not read; DuckDB casts it back."""
+
+
+class _ArrowStream:
+    """Show only the Arrow interface of a frame: DuckDB would ask a Polars frame for pyarrow."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+class DuckdbSink(TableSink):
+    """A live DuckDB sink."""
+
+    def __init__(self, step: str, path: str, table: str, key: tuple[str, ...]) -> None:
+        super().__init__(step, table, key, Dialect.DUCKDB)
+        self._path = path
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def _live(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise ConnectorError("not begun, or closed already", step=self._step, fault=Fault.OURS)
+        return self._connection
+
+    def _connect(self) -> None:
+        load_driver("duckdb", "duckdb", self._step)
+        import duckdb
+
+        with self._translated():
+            self._connection = duckdb.connect(self._path)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        live = self._live
+        with self._translated():
+            live.begin()
+            try:
+                yield
+                live.commit()
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        import duckdb
+
+        with contextlib.suppress(duckdb.TransactionException):  # a failed commit has ended it
+            self._live.rollback()
+        self._live.unregister(_FRAME)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            passing = isinstance(error, duckdb.TransactionException | duckdb.IOException)
+            raise ConnectorError(
+                f"DuckDB refused: {error}",
+                step=self._step,
+                fault=Fault.REMOTE if passing else Fault.USER,
+                retry=passing,
+                hint=_hint(str(error)),
+            ) from error
+
+    def _create_bookkeeping(self) -> None:
+        self._live.execute(
+            f"CREATE TABLE IF NOT EXISTS {EPOCHS_TABLE} "
+            "(sink_id TEXT PRIMARY KEY, epoch BIGINT NOT NULL, token BIGINT NOT NULL)"
+        )
+
+    def _recorded(self, sink_id: str) -> Recorded | None:
+        # No lock is needed: two transactions that update one row conflict, and one is refused.
+        found = self._live.execute(
+            f"SELECT epoch, token FROM {EPOCHS_TABLE} WHERE sink_id = ?",  # noqa: S608 - a constant
+            [sink_id],
+        ).fetchall()  # not fetchone: an unfinished result blocks the connection
+        return Recorded(*found[0]) if found else None
+
+    def _record(self, sink_id: str, recorded: Recorded) -> None:
+        self._live.execute(
+            f"INSERT INTO {EPOCHS_TABLE} VALUES (?, ?, ?) ON CONFLICT (sink_id) "  # noqa: S608
+            "DO UPDATE SET epoch = excluded.epoch, token = excluded.token",
+            [sink_id, recorded.epoch, recorded.token],
+        )
+
+    def _prepare(self, types: dict[str, str]) -> None:
+        table = quoted(self._table)
+        columns = [f"{quoted(name)} {sql_type}" for name, sql_type in types.items()]
+        if self._key:  # not PRIMARY KEY: nulls are allowed in keys
+            columns.append(f"UNIQUE ({listed(self._key)})")
+        self._live.execute(f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)})")
+        present = [row[0] for row in self._live.execute(f"DESCRIBE {table}").fetchall()]
+        folded = {name.lower() for name in present}
+        missing = [name for name in types if name.lower() not in folded]
+        if missing:
+            raise missing_columns(self._step, self._table, missing, present)
+
+    def _append(self, frame: pl.DataFrame) -> None:
+        self._insert(frame, "")
+
+    def _change(self, changes: KeyedChanges) -> None:
+        self._delete(changes.deletes)
+        upserts = changes.upserts
+        keys = upserts.select(self._key)
+        # A null never conflicts with a null, so those rows are replaced by deleting them first.
+        self._delete(keys.filter(pl.any_horizontal(pl.all().is_null())))
+        others = [name for name in upserts.columns if name not in self._key]
+        update = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
+        action = f"UPDATE SET {update}" if others else "NOTHING"
+        self._insert(upserts, f" ON CONFLICT ({listed(self._key)}) DO {action}")
+
+    def _insert(self, frame: pl.DataFrame, conflict: str) -> None:
+        if frame.is_empty():
+            return
+        names = listed(frame.columns)
+        with self._registered(frame):
+            self._live.execute(
+                f"INSERT INTO {quoted(self._table)} ({names}) "  # noqa: S608 - quoted names
+                f"SELECT {names} FROM {_FRAME}{conflict}"
+            )
+
+    def _delete(self, keys: pl.DataFrame) -> None:
+        for nulls, rows in split_nulls(keys, self._key):
+            tests = (
+                f"t.{quoted(name)} IS NULL"
+                if name in nulls
+                else f"t.{quoted(name)} = f.{quoted(name)}"
+                for name in self._key
+            )
+            with self._registered(rows):
+                self._live.execute(
+                    f"DELETE FROM {quoted(self._table)} AS t USING {_FRAME} AS f "  # noqa: S608
+                    f"WHERE {' AND '.join(tests)}"
+                )
+
+    @contextmanager
+    def _registered(self, frame: pl.DataFrame) -> Iterator[None]:
+        """Let statements see ``frame`` as a table."""
+        casts = [
+            pl.col(name).cast(_CASTS[type(dtype)])
+            for name, dtype in frame.schema.items()
+            if type(dtype) in _CASTS
+        ]
+        self._live.register(_FRAME, _ArrowStream(frame.with_columns(casts)))
+        yield
+        self._live.unregister(_FRAME)  # after an error: at the roll-back, nothing works before it
+
+
+def _hint(message: str) -> str | None:
+    if "not referenced by a UNIQUE" in message or "no UNIQUE/PRIMARY KEY" in message:
+        return "the table exists without a UNIQUE constraint on the key columns; add one"
+    if "lock" in message:
+        return "another process has this file open; DuckDB lets one process write at a time"
+    return None

@@ -1,0 +1,1 @@
+"""PostgreSQL; needs the extra ``penstock[postgres]``."""

@@ -1,0 +1,44 @@
+"""Whose fault a PostgreSQL error is, and whether trying again can help, by its SQLSTATE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.errors import ConnectorError, Fault
+
+if TYPE_CHECKING:
+    import psycopg
+
+_PASSING_CLASSES = ("08", "53", "57", "58")
+"""Connection lost; out of resources; stopped by an operator; failure outside PostgreSQL."""
+
+_PASSING_STATES = ("40001", "40P01", "55P03")
+"""Serialisation failure, deadlock, lock not available: the transaction may be run again."""
+
+_CONFIGURATION = ("authentication failed", "does not exist", "no pg_hba.conf entry", "invalid ")
+"""What libpq says, without a SQLSTATE, when connecting can never succeed as configured."""
+
+_HINTS = {
+    "42P10": "the table exists without a UNIQUE constraint on the key columns; add one",
+    "42501": "grant the role INSERT, UPDATE, DELETE and SELECT on the table, and CREATE if absent",
+    "22021": "PostgreSQL cannot hold NUL in text; remove it, or cast the column to Binary",
+}
+
+
+def connector_error(error: psycopg.Error, step: str, *, lost: bool) -> ConnectorError:
+    """Build our error from the driver's; ``lost``: the connection is gone."""
+    state = error.sqlstate
+    if state is None:
+        user = any(words in str(error) for words in _CONFIGURATION)
+        passing = lost and not user
+    else:
+        passing = state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES
+        user = not passing
+    return ConnectorError(
+        f"PostgreSQL refused: {str(error).strip()}",
+        step=step,
+        value=state,
+        fault=Fault.USER if user else Fault.REMOTE,
+        retry=passing,
+        hint=_HINTS.get(state or ""),
+    )

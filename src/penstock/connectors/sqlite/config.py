@@ -1,0 +1,73 @@
+"""What a SQLite sink is told: the file, the table, and the key that makes it a keyed table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from penstock.connectors.contract import Accepts, Guarantee
+from penstock.connectors.sql_types import Dialect
+from penstock.connectors.sqlite.sink import SqliteSink
+from penstock.connectors.tables import check_columns, check_table
+from penstock.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSinkSpec:
+    """Rows into one table of a SQLite file; with ``key``, one row per key, replaced and deleted.
+
+    The table is created from the columns of the stream if it is absent (types:
+    ``connectors/sql_types.py``). Each epoch is one transaction, together with its number in
+    ``penstock_epochs``: exactly once. Another process that holds the file is waited for up to
+    ``busy_timeout``.
+
+    >>> SqliteSinkSpec("out.db", "counts", key=("path",)).name
+    'sqlite out.db:counts'
+    """
+
+    path: str | Path
+    table: str
+    key: tuple[str, ...] = ()
+    busy_timeout: timedelta = timedelta(seconds=10)
+
+    def __post_init__(self) -> None:
+        check_table(self.table, self.key, self.name)
+        if self.table.lower().startswith("sqlite_"):
+            raise ConfigError(
+                "SQLite keeps names that begin with sqlite_ for itself",
+                step=self.name,
+                value=self.table,
+            )
+        if self.busy_timeout < timedelta(0):
+            raise ConfigError("busy_timeout is negative", step=self.name, value=self.busy_timeout)
+
+    @property
+    def name(self) -> str:
+        """Short name for plans and errors."""
+        return f"sqlite {self.path}:{self.table}"
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Exactly once: rows and epoch are one transaction."""
+        return Guarantee.EXACTLY_ONCE
+
+    @property
+    def accepts(self) -> Accepts:
+        """Changes if there is a key, else append-only rows."""
+        return Accepts.UPSERT if self.key else Accepts.APPEND
+
+    @property
+    def immediate(self) -> bool:
+        """Output waits for the checkpoint."""
+        return False
+
+    def validate(self, schema: pl.Schema) -> None:
+        """Raise ``ConfigError`` if rows of this schema cannot be written."""
+        check_columns(schema, self.key, Dialect.SQLITE, self.name)
+
+    def open(self) -> SqliteSink:
+        """Return the live sink."""
+        return SqliteSink(self.name, str(self.path), self.table, self.key, self.busy_timeout)

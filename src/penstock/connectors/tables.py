@@ -1,0 +1,214 @@
+"""The life of a sink that writes one table of an SQL database, whichever database it is.
+
+One epoch is one transaction::
+
+    transaction:
+        read penstock_epochs    -> a newer run: FencedError; this epoch or a later one: skip
+        create the table        (first frame only, if it is absent)
+        append, or delete + upsert by key, chunk by chunk
+        write penstock_epochs
+
+A database supplies the statements (``TableSink``'s abstract methods); the order is here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+import polars as pl
+
+from penstock.columns import WEIGHT, is_reserved
+from penstock.connectors.changes import KeyedChanges, chunks, keyed_changes
+from penstock.connectors.contract import SinkIdentity
+from penstock.connectors.epochs import Recorded, is_applied, refuse_fenced, take_over
+from penstock.connectors.sql_types import Dialect, column_types
+from penstock.errors import ConfigError, ConnectorError, Fault
+
+
+class TableSink(ABC):
+    """A live sink on one table; state: the connection and whether the table has been seen."""
+
+    def __init__(self, step: str, table: str, key: tuple[str, ...], dialect: Dialect) -> None:
+        self._step = step
+        self._table = table
+        self._key = key
+        self._dialect = dialect
+        self._identity: SinkIdentity | None = None
+        self._schema: pl.Schema | None = None
+
+    def begin(self, identity: SinkIdentity | None) -> int | None:
+        """Connect, take over the bookkeeping, and return the last epoch applied."""
+        self._connect()
+        self._identity = identity
+        if identity is None:
+            return None
+        with self._transaction():
+            self._create_bookkeeping()
+            record = take_over(self._recorded(identity.sink_id), identity, self._step)
+            self._record(identity.sink_id, record)
+        return record.last
+
+    def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        """Write ``frames`` and the epoch in one transaction; an epoch already there is skipped."""
+        seen = self._schema
+        try:
+            with self._transaction():
+                self._apply(epoch, frames)
+        except BaseException:
+            self._schema = seen  # the table may have been created in what was rolled back
+            raise
+
+    def close(self) -> None:
+        """Release the connection. Nothing is held back, so nothing is left to write."""
+        self._disconnect()
+
+    def _apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        identity = self._identity
+        if identity is not None:
+            recorded = self._recorded(identity.sink_id)
+            refuse_fenced(recorded, identity, self._step)
+            if is_applied(recorded, epoch):
+                return
+        for frame in chunks(frames):
+            self._write(frame)
+        if identity is not None:
+            self._record(identity.sink_id, Recorded(epoch, identity.token))
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        self._see(frame.drop(WEIGHT, strict=False).schema)
+        if frame.is_empty():
+            return
+        if self._key:
+            self._change(keyed_changes(frame, self._key, self._step))
+        elif WEIGHT in frame.columns:
+            raise ConnectorError(
+                "changes arrived, but without a key this table only takes new rows",
+                step=self._step,
+                fault=Fault.USER,
+                hint="name the key columns with key=..., so that rows can be replaced and deleted",
+            )
+        else:
+            self._append(frame)
+
+    def _see(self, schema: pl.Schema) -> None:
+        """Create the table before the first frame; later frames must look the same."""
+        if self._schema is None:
+            types = column_types(schema, self._dialect, self._step)
+            self._prepare(types)
+            self._schema = schema
+        elif self._schema != schema:
+            raise ConnectorError(
+                f"the columns changed from {dict(self._schema)} to {dict(schema)}",
+                step=self._step,
+                fault=Fault.OURS,
+            )
+
+    @abstractmethod
+    def _connect(self) -> None: ...
+
+    @abstractmethod
+    def _disconnect(self) -> None: ...
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]:
+        """Commit at the end, roll back on an error, and turn driver errors into ours."""
+
+    @abstractmethod
+    def _create_bookkeeping(self) -> None: ...
+
+    @abstractmethod
+    def _recorded(self, sink_id: str) -> Recorded | None:
+        """Read the bookkeeping so that no other run can write it before this transaction ends."""
+
+    @abstractmethod
+    def _record(self, sink_id: str, recorded: Recorded) -> None: ...
+
+    @abstractmethod
+    def _prepare(self, types: dict[str, str]) -> None:
+        """Create the table if it is absent, else check that it has these columns."""
+
+    @abstractmethod
+    def _append(self, frame: pl.DataFrame) -> None: ...
+
+    @abstractmethod
+    def _change(self, changes: KeyedChanges) -> None: ...
+
+
+def check_table(table: str, key: tuple[str, ...], step: str) -> None:
+    """Raise ``ConfigError`` for a table name or key that no schema could satisfy."""
+    if not table or "\0" in table:
+        raise ConfigError("the table name is empty or holds NUL", step=step, value=table)
+    if len(set(key)) != len(key):
+        raise ConfigError(f"a column is named twice in key={key}", step=step, value=key)
+
+
+def check_columns(
+    schema: pl.Schema, key: tuple[str, ...], dialect: Dialect, step: str
+) -> dict[str, str]:
+    """Raise ``ConfigError`` if a table of these columns cannot be kept; return their types."""
+    if not schema:
+        raise ConfigError("there are no columns to write", step=step)
+    for name in schema:
+        if is_reserved(name) or "\0" in name or not name:
+            raise ConfigError(
+                f"the column name {name!r} cannot be used",
+                step=step,
+                value=name,
+                hint="rename it: names must not be empty, hold NUL or begin with _penstock_",
+            )
+    _refuse_same_name(schema, dialect, step)
+    types = column_types(schema, dialect, step)
+    for name in key:
+        if name not in schema:
+            raise ConfigError(
+                f"key column {name!r} is not among the columns",
+                step=step,
+                value=name,
+                alternatives=schema.names(),
+            )
+        if schema[name].is_nested():
+            raise ConfigError(
+                f"key column {name!r} is {schema[name]}; a key must be a plain value",
+                step=step,
+                value=name,
+                hint="use one of its fields as key, or cast it to String",
+            )
+        if dialect is Dialect.DUCKDB and isinstance(schema[name], pl.Duration):
+            raise ConfigError(
+                f"key column {name!r} is {schema[name]}; DuckDB has no index over INTERVAL",
+                step=step,
+                value=name,
+                hint=f"use a number: pl.col({name!r}).dt.total_microseconds()",
+            )
+    return types
+
+
+def missing_columns(
+    step: str, table: str, missing: list[str], present: list[str]
+) -> ConnectorError:
+    """Build the error for an existing table that lacks columns of the stream."""
+    return ConnectorError(
+        f"table {table!r} exists without the column(s) {', '.join(map(repr, missing))}; "
+        f"it has {', '.join(present)}",
+        step=step,
+        value=missing[0],
+        fault=Fault.USER,
+        hint="add the column to the table, select() other columns, or write to a new table",
+    )
+
+
+def _refuse_same_name(schema: pl.Schema, dialect: Dialect, step: str) -> None:
+    if dialect is Dialect.POSTGRES:
+        return  # quoted names are compared exactly there
+    folded: dict[str, str] = {}
+    for name in schema:
+        other = folded.setdefault(name.lower(), name)
+        if other != name:
+            raise ConfigError(
+                f"columns {other!r} and {name!r} differ only in case, and are one column there",
+                step=step,
+                value=name,
+                hint="rename one of them",
+            )
