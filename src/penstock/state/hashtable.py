@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from penstock.state.arrays import GrowArray, Hashes, Ids
+from penstock.state.arrays import GrowArray, Hashes, Ids, Mask
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -21,7 +21,7 @@ _ONE = np.uint64(1)
 _SMALLEST_BITS = 6
 
 MAX_LOAD = 0.625
-"""Share of used entries that triggers a rebuild; linear probing needs 3.6 probes for a miss there."""
+"""Share of used entries that triggers a rebuild; a miss takes 4 probes on average there."""
 
 _REBUILT_LOAD = 0.5
 
@@ -101,7 +101,7 @@ class HashTable:
             rest = rest[~stopped]
         return found, at
 
-    def _window(self, hashes: Hashes, positions: Ids) -> tuple[Hashes, Ids, np.ndarray]:  # type: ignore[type-arg]
+    def _window(self, hashes: Hashes, positions: Ids) -> tuple[Hashes, Ids, Mask]:
         """Look at eight entries per hash: the first that stops probing, else the last."""
         fingerprints = (hashes & _LOW) | _ONE
         places = (positions[:, None] + _WINDOW) & self._mask

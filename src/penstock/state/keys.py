@@ -48,7 +48,7 @@ def canonical(series: pl.Series, dtype: pl.DataType) -> Physical:
     values, valid = to_numpy(series, dtype)
     if values.dtype.kind == "f":
         values = values + values.dtype.type(0)  # -0.0 + 0.0 is 0.0
-        odd = values != values  # noqa: PLR0124 - NaN
+        odd = np.isnan(values)
         if odd.any():
             values[odd] = np.nan
     return values, valid
@@ -155,13 +155,10 @@ def _same_column(
     equal: Mask = bits(kept) == bits(values)
     if valid is None and kept_valid is None:
         return equal
-    if valid is None:
-        equal &= kept_valid
-    elif kept_valid is None:
-        equal &= valid
-    else:
-        equal &= valid == kept_valid
-    return equal
+    given = np.True_ if valid is None else valid
+    known = np.True_ if kept_valid is None else kept_valid
+    agreed: Mask = equal & (given == known)
+    return agreed
 
 
 def write(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> None:

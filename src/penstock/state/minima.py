@@ -17,8 +17,10 @@ BLOCK = 1 << 16
 class BlockMinima:
     """Lower bounds of the living values per block of row ids."""
 
-    def __init__(self) -> None:
-        self._minima = GrowArray(np.float64, fill=np.inf)
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        kind = np.dtype(dtype)
+        self._highest = np.inf if kind.kind == "f" else np.iinfo(kind).max
+        self._minima = GrowArray(kind, fill=self._highest)
 
     def add(self, ids: Ids, values: npt.NDArray[Any], valid: Mask | None) -> None:
         """Take account of new rows."""
@@ -31,21 +33,18 @@ class BlockMinima:
         begins = np.flatnonzero(np.diff(blocks, prepend=-1))
         lowest = np.fmin.reduceat(values, begins)
         at = blocks[begins]
-        self._minima.data[at] = np.fmin(self._minima.data[at], _below(lowest))
+        self._minima.data[at] = np.fmin(self._minima.data[at], lowest)
 
     def blocks_below(self, below: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield begin and end of each block that may hold a value less than ``below``."""
         for block in np.flatnonzero(self._minima.data < below).tolist():
+            if block * BLOCK >= end:
+                return
             yield block * BLOCK, min((block + 1) * BLOCK, end)
 
     def reset(self, begin: int, values: npt.NDArray[Any], valid: Mask | None) -> None:
         """Set the bound of the block at ``begin`` to the minimum of what it still holds."""
         if valid is not None:
             values = values[valid]
-        bound = _below(np.fmin.reduce(values)) if len(values) else np.inf
+        bound = np.fmin.reduce(values) if len(values) else self._highest
         self._minima.data[begin // BLOCK] = bound
-
-
-def _below(values: Any) -> Any:
-    """Return floats that are not above ``values``: an Int64 rounds to the nearest float."""
-    return np.nextafter(np.asarray(values, np.float64), -np.inf)

@@ -51,7 +51,7 @@ _NUMPY: dict[type[pl.DataType], npt.DTypeLike] = {
 
 
 def physical_type(dtype: pl.DataType) -> type[pl.DataType] | None:
-    """Return the Polars type whose NumPy array can hold ``dtype``; None if it is not fixed-width."""
+    """Return the Polars type whose NumPy array can hold ``dtype``, None if there is none."""
     return _PHYSICAL.get(dtype.base_type())
 
 

@@ -123,9 +123,13 @@ class RowStore:
         self.remove_slots(np.unique(slots))
         self.append(slots, frame)
 
+    def live_ids(self) -> Ids:
+        """Return the ids of all living rows, ascending."""
+        return np.flatnonzero(self._alive.data[: self._next])
+
     def column(self, name: str) -> tuple[Ids, npt.NDArray[Any]]:
         """Return ids and physical values of a fixed-width column of living rows, nulls left out."""
-        ids = np.flatnonzero(self._alive.data[: self._next])
+        ids = self.live_ids()
         values, valid = self._fixed(name).physical(ids)
         if valid is None or valid.all():
             return ids, values
@@ -141,8 +145,7 @@ class RowStore:
     def _expired(self, column: str, below: int) -> Ids:
         minima = self._minima.get(column)
         if minima is None:
-            minima = self._minima[column] = BlockMinima()
-            minima.add(*self._column_with_validity(column))
+            minima = self._track(column)
         found = []
         for begin, end in minima.blocks_below(below, self._next):
             ids = np.flatnonzero(self._alive.data[begin:end]) + begin
@@ -155,8 +158,11 @@ class RowStore:
             minima.reset(begin, values[kept], None if valid is None else valid[kept])
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
-    def _column_with_validity(self, name: str) -> tuple[Ids, npt.NDArray[Any], None]:
-        return (*self.column(name), None)
+    def _track(self, column: str) -> BlockMinima:
+        ids, values = self.column(column)
+        minima = self._minima[column] = BlockMinima(values.dtype)
+        minima.add(ids, values, None)
+        return minima
 
     def _fixed(self, name: str) -> FixedColumn:
         column = self._store.column(name)
@@ -168,7 +174,7 @@ class RowStore:
         dead = self._next - self._living
         if dead <= max(self._living, self._smallest_garbage):
             return
-        ids = np.flatnonzero(self._alive.data[: self._next])
+        ids = self.live_ids()
         slots, frame = self.slots_of(ids), self.rows(ids)
         tracked = list(self._minima)
         self._start_over()
@@ -178,8 +184,7 @@ class RowStore:
         if len(ids):
             self._insert(np.arange(len(ids)), slots, frame)
         for name in tracked:
-            self._minima[name] = BlockMinima()
-            self._minima[name].add(*self._column_with_validity(name))
+            self._track(name)
 
     @property
     def nbytes(self) -> int:
@@ -213,7 +218,7 @@ class RowStore:
         self._snapshot = self._next
         return {
             FULL: FULL_MARK,
-            "rows": self._frame(np.flatnonzero(self._alive.data[: self._next])),
+            "rows": self._frame(self.live_ids()),
         }
 
     def _frame(self, ids: Ids) -> pl.DataFrame:

@@ -40,7 +40,7 @@ class KeyedTable:
         return self.index.lookup(keys)
 
     def get(self, slots: Ids) -> pl.DataFrame:
-        """Return the values of ``slots``; all null where no value was ever set or the slot is -1."""
+        """Return the values of ``slots``; all null where none was ever set or the slot is -1."""
         present = self.exists(slots)
         if present.all():
             return self._values.get(slots)
