@@ -31,9 +31,8 @@ class Shape(enum.Enum):
 
 
 _LITERAL = "literal"  # fits any shape: Polars broadcasts it
-_ROW_SEPARABLE = "ROW_SEPARABLE"  # flags Polars gives to declared Python functions
-_LENGTH_PRESERVING = "LENGTH_PRESERVING"
-_RETURNS_SCALAR = "RETURNS_SCALAR"
+_RETURNS_SCALAR = 8  # flags of Python functions, as Polars 2.1 numbers them (held by a test)
+_ELEMENTWISE = 64 | 128  # ROW_SEPARABLE and LENGTH_PRESERVING
 _TEMPORAL_NAMES = frozenset({"Date", "Datetime", "Time", "Duration"})
 _UNREPEATABLE = frozenset(
     {
@@ -85,7 +84,8 @@ def _shape(tree: Tree, schema: pl.Schema) -> object:
     if kind == "Len":
         return Shape.SCALAR
     if kind == "Gather":
-        return Shape.SCALAR if payload_of(tree)["returns_scalar"] else Shape.OTHER
+        one = payload_of(tree)["returns_scalar"] and _is_single(payload_of(tree)["idx"], schema)
+        return Shape.SCALAR if one else Shape.OTHER
     if kind == "AnonymousFunction":
         return _python_shape(tree, schema)
     if kind == "Eval":
@@ -107,10 +107,10 @@ def _join(nodes: list[Tree], schema: pl.Schema) -> object:
 
 
 def _python_shape(tree: Tree, schema: pl.Schema) -> object:
-    flags = str(payload_of(tree)["options"]["flags"])
-    if _RETURNS_SCALAR in flags:
+    flags = int(payload_of(tree)["options"]["flags"])
+    if flags & _RETURNS_SCALAR:
         return Shape.SCALAR
-    if _ROW_SEPARABLE in flags and _LENGTH_PRESERVING in flags:
+    if flags & _ELEMENTWISE == _ELEMENTWISE:
         return _join(children(tree), schema)
     return Shape.OTHER
 
@@ -119,9 +119,11 @@ def _eval_shape(tree: Tree, schema: pl.Schema) -> object:
     payload = payload_of(tree)
     if "Cumulative" in str(payload["variant"]):
         return Shape.OTHER
-    for key, _ in raw_walk(payload["evaluation"]):
-        if key in ("AnonymousFunction", "Random", "Map"):
-            return Shape.OTHER
+    evaluation = payload["evaluation"]
+    if any(key in _UNREPEATABLE for key, _ in raw_walk(evaluation)):
+        return Shape.OTHER
+    if not any(kind_of(node) == "Element" for node in walk(evaluation)):
+        return Shape.OTHER  # Polars panics or broadcasts
     return _join(children(tree), schema)
 
 
@@ -129,31 +131,36 @@ def _function_shape(tree: Tree, schema: pl.Schema) -> object:
     tag = tag_of(tree)
     if tag in tables.AGGREGATIONS:
         return Shape.SCALAR
+    if tag == "Bin":
+        return _bin_shape(tree, schema)
     if tag not in tables.ELEMENTWISE:
         return Shape.OTHER
     inputs = children(tree)
-    if tag == "Boolean.IsIn":
-        return _is_in_shape(inputs, schema)
     if tag == "StringExpr.Strptime" and options_of(tree)[1]["format"] is None:
         return Shape.OTHER  # the format is guessed from the first row
-    if tag.startswith("Business."):
-        inputs = [node for node in inputs if not _is_series(node)]  # the list of holidays
-    return _join(inputs, schema)
+    parameters = tables.LITERAL_PARAMETERS.get(tag, ())
+    if not all(_is_collection(inputs[i], tag, schema) for i in parameters if i < len(inputs)):
+        return Shape.OTHER
+    read = [n for i, n in enumerate(inputs) if i not in parameters or kind_of(n) != "Literal"]
+    return _join(read, schema)
 
 
-def _is_in_shape(inputs: list[Tree], schema: pl.Schema) -> object:
-    """A literal collection is part of the function; a column is a set of all its rows."""
-    value, collection = inputs
-    if kind_of(collection) != "Literal":
-        dtype = dtype_of(collection, schema)
-        if not isinstance(dtype, (pl.List, pl.Array)):
-            return Shape.OTHER
-        return _join(inputs, schema)
-    return _join([value], schema)
+def _is_collection(tree: Tree, tag: str, schema: pl.Schema) -> bool:
+    """A literal, or for ``is_in`` a list per row."""
+    if kind_of(tree) == "Literal":
+        return True
+    return tag == "Boolean.IsIn" and isinstance(dtype_of(tree, schema), (pl.List, pl.Array))
 
 
-def _is_series(tree: Tree) -> bool:
-    return kind_of(tree) == "Literal" and "Series" in payload_of(tree)
+def _bin_shape(tree: Tree, schema: pl.Schema) -> object:
+    """Bins between given breaks are row-wise; bins by rank or quantile are not."""
+    intervals = options_of(tree)["method"].get("Intervals")
+    fixed = intervals is not None and "Breaks" in intervals["spec"]
+    return _join(children(tree), schema) if fixed else Shape.OTHER
+
+
+def _is_single(tree: Tree, schema: pl.Schema) -> bool:
+    return _shape(tree, schema) in (_LITERAL, Shape.SCALAR)
 
 
 def _guesses_format(tree: Tree, schema: pl.Schema) -> bool:

@@ -110,7 +110,8 @@ def _split(tree: Tree, schema: pl.Schema, *, linear: bool) -> Split | None:
 def _aggregation(tree: Tree, schema: pl.Schema) -> Aggregation | None:
     """Read one aggregation node: its kind, its row-wise input, and the rows it takes."""
     if kind_of(tree) == "Len":
-        return Aggregation("Len", None, None, None, pl.get_index_type(), None)
+        out = dtype_of(tree, schema)
+        return None if out is None else Aggregation("Len", None, None, None, out, None)
     below = children(tree)
     if len(below) != 1:
         return None

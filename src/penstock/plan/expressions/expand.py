@@ -182,8 +182,13 @@ class reporting:  # noqa: N801 - reads as a statement: ``with reporting(schema):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Raise the PlanError."""
-        if isinstance(error, plx.PolarsError) or type(error).__name__ == "PanicException":
+        if error is not None and _is_polars_fault(error):
             raise plan_error(error, self.schema, self.step) from error
+
+
+def _is_polars_fault(error: BaseException) -> bool:
+    """Polars panics derive from BaseException and have no public class."""
+    return isinstance(error, plx.PolarsError) or type(error).__name__ == "PanicException"
 
 
 def plan_error(error: BaseException, schema: pl.Schema, step: str | None) -> PlanError:

@@ -63,14 +63,14 @@ TEMPORAL = _tags(
 
 LISTS = _tags(
     "ListExpr.",
-    """ArgMax ArgMin Concat Contains CountMatches Diff DropNulls Gather GatherEvery Get Item Join
-    Length Max Mean Median Min SetOperation Shift Slice Sort Std Sum ToArray ToStruct Var""",
+    """ArgMax ArgMin Concat Contains CountMatches Diff DropNulls Gather GatherEvery Get Join
+    Length Max Mean Median Min SetOperation Shift Slice Sort Std Sum ToArray ToMap ToStruct Var""",
 )
 
 ARRAYS = _tags(
     "ArrayExpr.",
-    """ArgMax ArgMin Concat Contains CountMatches Dot Get Item Join Length Max Mean Median Min Shift
-    Slice Sort Std Sum ToList ToStruct Var""",
+    """ArgMax ArgMin Concat Contains CountMatches Dot Get Join Length Max Mean Median Min Shift
+    Sort Std Sum ToList ToStruct Var""",
 )
 
 BINARY = _tags(
@@ -79,11 +79,11 @@ BINARY = _tags(
     Slice StartsWith Tail""",
 )
 
-CATEGORICAL = _tags("Categorical.", "EndsWith LenBytes LenChars Physical Slice StartsWith")
+CATEGORICAL = _tags("Categorical.", "EndsWith LenBytes LenChars Physical Slice StartsWith To")
 
 STRUCTS = _tags(
     "StructExpr.",
-    """DropFields FieldByName JsonEncode MapFieldNames PrefixFields RenameFields SuffixFields""",
+    """Drop FieldByName JsonEncode MapFieldNames PrefixFields RenameFields SuffixFields""",
 ) | _tags("Extension.", "Storage")
 
 ELEMENTWISE = (
@@ -107,7 +107,7 @@ AGGREGATIONS = (
     _tags(
         "Agg.",
         """Count First FirstNonNull Implode Item Last LastNonNull Max Mean Median Min NUnique
-        Quantile Std Sum Var""",
+        Std Sum Var""",
     )
     | _tags(
         "",
@@ -119,6 +119,20 @@ AGGREGATIONS = (
     | _tags("StringExpr.", "ConcatVertical")
 )
 """Functions that give one value whatever the length of their input."""
+
+LITERAL_PARAMETERS: dict[str, tuple[int, ...]] = {
+    "Boolean.IsIn": (1,),
+    "Replace": (1, 2),
+    "ReplaceStrict": (1, 2),
+    "StringExpr.ContainsAny": (1,),
+    "StringExpr.ExtractMany": (1,),
+    "StringExpr.FindMany": (1,),
+    "StringExpr.ReplaceMany": (1, 2),
+    "Business.AddBusinessDay": (2,),
+    "Business.BusinessDayCount": (2,),
+    "Business.IsBusinessDay": (1,),
+}
+"""Inputs that are read as one collection: given as a column, they are a set of all its rows."""
 
 STRUCTURAL = frozenset(
     {"Alias", "KeepName", "RenameAlias", "Cast", "BinaryExpr", "Ternary", "StructEval"}
