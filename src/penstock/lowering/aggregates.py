@@ -16,7 +16,7 @@ from penstock.operators.window_aggregate import PANE, WindowAggregate, WindowedG
 from penstock.operators.windows import AssignWindows, WindowEnd
 from penstock.plan.expressions import decompose
 from penstock.plan.grouping import Aggregate, Final
-from penstock.plan.properties import Properties
+from penstock.plan.properties import Properties, copied_columns
 from penstock.windows import END, START, Hopping
 
 MAX_GROUP_ROWS = 1_000_000
@@ -63,12 +63,6 @@ def expiry_for(
     return None if ttl_ns is None else lambda store: TtlExpiry(store, ttl_ns)
 
 
-def copied_keys(keys: tuple[pl.Expr, ...]) -> dict[str, str]:
-    """Return output name -> column for keys that are plain columns."""
-    bare = {key.meta.output_name(): key.meta.undo_aliases() for key in keys}
-    return {name: e.meta.output_name() for name, e in bare.items() if e.meta.is_column()}
-
-
 def final_rows(schema: pl.Schema, properties: Properties) -> FinalRows:
     """Return the operator that emits rows once they can no longer change."""
     for column, bound in properties.times.items():
@@ -97,7 +91,7 @@ def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
 
 def _plain(node: Aggregate) -> Operator:
     properties, schema = node.input.properties, node.input.schema
-    expiry = expiry_for(properties, schema, copied_keys(node.keys), node.ttl_ns)
+    expiry = expiry_for(properties, schema, copied_columns(node.keys), node.ttl_ns)
     partials = partial_aggregates(node, node.keys)
     if partials is not None:
         return RunningAggregate(

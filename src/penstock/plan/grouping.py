@@ -11,7 +11,7 @@ import polars as pl
 from penstock.errors import PlanError
 from penstock.plan.expressions import output_schema
 from penstock.plan.node import Node, require_columns
-from penstock.plan.properties import Properties, TimeBound
+from penstock.plan.properties import Properties, TimeBound, copied_columns
 from penstock.windows import END, START, Hopping, Rows, Session, Sliding, Window, check_unit
 
 
@@ -117,11 +117,10 @@ class Aggregate(Node):
 
     def _times(self) -> dict[str, TimeBound]:
         before, bound = self.input.properties, self.window_bound
-        renames = {k.meta.undo_aliases(): k.meta.output_name() for k in self.keys}
         times = {
-            out: before.times[source.meta.output_name()]
-            for source, out in renames.items()
-            if source.meta.is_column() and source.meta.output_name() in before.times
+            name: before.times[column]
+            for name, column in copied_columns(self.keys).items()
+            if column in before.times
         }
         if bound is None:
             return times

@@ -58,3 +58,9 @@ def kept_keys(keys: Iterable[tuple[str, ...]], columns: Iterable[str]) -> tuple[
     """Return the keys all of whose columns survive."""
     there = set(columns)
     return tuple(key for key in keys if set(key) <= there)
+
+
+def copied_columns(exprs: Iterable[pl.Expr]) -> dict[str, str]:
+    """Return output name -> input column for expressions that only copy or rename a column."""
+    bare = ((expr.meta.output_name(), expr.meta.undo_aliases()) for expr in exprs)
+    return {name: expr.meta.output_name() for name, expr in bare if expr.meta.is_column()}

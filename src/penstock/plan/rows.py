@@ -9,9 +9,9 @@ from typing import TypeVar
 import polars as pl
 
 from penstock.errors import PlanError
-from penstock.plan.expressions import monotone_in, output_schema
+from penstock.plan.expressions import output_schema
 from penstock.plan.node import Node, require_columns
-from penstock.plan.properties import Properties, TimeBound, kept_keys
+from penstock.plan.properties import Properties, TimeBound, copied_columns, kept_keys
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -46,7 +46,7 @@ class Select(RowStep):
         """Run the expressions on an empty frame."""
         before = self.input.properties
         schema = output_schema(self.exprs, self.input.schema, "select")
-        renames = _sources(self.exprs)
+        renames = copied_columns(self.exprs)
         back = {old: new for new, old in renames.items()}
         keys = tuple(tuple(back[c] for c in key) for key in kept_keys(before.keys, back))
         return schema, replace(
@@ -75,7 +75,7 @@ class WithColumns(RowStep):
         """Run the expressions on an empty frame."""
         before = self.input.properties
         schema = output_schema(self.exprs, self.input.schema, "with_columns")
-        renames = _sources(self.exprs)
+        renames = copied_columns(self.exprs)
         written = {expr.meta.output_name() for expr in self.exprs}
         changed = {name for name in written if renames.get(name) != name}
         untouched = [c for c in self.input.schema if c not in changed]
@@ -178,16 +178,6 @@ class Unnest(RowStep):
         return f"Unnest {', '.join(self.columns)}"
 
 
-def _sources(exprs: tuple[pl.Expr, ...]) -> dict[str, str]:
-    """Return output name -> input column for expressions that only copy or rename a column."""
-    found = {}
-    for expr in exprs:
-        bare = expr.meta.undo_aliases()
-        if bare.meta.is_column():
-            found[expr.meta.output_name()] = bare.meta.output_name()
-    return found
-
-
 def _times(times: Mapping[str, TimeBound], renames: dict[str, str]) -> dict[str, TimeBound]:
     return {new: times[old] for new, old in renames.items() if old in times}
 
@@ -196,5 +186,3 @@ def _short(exprs: tuple[pl.Expr, ...]) -> str:
     text = ", ".join(str(expr).replace("\n", " ") for expr in exprs)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
-
-__all__ = ["Explode", "Filter", "RowStep", "Select", "Unnest", "WithColumns", "monotone_in"]

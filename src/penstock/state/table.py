@@ -72,6 +72,10 @@ class KeyedTable:
         """Return the keys of living slots."""
         return self.index.keys(slots)
 
+    def is_live(self, slots: Ids) -> Mask:
+        """Tell for each slot whether it is in use."""
+        return self.index.is_live(slots)
+
     def live_slots(self) -> Ids:
         """Return all slots in use, ascending."""
         return self.index.live_slots()

@@ -1,0 +1,140 @@
+"""Grouping: ``group_by(...).agg(...)`` and the verbs that compare rows of a group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+import polars as pl
+
+from penstock.errors import PlanError
+from penstock.instants import Duration, duration_ns
+from penstock.plan.expressions import Shape, as_exprs
+from penstock.plan.grouping import Aggregate, Emission, Final
+from penstock.stream.base import StreamBase
+from penstock.windows import Hopping, Rows, Session, Sliding, Window
+
+if TYPE_CHECKING:
+    from penstock.plan.node import Node
+
+S = TypeVar("S", bound=StreamBase)
+
+_WINDOWS = (Hopping, Sliding, Session, Rows)
+
+
+class GroupBy(Generic[S]):
+    """Groups of a stream, waiting for their aggregations."""
+
+    def __init__(
+        self,
+        stream: S,
+        keys: tuple[pl.Expr, ...],
+        window: Window | None,
+        ttl_ns: int | None,
+        max_group_rows: int | None,
+    ) -> None:
+        self._stream = stream
+        self._keys = keys
+        self._window = window
+        self._ttl_ns = ttl_ns
+        self._max_group_rows = max_group_rows
+
+    def agg(self, *aggs: Any, **named: Any) -> S:
+        """Aggregate each group with any Polars aggregation expressions.
+
+        Over a window and a watermark: one row a group, once, when the window closes. Otherwise
+        changes: the old row of a touched group deleted, the new one inserted, after every epoch.
+        Aggregations that split into partial sums keep one row a group, others keep its rows.
+        """
+        found = self._stream._expanded("agg", *aggs, **named)  # noqa: SLF001 - one class in two parts
+        if not found and self._window is None and not self._keys:
+            raise PlanError("nothing to aggregate", step="agg", alternatives=self._stream.columns)
+        return self._stream._derived(  # noqa: SLF001
+            Aggregate,
+            input=self._stream._node,  # noqa: SLF001
+            keys=self._keys,
+            aggs=found,
+            window=self._window,
+            ttl_ns=self._ttl_ns,
+            max_group_rows=self._max_group_rows,
+        )
+
+    def len(self, name: str = "len") -> S:
+        """Count the rows of each group."""
+        return self.agg(pl.len().alias(name))
+
+    def __getattr__(self, name: str) -> Any:
+        raise PlanError(
+            f"group_by has no {name!r}", step="group_by", value=name, alternatives=("agg", "len")
+        )
+
+
+class GroupVerbs(StreamBase):
+    """``group_by``, and when its results leave."""
+
+    __slots__ = ()
+
+    def group_by(
+        self, *by: Any, ttl: Duration | None = None, max_group_rows: int | None = None, **named: Any
+    ) -> GroupBy[Self]:
+        """Group by columns, row-wise expressions, and at most one window.
+
+        ``ttl`` frees a group that was not touched for that long (measured by the watermark where
+        there is one). ``max_group_rows`` bounds groups whose rows have to be kept.
+
+        >>> import penstock as ps, polars as pl
+        >>> s = ps.scan_batches([pl.DataFrame({"k": ["a", "b", "a"], "v": [1, 2, 3]})])
+        >>> s.group_by("k").agg(pl.col("v").sum()).collect().sort("k").rows()
+        [('a', 4), ('b', 2)]
+        """
+        windows = [item for item in _flat(by) if isinstance(item, _WINDOWS)]
+        others = [item for item in _flat(by) if not isinstance(item, _WINDOWS)]
+        if len(windows) > 1:
+            raise PlanError("only one window can be a key", step="group_by", value=windows)
+        keys = self._expanded("group_by", *as_exprs(*others, **named)) if others or named else ()
+        if not keys and not windows:
+            raise PlanError("no keys given", step="group_by", alternatives=self.columns)
+        for key in keys:
+            if self._shapes([key]) != {Shape.ELEMENTWISE}:
+                raise PlanError(
+                    f"key {key} looks at other rows", step="group_by", hint="compute it row by row"
+                )
+        ttl_ns = None if ttl is None else duration_ns(ttl, step="group_by", option="ttl")
+        return GroupBy(self, keys, windows[0] if windows else None, ttl_ns, max_group_rows)
+
+    def emit(self, mode: str) -> Self:
+        """Choose when results leave: ``"final"`` (once each) or ``"changes"`` (after every epoch).
+
+        Works on the aggregation it follows directly; ``"final"`` also on any other changes that the
+        watermark bounds, or whose input ends.
+        """
+        if mode not in ("final", "changes"):
+            raise PlanError(
+                f"unknown mode {mode!r}", step="emit", value=mode, alternatives=("final", "changes")
+            )
+        emission = Emission(mode)
+        node: Node = self._node
+        if isinstance(node, Aggregate):
+            fields = {f: getattr(node, f) for f in ("input", "keys", "aggs", "window", "ttl_ns")}
+            limit = node.max_group_rows
+            return self._derived(Aggregate, **fields, max_group_rows=limit, emission=emission)
+        if emission is Emission.FINAL:
+            return self._derived(Final, input=node) if self.is_changelog else self
+        if isinstance(node, Final):
+            return type(self)(node.input)
+        if self.is_changelog:
+            return self
+        raise PlanError(
+            'emit("changes") follows an aggregation',
+            step="emit",
+            hint="call it right after .agg(...)",
+        )
+
+
+def _flat(items: Any) -> list[Any]:
+    found: list[Any] = []
+    for item in items:
+        if isinstance(item, (list, tuple, set, frozenset)):
+            found.extend(_flat(item))
+        else:
+            found.append(item)
+    return found
