@@ -55,7 +55,8 @@ def decode_rows(rows: Rows, form: Format) -> tuple[pl.DataFrame, pl.DataFrame | 
     messages = _messages(rows, form.framing)
     numbers = pl.int_range(len(messages), dtype=pl.UInt32, eager=True)
     if not form.framing.blank_is_row:
-        blank = messages == ("" if messages.dtype == pl.String else b"")
+        text = messages.dtype == pl.String
+        blank = (messages.str.len_bytes() if text else messages.bin.size()) == 0
         if blank.any():
             messages, numbers = messages.filter(~blank), numbers.filter(~blank)
     decoded = form.decode(messages)
@@ -81,7 +82,7 @@ def position(rows: Rows, number: int) -> str:
     start = int(rows.ends[number - 1]) if number else 0
     if rows.line is None:
         return f"{rows.path}@{rows.offset + start}"
-    return f"{rows.path}:{rows.line + rows.block.count(_NEWLINE, 0, start)}"
+    return f"{rows.path}:{rows.line + rows.block.count(b"\n", 0, start)}"
 
 
 def overlong(rows_of: Rows, length: int, limit: int, step: str) -> pl.DataFrame:
