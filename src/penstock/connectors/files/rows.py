@@ -82,7 +82,8 @@ def position(rows: Rows, number: int) -> str:
     start = int(rows.ends[number - 1]) if number else 0
     if rows.line is None:
         return f"{rows.path}@{rows.offset + start}"
-    return f"{rows.path}:{rows.line + rows.block.count(b"\n", 0, start)}"
+    newlines = rows.block.count(b"\n", 0, start)
+    return f"{rows.path}:{rows.line + newlines}"
 
 
 def overlong(rows_of: Rows, length: int, limit: int, step: str) -> pl.DataFrame:
