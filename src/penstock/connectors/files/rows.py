@@ -1,0 +1,97 @@
+"""Where the rows of a block of bytes end, and the decoding of such rows with their positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from penstock.columns import DEAD_LETTER_SCHEMA, dead_letters
+from penstock.connectors.formats.contract import Format, Framing
+from penstock.connectors.formats.messages import split_lines
+
+Ends = npt.NDArray[np.int64]
+
+_NEWLINE = 10
+DEAD_BYTES = 64 * 1024
+"""How much of an overlong line a dead letter keeps."""
+
+
+def row_ends(block: bytes, framing: Framing) -> Ends:
+    """Return the offset after each complete row (after its newline)."""
+    data = np.frombuffer(block, np.uint8)
+    if framing.quote is None or framing.quote not in block:
+        return np.flatnonzero(data == _NEWLINE).astype(np.int64) + 1
+    quote = framing.quote[0]
+    marks = np.flatnonzero((data == _NEWLINE) | (data == quote)).astype(np.int64)
+    quotes = data[marks] == quote
+    outside = (np.cumsum(quotes) & 1) == 0
+    return marks[outside & ~quotes] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Complete rows of one file: ``block`` starts at byte ``offset``, in line ``line`` (from 1).
+
+    ``ends`` are offsets in the block. ``line`` is None where lines are not counted.
+    """
+
+    path: str
+    block: bytes
+    ends: Ends
+    offset: int
+    line: int | None
+
+
+def decode_rows(rows: Rows, form: Format) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Decode rows: the good ones as a frame, the others as dead letters."""
+    if not len(rows.ends):
+        return form.schema.to_frame(), None
+    frame = form.decode_block(rows.block)
+    if frame is not None:
+        return frame, None
+    messages = _messages(rows, form.framing)
+    numbers = pl.int_range(len(messages), dtype=pl.UInt32, eager=True)
+    if not form.framing.blank_is_row:
+        text = messages.dtype == pl.String
+        blank = (messages.str.len_bytes() if text else messages.bin.size()) == 0
+        if blank.any():
+            messages, numbers = messages.filter(~blank), numbers.filter(~blank)
+    decoded = form.decode(messages)
+    if not decoded.errors.height:
+        return decoded.frame, None
+    index = decoded.errors["index"]
+    where = [position(rows, number) for number in numbers.gather(index)]
+    raw = messages.gather(index).cast(pl.Binary)
+    return decoded.frame, dead_letters(form.name, where, raw, decoded.errors["reason"].to_list())
+
+
+def _messages(rows: Rows, framing: Framing) -> pl.Series:
+    """Cut the block into rows, without the newline (and \\r) at the end of each."""
+    if framing.quote is None or rows.block.count(b"\n") <= len(rows.ends):
+        return split_lines(rows.block)
+    starts = [0, *rows.ends[:-1].tolist()]
+    cut = (rows.block[a:b] for a, b in zip(starts, rows.ends.tolist(), strict=True))
+    return pl.Series([r.removesuffix(b"\n").removesuffix(b"\r") for r in cut], dtype=pl.Binary)
+
+
+def position(rows: Rows, number: int) -> str:
+    """Say where row ``number`` is: ``path:line``, or ``path@offset`` where lines are not counted."""
+    start = int(rows.ends[number - 1]) if number else 0
+    if rows.line is None:
+        return f"{rows.path}@{rows.offset + start}"
+    newlines = rows.block.count(b"\n", 0, start)
+    return f"{rows.path}:{rows.line + newlines}"
+
+
+def overlong(rows_of: Rows, length: int, limit: int, step: str) -> pl.DataFrame:
+    """Return the dead letter of a line that is too long; ``rows_of.block`` is its beginning."""
+    reason = f"a line of {length} bytes, more than max_line_bytes={limit}"
+    return dead_letters(step, [position(rows_of, 0)], [rows_of.block[:DEAD_BYTES]], [reason])
+
+
+def no_dead() -> pl.DataFrame:
+    """Return an empty table of dead letters."""
+    return DEAD_LETTER_SCHEMA.to_frame()
