@@ -1,0 +1,1 @@
+"""Frames from Python: lists, iterators and async iterators."""

@@ -1,0 +1,1 @@
+"""Rows from nothing but a rate or a clock."""
