@@ -1,22 +1,40 @@
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import contents, frame_of, rows_of, schemas
 
-from penstock.state import columns
+from penstock.state import arena, arrays, memory
 from penstock.state.columns import ColumnStore
+from penstock.state.memory import MemoryBudget
 
 
 @given(data=st.data(), drawn=schemas())
 def test_any_sequence_of_sets_and_clears_reads_back_exactly(data: Any, drawn: Any) -> None:
-    schema, pairs = drawn
-    store = ColumnStore(schema, smallest_garbage=3)
+    run(data, drawn[1], ColumnStore(drawn[0], smallest_garbage=3))
+
+
+@given(data=st.data(), drawn=schemas())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_same_when_everything_goes_to_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Any, drawn: Any
+) -> None:
+    for module in (memory, arrays, arena):
+        monkeypatch.setattr(module, "SMALLEST", 1)
+    monkeypatch.setattr(arena, "SPILLED_ROWS", 3)
+    with closing(MemoryBudget(1, tmp_path)) as budget:
+        run(data, drawn[1], ColumnStore(drawn[0], budget=budget, smallest_garbage=3))
+
+
+def run(data: Any, pairs: Any, store: ColumnStore) -> None:
+    schema = store.schema
     model: dict[int, Any] = {}
     for _ in range(data.draw(st.integers(1, 8))):
         ids = data.draw(st.lists(st.integers(0, 20), max_size=6))
@@ -36,7 +54,7 @@ def test_any_sequence_of_sets_and_clears_reads_back_exactly(data: Any, drawn: An
 
 
 def test_chunks_beyond_the_largest_are_gathered_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "LARGEST_CHUNK", 700)
+    monkeypatch.setattr(arena, "LARGEST_CHUNK", 700)
     store = ColumnStore(pl.Schema({"s": pl.String, "l": pl.List(pl.Int64)}))
     for begin in range(0, 20_000, 500):
         ids = np.arange(begin, begin + 500)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from penstock.state.memory import SMALLEST, MemoryBudget, ScratchFile
+
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -24,14 +26,19 @@ def grown(capacity: int, needed: int) -> int:
 class GrowArray:
     """One-dimensional array that is extended with a fill value when a higher index is needed.
 
-    ``data`` is the whole allocation; take it afresh after every call that may grow it.
+    ``data`` is the whole allocation; take it afresh after every call that may grow it. It lies in
+    anonymous memory, or in a mapped scratch file once the budget has no room for it.
     """
 
-    __slots__ = ("data", "fill")
+    __slots__ = ("__weakref__", "_budget", "_file", "data", "fill")
 
-    def __init__(self, dtype: npt.DTypeLike, fill: Any = 0) -> None:
+    def __init__(
+        self, dtype: npt.DTypeLike, fill: Any = 0, budget: MemoryBudget | None = None
+    ) -> None:
         self.fill = fill
         self.data: npt.NDArray[Any] = np.empty(0, dtype)
+        self._budget = budget
+        self._file: ScratchFile | None = None
 
     def ensure(self, size: int) -> None:
         """Make indices below ``size`` valid."""
@@ -40,16 +47,50 @@ class GrowArray:
             self.ensure_exactly(grown(old, size))
 
     def ensure_exactly(self, capacity: int) -> None:
-        """Make indices below ``capacity`` valid, and no others."""
-        old = len(self.data)
-        fresh = np.zeros(capacity, self.data.dtype)  # zero pages cost nothing until touched
-        fresh[:old] = self.data
+        """Make indices below ``capacity``, which must not shrink, valid, and no others."""
+        old = self.data
+        fresh = self._extended(capacity)
         if self.fill:
-            fresh[old:] = self.fill
+            fresh[len(old) :] = self.fill
         self.data = fresh
+
+    def _extended(self, capacity: int) -> npt.NDArray[Any]:
+        old, budget = self.data, self._budget
+        if self._file is not None:
+            return self._file.map(old.dtype, capacity)
+        size = capacity * old.itemsize
+        if budget is not None and size >= SMALLEST:
+            if budget.fits(size):
+                budget.register(self)
+                budget.note(size - old.nbytes)
+            else:
+                self._file = ScratchFile(budget.scratch)
+        if self._file is None:
+            fresh = np.zeros(capacity, old.dtype)  # zero pages cost nothing until touched
+        else:
+            fresh = self._file.map(old.dtype, capacity)
+        fresh[: len(old)] = old
+        return fresh
+
+    @property
+    def anonymous(self) -> int:
+        """Bytes of anonymous memory held."""
+        return 0 if self._file is not None else self.data.nbytes
+
+    def spill(self) -> None:
+        """Move to a mapped scratch file."""
+        if self._budget is None or self._file is not None:
+            return
+        self._file = ScratchFile(self._budget.scratch)
+        mapped = self._file.map(self.data.dtype, len(self.data))
+        mapped[:] = self.data
+        self.data = mapped
 
     def clear(self) -> None:
         """Forget everything and free the memory."""
+        if self._budget is not None and self._file is None and self.data.nbytes >= SMALLEST:
+            self._budget.note(-self.data.nbytes)
+        self._file = None
         self.data = np.empty(0, self.data.dtype)
 
     @property
@@ -63,8 +104,8 @@ class IdList:
 
     __slots__ = ("_array", "_size")
 
-    def __init__(self) -> None:
-        self._array = GrowArray(np.int64)
+    def __init__(self, budget: MemoryBudget | None = None) -> None:
+        self._array = GrowArray(np.int64, budget=budget)
         self._size = 0
 
     def __len__(self) -> int:
@@ -103,9 +144,9 @@ class IdSet:
 
     __slots__ = ("_list", "_member")
 
-    def __init__(self) -> None:
-        self._member = GrowArray(np.bool_)
-        self._list = IdList()
+    def __init__(self, budget: MemoryBudget | None = None) -> None:
+        self._member = GrowArray(np.bool_, budget=budget)
+        self._list = IdList(budget)
 
     def __len__(self) -> int:
         return len(self._list)

@@ -8,9 +8,12 @@ the true key and probes on from the next position if it differs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from penstock.state.arrays import GrowArray, Hashes, Ids, Mask
+from penstock.state.memory import MemoryBudget
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -33,8 +36,8 @@ _WINDOWED_BELOW = 512
 class HashTable:
     """Slots by hash. Several slots may have the same hash."""
 
-    def __init__(self) -> None:
-        self._entries = GrowArray(np.uint64)
+    def __init__(self, budget: MemoryBudget | None = None) -> None:
+        self._entries = GrowArray(np.uint64, budget=budget)
         self._bits = _SMALLEST_BITS
         self._used = 0
         self._entries.ensure_exactly(1 << self._bits)
@@ -144,26 +147,12 @@ class HashTable:
             wanted = wanted[rest]
             positions = (positions[rest] + 1) & self._mask
 
-    def rebuild(self, hashes: Hashes, slots: Ids, room: int) -> None:
-        """Start over with these entries and room for ``room`` more."""
-        needed = (len(slots) + room) / _REBUILT_LOAD
-        self._bits = max(_SMALLEST_BITS, int(np.ceil(np.log2(max(needed, 1)))))
-        size = 1 << self._bits
+    def rebuild(self, blocks: Iterable[tuple[Hashes, Ids]], count: int) -> None:
+        """Start over with the entries in ``blocks``, and room for ``count`` in all."""
+        needed = max(1.0, count / _REBUILT_LOAD)
+        self._bits = max(_SMALLEST_BITS, int(np.ceil(np.log2(needed))))
         self._entries.clear()
-        self._entries.ensure_exactly(size)
+        self._entries.ensure_exactly(1 << self._bits)
         self._used = 0
-        if not len(slots):
-            return
-        packed = (hashes >> np.uint64(64 - self._bits)) << _HALF | slots.view(np.uint64)
-        order = np.argsort(packed)
-        places = self.home(hashes)[order]
-        steps = np.arange(len(places))
-        # in order of home, each entry goes to its home or right behind the one before it
-        places = np.maximum.accumulate(places - steps) + steps
-        inside = int(np.searchsorted(places, size))
-        hashes, slots = hashes[order], slots[order]
-        entries = (hashes << _HALF) | _ODD | slots.view(np.uint64)
-        self._entries.data[places[:inside]] = entries[:inside]
-        self._used = inside
-        beyond = slice(inside, None)
-        self.insert(hashes[beyond], slots[beyond], self.home(hashes[beyond]))
+        for hashes, slots in blocks:
+            self.insert(hashes, slots, self.home(hashes))

@@ -8,15 +8,20 @@ given to another key later. Hash table and hashes are rebuilt on load, never sto
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 
 from penstock.state import keys as keys_of
-from penstock.state.arrays import GrowArray, IdList, Ids, IdSet, Mask
-from penstock.state.columns import ColumnStore
+from penstock.state.arrays import GrowArray, Hashes, IdList, Ids, IdSet, Mask
+from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
 from penstock.state.hashtable import HashTable
 from penstock.state.keys import KeyBatch
+from penstock.state.memory import MemoryBudget
+
+_BLOCK = 1 << 18  # slots per step of a rebuild
 
 
 class KeyIndex:
@@ -27,16 +32,23 @@ class KeyIndex:
 
     must_rewrite = False
 
-    def __init__(self, schema: pl.Schema, *, smallest_garbage: int = 1024) -> None:
+    def __init__(
+        self,
+        schema: pl.Schema,
+        *,
+        budget: MemoryBudget | None = None,
+        smallest_garbage: int = SMALLEST_GARBAGE,
+    ) -> None:
         self.schema = pl.Schema(schema)
-        self._store = ColumnStore(self.schema, smallest_garbage=smallest_garbage)
-        self._table = HashTable()
-        self._hashes = GrowArray(np.uint64)
-        self._living = GrowArray(np.bool_)
-        self._free = IdList()
+        self._budget = budget
+        self._store = ColumnStore(self.schema, budget=budget, smallest_garbage=smallest_garbage)
+        self._table = HashTable(budget)
+        self._hashes = GrowArray(np.uint64, budget=budget)
+        self._living = GrowArray(np.bool_, budget=budget)
+        self._free = IdList(budget)
         self._high = 0  # slots ever given
-        self._dirty = IdSet()
-        self._released = IdSet()
+        self._dirty = IdSet(budget)
+        self._released = IdSet(budget)
 
     def __len__(self) -> int:
         return self._high - len(self._free)
@@ -105,8 +117,8 @@ class KeyIndex:
     def _place(self, batch: KeyBatch, rows: Ids, slots: Ids, positions: Ids | None) -> None:
         hashes = batch.hashes[rows]
         if self._table.needs_rebuild(len(rows)):
-            living = self.live_slots()
-            self._table.rebuild(self._hashes.data[living], living, len(rows))
+            living = int(np.count_nonzero(self._living.data))
+            self._table.rebuild(self._blocks(), living + len(rows))
             positions = None
         self._hashes.ensure(self._high)
         self._living.ensure(self._high)
@@ -115,6 +127,14 @@ class KeyIndex:
         keys_of.write(self._store, slots, batch, rows if len(rows) < batch.height else None)
         home = self._table.home(hashes) if positions is None else positions
         self._table.insert(hashes, slots, home)
+        if self._budget is not None:
+            self._budget.enforce()
+
+    def _blocks(self) -> Iterator[tuple[Hashes, Ids]]:
+        """Yield hashes and slots of the living keys, in pieces that fit the processor's cache."""
+        for begin in range(0, len(self._living.data), _BLOCK):
+            slots = begin + np.flatnonzero(self._living.data[begin : begin + _BLOCK])
+            yield self._hashes.data[slots], slots
 
     def _allocate(self, count: int) -> Ids:
         reused = min(count, len(self._free))

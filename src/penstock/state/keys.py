@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from penstock.state.arena import ArenaColumn
 from penstock.state.arrays import Hashes, Ids, Mask
-from penstock.state.columns import ArenaColumn, ColumnStore, FixedColumn
+from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.physical import physical_type, to_numpy
 
 _SEED = 0x5EED
@@ -143,8 +144,8 @@ def _same_column(
 ) -> Mask:
     if isinstance(stored, ArenaColumn):
         assert isinstance(column, pl.Series)
-        given = column if rows is None else column[rows]
-        same: Mask = stored.get(slots).eq_missing(given).to_numpy()
+        wanted = column if rows is None else column[rows]
+        same: Mask = stored.get(slots).eq_missing(wanted).to_numpy()
         return same
     assert not isinstance(column, pl.Series)
     values, valid = column

@@ -19,28 +19,38 @@ from penstock.state.arrays import GrowArray, IdList, Ids
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
 from penstock.state.index import numbered
+from penstock.state.memory import MemoryBudget
 from penstock.state.minima import BlockMinima
 from penstock.state.runs import SortedRuns
 
-_SMALLEST_GARBAGE = 4096
+_SMALLEST_GARBAGE = 4096  # dead rows below this are not worth a compaction
+_BLOCK = 1 << 18  # rows per step of a compaction
 
 
 class RowStore:
     """Rows of ``schema`` under slots, in order of arrival."""
 
-    def __init__(self, schema: pl.Schema, *, smallest_garbage: int = _SMALLEST_GARBAGE) -> None:
+    def __init__(
+        self,
+        schema: pl.Schema,
+        *,
+        budget: MemoryBudget | None = None,
+        smallest_garbage: int = _SMALLEST_GARBAGE,
+    ) -> None:
         self.schema = pl.Schema(schema)
+        self._budget = budget
         self._smallest_garbage = smallest_garbage
-        self._removed = IdList()
-        self._counts = GrowArray(np.int64)
+        self._removed = IdList(budget)
+        self._counts = GrowArray(np.int64, budget=budget)
         self._start_over()
         self._must_rewrite = False
 
     def _start_over(self) -> None:
-        self._store = ColumnStore(self.schema, smallest_garbage=self._smallest_garbage)
-        self._slots = GrowArray(np.uint32)
-        self._alive = GrowArray(np.bool_)
-        self._runs = SortedRuns()
+        budget, garbage = self._budget, self._smallest_garbage
+        self._store = ColumnStore(self.schema, budget=budget, smallest_garbage=garbage)
+        self._slots = GrowArray(np.uint32, budget=budget)
+        self._alive = GrowArray(np.bool_, budget=budget)
+        self._runs = SortedRuns(budget)
         self._minima: dict[str, BlockMinima] = {}
         self._next = 0
         self._living = 0
@@ -174,15 +184,16 @@ class RowStore:
         dead = self._next - self._living
         if dead <= max(self._living, self._smallest_garbage):
             return
-        ids = self.live_ids()
-        slots, frame = self.slots_of(ids), self.rows(ids)
+        ids, slots, store = self.live_ids(), self._slots, self._store
         tracked = list(self._minima)
         self._start_over()
         self._counts.data[:] = 0
         self._must_rewrite = True
-        self._next = len(ids)
-        if len(ids):
-            self._insert(np.arange(len(ids)), slots, frame)
+        for begin in range(0, len(ids), _BLOCK):
+            old = ids[begin : begin + _BLOCK]
+            new = np.arange(begin, begin + len(old))
+            self._next += len(old)
+            self._insert(new, slots.data[old].astype(np.int64), store.get(old))
         for name in tracked:
             self._track(name)
 

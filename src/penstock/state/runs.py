@@ -3,50 +3,57 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from penstock.state.arrays import Hashes, Ids
+from penstock.state.arrays import GrowArray, Ids
+from penstock.state.memory import MemoryBudget
 
-_HALF = np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
-_NEXT = np.uint64(1 << 32)
+_LOW = 0xFFFFFFFF
+_NEXT = 1 << 32
 
 
 class SortedRuns:
     """Pairs of slot and row id, appended in batches of ascending row ids."""
 
-    def __init__(self) -> None:
-        self._runs: list[Hashes] = []
+    def __init__(self, budget: MemoryBudget | None = None) -> None:
+        self._budget = budget
+        self._runs: list[GrowArray] = []
 
     def add(self, slots: Ids, ids: Ids) -> None:
         """Add pairs; the ids are larger than all before."""
-        run = (slots.view(np.uint64) << _HALF) | ids.view(np.uint64)
-        run.sort()
-        runs = self._runs
-        runs.append(run)
-        while len(runs) > 1 and len(runs[-2]) < 2 * len(runs[-1]):
-            merged = np.concatenate(runs[-2:])
-            merged.sort()
-            runs[-2:] = [merged]
+        self._runs.append(self._run([(slots << 32) | ids]))
+        while len(self._runs) > 1:
+            previous, last = self._runs[-2:]
+            if len(previous.data) >= 2 * len(last.data):
+                return
+            self._runs[-2:] = [self._run([previous.data, last.data])]
+
+    def _run(self, parts: list[npt.NDArray[np.int64]]) -> GrowArray:
+        run = GrowArray(np.int64, budget=self._budget)
+        run.ensure_exactly(sum(map(len, parts)))
+        np.concatenate(parts, out=run.data)
+        run.data.sort()
+        return run
 
     def find(self, slots: Ids) -> tuple[Ids, Ids]:
         """Return positions in ``slots``, ascending, and the row ids under each, ascending."""
         count = len(slots)
-        low = slots.astype(np.uint64) << _HALF
+        low = slots << 32
         bounds = np.concatenate([low, low + _NEXT])
         found: list[tuple[Ids, Ids]] = []
         for run in self._runs if count else ():
-            places = run.searchsorted(bounds)
+            places = run.data.searchsorted(bounds)
             lengths = places[count:] - places[:count]
             total = int(lengths.sum())
             if total:
-                found.append(_expand(run, places[:count], lengths, total))
+                found.append(_expand(run.data, places[:count], lengths, total))
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         if len(found) == 1:
             return found[0]
         packed = np.concatenate([(at << 32) | ids for at, ids in found])
         packed.sort()
-        return packed >> 32, packed & 0xFFFFFFFF
+        return packed >> 32, packed & _LOW
 
     @property
     def nbytes(self) -> int:
@@ -54,7 +61,7 @@ class SortedRuns:
         return sum(run.nbytes for run in self._runs)
 
 
-def _expand(run: Hashes, starts: Ids, lengths: Ids, total: int) -> tuple[Ids, Ids]:
+def _expand(run: Ids, starts: Ids, lengths: Ids, total: int) -> tuple[Ids, Ids]:
     positions = np.repeat(np.arange(len(starts)), lengths)
     offsets = np.arange(total) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    return positions, (run[offsets] & _LOW).view(np.int64)
+    return positions, run[offsets] & _LOW

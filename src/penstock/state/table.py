@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from penstock.state.arrays import GrowArray, Ids, IdSet, Mask
-from penstock.state.columns import ColumnStore
+from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import SLOT, Part, since_last_full
 from penstock.state.index import KeyIndex, numbered
+from penstock.state.memory import MemoryBudget
 
 
 class KeyedTable:
@@ -21,12 +22,17 @@ class KeyedTable:
     must_rewrite = False
 
     def __init__(
-        self, key_schema: pl.Schema, value_schema: pl.Schema, *, smallest_garbage: int = 1024
+        self,
+        key_schema: pl.Schema,
+        value_schema: pl.Schema,
+        *,
+        budget: MemoryBudget | None = None,
+        smallest_garbage: int = SMALLEST_GARBAGE,
     ) -> None:
-        self.index = KeyIndex(key_schema, smallest_garbage=smallest_garbage)
-        self._values = ColumnStore(value_schema, smallest_garbage=smallest_garbage)
-        self._present = GrowArray(np.bool_)
-        self._dirty = IdSet()
+        self.index = KeyIndex(key_schema, budget=budget, smallest_garbage=smallest_garbage)
+        self._values = ColumnStore(value_schema, budget=budget, smallest_garbage=smallest_garbage)
+        self._present = GrowArray(np.bool_, budget=budget)
+        self._dirty = IdSet(budget)
 
     def __len__(self) -> int:
         return len(self.index)
