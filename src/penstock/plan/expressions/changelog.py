@@ -1,4 +1,4 @@
-"""Partials of rows that carry ``_weight``: every partial is a sum, so a deletion cancels exactly."""
+"""Partials of rows that carry ``_weight``: all are exact sums, so that a deletion cancels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 
 from penstock.columns import WEIGHT
-from penstock.plan.expressions.partials import Aggregation, Partial, Split, variance
+from penstock.plan.expressions.partials import Aggregation, Partial, Split, mean, variance
 
 _WIDE = pl.Int128()
 _SQUARABLE = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32, pl.Boolean)
@@ -70,15 +70,20 @@ def _exact_sum(a: Aggregation) -> Partial:
     return _sum_of(a, "sum", wide * pl.col(WEIGHT).cast(_WIDE), _WIDE)
 
 
-def _is_whole(dtype: pl.DataType | None) -> bool:
-    return dtype is not None and (dtype.is_integer() or dtype == pl.Boolean)
+def _is_exact(dtype: pl.DataType | None) -> bool:
+    """Tell whether sums of the stored values, times weights, stay inside Int128."""
+    if dtype is None or dtype in (pl.Int128, pl.UInt128):
+        return False
+    return dtype.is_integer() or dtype.is_decimal() or dtype.is_temporal() or dtype == pl.Boolean
 
 
 def _sum(a: Aggregation) -> Split | None:
-    if not (_is_whole(a.dtype) or isinstance(a.dtype, pl.Duration)):
+    if not _is_exact(a.dtype):
         return None
     kept = _exact_sum(a)
     total = pl.col(kept.name)
+    if isinstance(a.dtype, pl.Decimal):
+        return Split((kept,), total.reinterpret(dtype=a.out))
     if isinstance(a.dtype, pl.Duration):
         return Split((kept,), total.cast(pl.Int64).cast(a.out))
     # Polars lets a sum that is too large wrap around
@@ -86,12 +91,10 @@ def _sum(a: Aggregation) -> Split | None:
 
 
 def _mean(a: Aggregation) -> Split | None:
-    if not _is_whole(a.dtype):
+    if not _is_exact(a.dtype):
         return None
     total, count = _exact_sum(a), _values(a)
-    n = pl.col(count.name)
-    value = pl.when(n > 0).then(pl.col(total.name).cast(pl.Float64) / n)
-    return Split((total, count), value.cast(a.out))
+    return Split((total, count), mean(pl.col(total.name), pl.col(count.name), a))
 
 
 def _spread(root: bool) -> Callable[[Aggregation], Split | None]:  # noqa: FBT001

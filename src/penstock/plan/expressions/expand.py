@@ -37,22 +37,29 @@ _GROUP = "_penstock_group"
 
 
 def as_exprs(*exprs: Any, **named: Any) -> list[pl.Expr]:
-    """Read what ``LazyFrame.select`` takes: ``"a", [pl.col("b")], c=1`` -> three expressions.
+    """Read what ``LazyFrame.select`` takes: ``"a", pl.col("b"), c=1`` -> three expressions.
 
-    Strings are columns, iterables are flattened, keywords are aliases, other values literals.
+    Strings are columns, one iterable alone stands for its elements, keywords are aliases, other
+    values (lists among several arguments too, as in Polars) are literals.
     """
-    found = [_as_expr(item) for item in _flattened(exprs)]
+    found = [_as_expr(item) for item in _positional(exprs)]
     return found + [_as_expr(value).alias(name) for name, value in named.items()]
 
 
-def _flattened(items: Iterable[Any]) -> Iterable[Any]:
-    for item in items:
-        if isinstance(item, Iterable) and not isinstance(
-            item, (str, bytes, Mapping, pl.Series, pl.Expr)
-        ):
-            yield from _flattened(item)
-        else:
-            yield item
+def _positional(items: tuple[Any, ...]) -> Iterable[Any]:
+    if len(items) != 1:
+        return items
+    (only,) = items
+    if isinstance(only, Mapping):
+        raise PlanError(
+            "a dictionary is not a list of expressions",
+            value=only,
+            hint="write `**mapping` for named expressions",
+        )
+    if isinstance(only, pl.DataFrame):
+        return only.iter_columns()
+    single = isinstance(only, (str, bytes, pl.Series, pl.Expr)) or not isinstance(only, Iterable)
+    return items if single else only
 
 
 def _as_expr(value: Any) -> pl.Expr:
@@ -248,7 +255,7 @@ def _has_python(exprs: Sequence[pl.Expr]) -> bool:
 
 
 def _depends_on_rows(exprs: Sequence[pl.Expr], error: BaseException) -> bool:
-    """Some errors come of the frame being empty, not of the plan: ``get(0)``, ``item()``, Python."""
+    """Tell whether an error comes of the frame being empty: ``get(0)``, ``item()``, Python."""
     if isinstance(error, plx.OutOfBoundsError) or _has_python(exprs):
         return True
     return any(key == "Item" for expr in exprs for key, _ in raw_walk(to_tree(expr)))

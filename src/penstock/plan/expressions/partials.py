@@ -11,12 +11,12 @@ import polars as pl
 
 from penstock.plan.expressions.fingerprint import fingerprint
 
-_FLOATS = (pl.Float32, pl.Float64)
+_MICROSECONDS_PER_DAY = 86_400_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """One column kept per group; ``extract`` makes it from rows, ``merge`` from rows of partials."""
+    """One column kept per group: ``extract`` makes it from rows, ``merge`` from such rows."""
 
     name: str
     extract: pl.Expr
@@ -167,15 +167,37 @@ def _moments(a: Aggregation) -> tuple[Partial, Partial, Partial]:
 
 
 def _mean(a: Aggregation) -> Split | None:
-    if not (
-        a.dtype is not None
-        and (a.dtype.is_float() or a.dtype.is_integer() or a.dtype == pl.Boolean)
-    ):
+    if a.dtype is None or not is_averaged(a.dtype):
         return None
-    total = partial(a, "total", a.taken.cast(pl.Float64).sum(), _total, pl.Float64())
     count = partial(a, "count", a.taken.count(), _total, pl.Int64())
-    n = pl.col(count.name)
-    return Split((total, count), pl.when(n > 0).then(pl.col(total.name) / n).cast(a.out))
+    if a.dtype.is_temporal() or a.dtype.is_decimal():
+        exact = a.taken.to_physical().cast(pl.Int128).sum()
+        total = partial(a, "exact", exact, _total, pl.Int128())
+    else:
+        total = partial(a, "total", a.taken.cast(pl.Float64).sum(), _total, pl.Float64())
+    return Split((total, count), mean(pl.col(total.name), pl.col(count.name), a))
+
+
+def is_number(dtype: pl.DataType) -> bool:
+    """Tell whether Polars takes the spread of a type."""
+    return dtype.is_numeric() or dtype == pl.Boolean
+
+
+def is_averaged(dtype: pl.DataType) -> bool:
+    """Tell whether Polars takes the mean of a type."""
+    return is_number(dtype) or dtype.is_temporal()
+
+
+def mean(total: pl.Expr, count: pl.Expr, a: Aggregation) -> pl.Expr:
+    """Finish a mean from the sum of the stored values and their count."""
+    value = total.cast(pl.Float64) / count
+    if isinstance(a.dtype, pl.Decimal):
+        value = value / 10.0**a.dtype.scale
+    if isinstance(a.dtype, pl.Date):
+        value = value * _MICROSECONDS_PER_DAY
+    if a.dtype is not None and a.dtype.is_temporal():
+        value = value.cast(pl.Int64)  # as Polars does: towards zero
+    return pl.when(count > 0).then(value).cast(a.out)
 
 
 def variance(
@@ -188,9 +210,7 @@ def variance(
 
 def _spread(root: bool) -> Callable[[Aggregation], Split | None]:  # noqa: FBT001
     def make(a: Aggregation) -> Split | None:
-        if a.dtype is None or not (
-            a.dtype.is_float() or a.dtype.is_integer() or a.dtype == pl.Boolean
-        ):
+        if a.dtype is None or not is_number(a.dtype):
             return None
         count, mean, squares = _moments(a)
         finish = variance(pl.col(count.name), pl.col(squares.name), a.options[1], a.out, root=root)

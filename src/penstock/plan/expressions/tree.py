@@ -86,7 +86,7 @@ def column(name: str) -> Tree:
 
 
 def tag_of(tree: Tree) -> str:
-    """Name a function node as the tables do: ``"Abs"``, ``"StringExpr.Contains"``, ``"Agg.Sum"``."""
+    """Name a function node as the tables do: ``"Abs"``, ``"StringExpr.Contains"``."""
     kind, payload = kind_of(tree), payload_of(tree)
     if kind == "Agg":
         return f"Agg.{next(iter(payload))}"
