@@ -1,0 +1,1 @@
+"""Folders of files: CSV, NDJSON, Parquet, Arrow IPC, text."""
