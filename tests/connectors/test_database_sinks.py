@@ -253,7 +253,7 @@ def test_200k_rows_go_in_and_out(database: Database) -> None:
 
 
 def test_a_wrong_key_is_found_before_anything_starts(database: Database) -> None:
-    schema = pl.Schema({"user": pl.String, "tags": pl.List(pl.String)})
+    schema = pl.Schema({"user": pl.String(), "tags": pl.List(pl.String)})
     with pytest.raises(ConfigError, match="did you mean 'user'"):
         database.spec("t", ("usr",)).validate(schema)
     with pytest.raises(ConfigError, match="plain value"):

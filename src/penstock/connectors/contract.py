@@ -143,7 +143,8 @@ class Sink(Protocol):
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
         """Write ``frames`` and the epoch, all or nothing. Skips an epoch already applied.
 
-        A changelog frame has ``columns.WEIGHT`` as its last column; per key, deletes come first.
+        Frames of a changelog have ``columns.WEIGHT`` as last column, deletions before insertions;
+        frames of an append-only stream have not.
         """
 
     def close(self) -> None:

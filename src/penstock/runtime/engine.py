@@ -98,7 +98,7 @@ class Engine:
             )
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
-            outlet = Outlet(vertex.sink, changelog=vertex.changelog)
+            outlet = Outlet(vertex.sink)
             self._outlets[vertex.number] = outlet
             outlet.begin(self._identity(vertex.name))
         if manifest is not None:
@@ -217,7 +217,6 @@ class Engine:
         self.dead_letters.extend(output.dead)
         for number, frame in output.sinks.items():
             outlet = self._outlets[number]
-            frame = outlet.prepared(frame)  # noqa: PLW2901
             if self._folder is None or outlet.spec.immediate:
                 outlet.apply(self.epoch, [frame])
             else:
