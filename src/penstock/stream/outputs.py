@@ -19,7 +19,7 @@ from penstock.connectors.collect.config import CollectSinkSpec
 from penstock.connectors.collect.sink import Collected
 from penstock.connectors.console.config import ConsoleSinkSpec
 from penstock.connectors.contract import SinkSpec
-from penstock.connectors.duckdb.config import DuckDbSinkSpec
+from penstock.connectors.duckdb.config import DuckdbSinkSpec
 from penstock.connectors.file_sink.config import FilesSinkSpec
 from penstock.connectors.postgres.config import PostgresSinkSpec
 from penstock.connectors.sqlite.config import SqliteSinkSpec
@@ -50,7 +50,7 @@ class Outputs(StreamBase):
 
     def sink_duckdb(self, path: str | Path, table: str, *, key: Any = (), **options: Any) -> Query:
         """Write to a table of a DuckDB file. Needs the extra ``duckdb``."""
-        return self.sink(DuckDbSinkSpec(path, table, _key(key), **options))
+        return self.sink(DuckdbSinkSpec(path, table, _key(key), **options))
 
     def sink_postgres(self, url: str, table: str, *, key: Any = (), **options: Any) -> Query:
         """Write to a PostgreSQL table by COPY. Needs the extra ``postgres``."""

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from penstock.columns import WEIGHT
-from penstock.connectors.contract import Accepts, Guarantee, Polled, Position, Sink, SinkIdentity
+from penstock.connectors.contract import (
+    Accepts,
+    Guarantee,
+    OnePartition,
+    Polled,
+    Position,
+    Sink,
+    SinkIdentity,
+)
 from penstock.lowering.table import lower
 from penstock.operators.deltas import consolidate, weighted
 from penstock.plan.node import Node
@@ -35,7 +43,7 @@ class ScriptedSpec:
         return ScriptedSource()
 
 
-class ScriptedSource:
+class ScriptedSource(OnePartition):
     """Never polled: ``drive`` feeds the executor itself."""
 
     def seek(self, position: Position | None) -> None:
@@ -44,10 +52,6 @@ class ScriptedSource:
     def poll(self, max_rows: int, timeout_s: float) -> Polled:
         """Refuse: a scripted source cannot run in an engine."""
         raise AssertionError("a scripted source is fed by drive()")
-
-    def partitions(self) -> Sequence[int]:
-        """There is one partition unless the epoch names others."""
-        return (0,)
 
     def acknowledge(self, position: Position) -> None:
         """Do nothing."""
@@ -163,7 +167,7 @@ def _feed(
         name, partition = key if isinstance(key, tuple) else (key, 0)
         partitions.setdefault(name, set()).add(partition)
         if name in numbers:
-            fed.setdefault(numbers[name], Fed([], None, [])).frames.append((partition, frame))
+            fed.setdefault(numbers[name], Fed([], None, [], ())).frames.append((partition, frame))
     for name, number in numbers.items():
         known = tuple(sorted(partitions.get(name, {0})))
         sources[number] = SourceState(known, epoch.caught_up, name in ended)

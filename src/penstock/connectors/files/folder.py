@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from threading import Event
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.files.content import Content, Reader
 
 Seen = tuple[int, int, float]
 """Size, time of change in ns, and when (monotonic) it was first seen like that."""
 
 
-class FolderSource:
+class FolderSource(OnePartition):
     """Reads the files that a glob pattern finds, for ever.
 
     Position: ``{"file": path or None, "offset", "line", "done": [paths still in the folder]}``.

@@ -25,7 +25,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.files.lines import LineReader, Piece
 from penstock.connectors.files.opening import COMPRESSED
 from penstock.connectors.formats.contract import Format
@@ -72,7 +72,7 @@ class _Followed:
         return size < self.reader.reached or (grown and not self.begins_with(self.head))
 
 
-class TailSource:
+class TailSource(OnePartition):
     """Follows one path.
 
     Position: ``{"path", "inode": [device, inode] or None, "head": [length, crc32], "offset",
