@@ -22,7 +22,7 @@ import os
 import time
 import zlib
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, BinaryIO
 
 from penstock.connectors.contract import Polled, Position
@@ -85,6 +85,7 @@ class TailSource:
         self._path, self._form = Path(path), form
         self._from_end, self._interval_s, self._limit = from_end, interval_s, max_line_bytes
         self._closed = Event()
+        self._lock = Lock()  # close() waits for the poll that it ends
         self._current: _Followed | None = None
         self._start: tuple[int, int | None] = (0, 1)
         self._catching_up = False
@@ -129,7 +130,10 @@ class TailSource:
 
     def poll(self, max_rows: int, timeout_s: float) -> Polled:
         """Return new rows as soon as there are some (looked for every ``interval``)."""
-        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            return self._poll(max_rows, time.monotonic() + timeout_s)
+
+    def _poll(self, max_rows: int, deadline: float) -> Polled:
         while not self._closed.is_set():
             piece = self._take(max_rows)
             if piece is not None:
@@ -230,8 +234,10 @@ class TailSource:
             self._current = None
 
     def close(self) -> None:
-        """End a waiting poll. The file closes with the last reference to this object."""
+        """End a waiting poll and close the file."""
         self._closed.set()
+        with self._lock:
+            self._leave()
 
 
 def _last_line_start(file: BinaryIO) -> int:
