@@ -25,7 +25,10 @@ def read_all(spec: SourceSpec, position: Any = None, max_rows: int = 1000) -> li
     found = []
     with contextlib.closing(opened(spec, position)) as source:
         while not (polled := source.poll(max_rows, 0)).ended:
-            assert polled.frame.height + (polled.dead.height if polled.dead is not None else 0) <= max_rows
+            assert (
+                polled.frame.height + (polled.dead.height if polled.dead is not None else 0)
+                <= max_rows
+            )
             assert polled.frame.schema == spec.schema
             found.append(polled)
     return found

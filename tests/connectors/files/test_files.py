@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.connectors.files.reading import dead_of, frame_of, opened, read_all, texts
 
 from penstock.connectors.contract import SourceSpec
 from penstock.connectors.files import lines
@@ -22,7 +23,6 @@ from penstock.connectors.formats.csv import Csv
 from penstock.connectors.formats.json import Json
 from penstock.connectors.formats.text import Text
 from penstock.errors import CheckpointError, ConfigError, ConnectorError
-from tests.connectors.files.reading import dead_of, frame_of, opened, read_all, texts
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 
@@ -64,7 +64,9 @@ def test_compressed_files_are_read_and_resumed(tmp_path: Path, suffix: str) -> N
     spec = files(tmp_path / f"a.csv{suffix}", schema={"n": int, "s": str}, header=False)
     polls = read_all(spec, max_rows=300)
     assert frame_of(spec, polls)["n"].to_list() == list(range(1000))
-    assert frame_of(spec, read_all(spec, polls[1].position))["n"].to_list() == list(range(600, 1000))
+    assert frame_of(spec, read_all(spec, polls[1].position))["n"].to_list() == list(
+        range(600, 1000)
+    )
 
 
 def test_damaged_compression_is_an_error(tmp_path: Path) -> None:
@@ -189,7 +191,9 @@ def test_tables_of_another_schema_are_refused(tmp_path: Path) -> None:
 ROWS = st.lists(
     st.tuples(
         st.integers(-(2**63), 2**63 - 1),
-        st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\0"), max_size=6),
+        st.text(
+            st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\0"), max_size=6
+        ),
     ),
     min_size=1,
     max_size=12,
@@ -238,7 +242,9 @@ def resumed(spec: FilesSpec, max_rows: int, block: int) -> list[Any]:
 
 
 HOSTILE = st.lists(
-    st.sampled_from([b'"', b",", b"\n", b"\r\n", b"{", b"}", b'{"n":1}', b"1,x", b"\xff", b"\0", b"y" * 30]),
+    st.sampled_from(
+        [b'"', b",", b"\n", b"\r\n", b"{", b"}", b'{"n":1}', b"1,x", b"\xff", b"\0", b"y" * 30]
+    ),
     max_size=25,
 ).map(b"".join)
 

@@ -58,7 +58,9 @@ class LineReader:
         self._limit, self._final, self._block_bytes = max_line_bytes, final, BLOCK_BYTES
         self._buffer, self._at, self._ends = b"", 0, _NONE
         self._next = 0  # index in _ends of the next row
-        self._skipping: tuple[bytes, int] | None = None  # an overlong line: its beginning, its start
+        self._skipping: tuple[bytes, int] | None = (
+            None  # an overlong line: its beginning, its start
+        )
         self.offset = 0
         self.line: int | None = 1
 
@@ -111,9 +113,9 @@ class LineReader:
         while True:
             if self._skipping is not None:
                 return self._skip()
-            elif self._ready():
+            if self._ready():
                 return self._rows(max_rows)
-            elif len(self._buffer) - self._at > self._limit:
+            if len(self._buffer) - self._at > self._limit:
                 self._skipping = (self._buffer[self._at :], self.offset)
                 self._buffer, self._at, self._ends, self._next = b"", 0, _NONE, 0
             elif not self._fill():

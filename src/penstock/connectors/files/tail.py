@@ -43,9 +43,7 @@ class _Followed:
         stat = os.fstat(self.file.fileno())
         self.inode = [stat.st_dev, stat.st_ino]
         self.head = [0, 0]  # length and checksum of the beginning
-        self.reader = LineReader(
-            name, self.file, form, max_line_bytes=max_line_bytes, final=False
-        )
+        self.reader = LineReader(name, self.file, form, max_line_bytes=max_line_bytes, final=False)
         self.started = False
 
     def size(self) -> int:
@@ -166,6 +164,7 @@ class TailSource:
             current.reader.finish()
             piece = current.reader.take(max_rows)
             if piece is not None:
+                following.file.close()
                 return piece
             self._leave()
             self._current, self._start = following, (0, 1)
