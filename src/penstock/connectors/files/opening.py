@@ -62,5 +62,8 @@ def _unreadable(path: str, error: OSError) -> ConnectorError:
 def damaged(path: str, error: Exception) -> ConnectorError:
     """Return the error for compressed data that is cut short or corrupt."""
     return ConnectorError(
-        f"the compressed data is damaged: {error}", step=f"file {path}", value=path, fault=Fault.USER
+        f"the compressed data is damaged: {error}",
+        step=f"file {path}",
+        value=path,
+        fault=Fault.USER,
     )
