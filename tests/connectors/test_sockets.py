@@ -140,26 +140,26 @@ def test_a_reset_connection_leaves_its_part_of_a_line(server: TcpServerSource) -
 
 
 def test_too_many_connections_are_closed_at_once() -> None:
-    with closing(opened(TcpServerSpec(Number(), 0, max_connections=1))) as server:
-        with connect(server) as first:
-            first.sendall(b"1\n")
-            assert numbers(poll_until(server, has(1))) == [1]
-            with connect(server) as second:
-                poll_until(server, lambda _: server.refused == 1)
-                assert second.recv(1) == b""
-            first.sendall(b"2\n")
-            assert numbers(poll_until(server, has(1))) == [2]
+    spec = TcpServerSpec(Number(), 0, max_connections=1)
+    with closing(opened(spec)) as server, connect(server) as first:
+        first.sendall(b"1\n")
+        assert numbers(poll_until(server, has(1))) == [1]
+        with connect(server) as second:
+            poll_until(server, lambda _: server.refused == 1)
+            assert second.recv(1) == b""
+        first.sendall(b"2\n")
+        assert numbers(poll_until(server, has(1))) == [2]
 
 
 def test_the_greediest_connection_is_closed_when_memory_runs_out() -> None:
-    with closing(opened(TcpServerSpec(Number(), 0, max_buffer_bytes=10_000))) as server:
-        with connect(server) as greedy, connect(server) as modest:
-            modest.sendall(b"1")
-            greedy.sendall(b"9" * 10_001)
-            polls = poll_until(server, has(1))
-            assert len(dead(polls)["bytes"].item()) >= 10_000
-            modest.sendall(b"\n")
-            assert numbers(poll_until(server, has(1))) == [1]
+    spec = TcpServerSpec(Number(), 0, max_buffer_bytes=10_000)
+    with closing(opened(spec)) as server, connect(server) as greedy, connect(server) as modest:
+        modest.sendall(b"1")
+        greedy.sendall(b"9" * 10_001)
+        polls = poll_until(server, has(1))
+        assert len(dead(polls)["bytes"].item()) >= 10_000
+        modest.sendall(b"\n")
+        assert numbers(poll_until(server, has(1))) == [1]
 
 
 def test_close_ends_a_waiting_poll(server: TcpServerSource) -> None:
