@@ -7,10 +7,13 @@ buffers of their origin alive: ten rows kept from each batch would keep every ba
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from polars._typing import PolarsDataType
+
+if TYPE_CHECKING:
+    from polars._typing import PolarsDataType
 
 
 def owned(values: pl.Series) -> pl.Series:
