@@ -1,5 +1,6 @@
 """Every public method of ``pl.Expr`` against our tables: what we call row-wise must be row-wise."""
 
+# ruff: noqa: DTZ001 - columns without a zone are what is tested
 from __future__ import annotations
 
 import datetime as dt
@@ -13,8 +14,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from penstock.plan.expressions import Shape, classify, is_deterministic
-from penstock.plan.expressions import tables
+from penstock.plan.expressions import Shape, classify, is_deterministic, tables
 from penstock.plan.expressions.tree import kind_of, raw_walk, tag_of, to_tree
 
 NAMESPACES = ("str", "dt", "list", "arr", "bin", "cat", "struct", "ext", "name")
@@ -39,7 +39,8 @@ ARGUMENTS: list[tuple[Any, ...]] = [
     ("hex",), (dt.time(1), "us"), (r"(\w)",), (lambda s: s, 2), (pl.col("i") > 1,), ("l",),
     (pl.String,), ("s",), (pl.lit(1),), (lambda e, d: e,), (pl.UInt64,), (pl.Datetime, "%Y-%m-%d"),
     (pl.col("s"),), (pl.col("s"), pl.col("num")), (pl.col("k"),), (pl.col("k"), pl.col("k")),
-    (pl.col("ls"),), (pl.col("k"), 1), ([0.25],), ("r",), ("num",), ("$.x",), ("x", 1), (pl.Date,), (pl.Duration,), ("ls",),
+    (pl.col("ls"),), (pl.col("k"), 1), ([0.25],), ("r",), ("num",), ("$.x",), ("x", 1),
+    (pl.Date,), (pl.Duration,), ("ls",),
 ]  # fmt: skip
 
 
@@ -115,16 +116,19 @@ def explicit() -> list[pl.Expr]:
         a.bin_intervals([1, 5], labels=["x"]),
         a.bin_intervals([1, 5], labels=False),
         a.bin_ranks(2, labels=False),
-    pl.col("y").bin.get(0, null_on_oob=True),
-    pl.col("l").list.get(0, null_on_oob=True),
-    pl.col("d").dt.add_business_days("k", roll="forward"),
-    pl.col("d").dt.add_business_days(2, roll="forward", holidays=[dt.date(2020, 1, 1)]),
-    pl.col("ls").list.drop_nulls().list.eval(pl.struct(key=pl.element(), value=pl.element())).list.to_map(),
-    pl.col("k").cast(pl.UInt32).cat.to(pl.Enum(["a", "b", "c", "d"])),
-    pl.col("clock").cast(pl.String).str.to_time("%H:%M:%S%.f"),
-    s.replace(["x"], ["y"]),
-    s.replace(pl.col("num"), pl.col("hex")),
-    a.fill_null(strategy="zero"),
+        pl.col("y").bin.get(0, null_on_oob=True),
+        pl.col("l").list.get(0, null_on_oob=True),
+        pl.col("d").dt.add_business_days("k", roll="forward"),
+        pl.col("d").dt.add_business_days(2, roll="forward", holidays=[dt.date(2020, 1, 1)]),
+        pl.col("ls")
+        .list.drop_nulls()
+        .list.eval(pl.struct(key=pl.element(), value=pl.element()))
+        .list.to_map(),
+        pl.col("k").cast(pl.UInt32).cat.to(pl.Enum(["a", "b", "c", "d"])),
+        pl.col("clock").cast(pl.String).str.to_time("%H:%M:%S%.f"),
+        s.replace(["x"], ["y"]),
+        s.replace(pl.col("num"), pl.col("hex")),
+        a.fill_null(strategy="zero"),
         a.fill_null(strategy="one"),
         a.fill_null(strategy="mean"),
         a.fill_nan(math.nan),
@@ -220,7 +224,7 @@ def _variants() -> Iterator[tuple[str, pl.Expr]]:
 def _call(owner: Any, name: str, arguments: tuple[Any, ...]) -> pl.Expr | None:
     try:
         made = getattr(owner, name)(*arguments)
-    except Exception:  # these arguments are not for this method
+    except Exception:  # noqa: BLE001 - these arguments are not for this method
         return None
     return made if isinstance(made, pl.Expr) else None
 
@@ -236,7 +240,7 @@ def runnable() -> list[tuple[str, pl.Expr, pl.DataFrame]]:
             try:
                 whole = FRAME.select(expr.alias("out"))
                 to_tree(expr)
-            except BaseException as error:  # noqa: BLE001 - Polars panics are BaseExceptions
+            except BaseException as error:  # Polars panics derive from it
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 continue
