@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from penstock.connectors.files import config as files
 from penstock.connectors.generators.config import RateSpec, TickSpec
 from penstock.connectors.topics.config import TopicSourceSpec
 from penstock.errors import PlanError, user_line
-from penstock.instants import Duration
+from penstock.instants import Duration, duration_ns
 from penstock.plan.sources import Scan, Union
 from penstock.stream import Stream
 
@@ -39,14 +40,22 @@ def scan(url: str, *, epoch_rows: int | None = None, **options: Any) -> Stream:
 
 
 def scan_csv(
-    source: Paths, schema: SchemaLike | None = None, *, epoch_rows: int | None = None, **options: Any
+    source: Paths,
+    schema: SchemaLike | None = None,
+    *,
+    epoch_rows: int | None = None,
+    **options: Any,
 ) -> Stream:
     """Read CSV files (path, glob or list; compressed too). Rows that do not fit are dead letters."""
     return from_source(files.files(source, "csv", schema, **options), epoch_rows=epoch_rows)
 
 
 def scan_ndjson(
-    source: Paths, schema: SchemaLike | None = None, *, epoch_rows: int | None = None, **options: Any
+    source: Paths,
+    schema: SchemaLike | None = None,
+    *,
+    epoch_rows: int | None = None,
+    **options: Any,
 ) -> Stream:
     """Read files of one JSON object a line. Lines that do not fit are dead letters."""
     return from_source(files.files(source, "json", schema, **options), epoch_rows=epoch_rows)
@@ -67,7 +76,11 @@ def scan_ipc(
 
 
 def scan_text(
-    source: Paths, format: str = "text", *, epoch_rows: int | None = None, **options: Any  # noqa: A002
+    source: Paths,
+    format: str = "text",  # noqa: A002
+    *,
+    epoch_rows: int | None = None,
+    **options: Any,
 ) -> Stream:
     """Read text files line by line: column ``line``, or the columns of a log ``format``."""
     return from_source(files.files(source, format, **options), epoch_rows=epoch_rows)
@@ -85,7 +98,7 @@ def scan_folder(pattern: str | Path, format: str | None = None, **options: Any) 
 
 def scan_topic(path: str | Path, **options: Any) -> Stream:
     """Read an embedded durable topic."""
-    return from_source(TopicSourceSpec(path, **options))
+    return from_source(TopicSourceSpec(str(path), **options))
 
 
 def scan_rate(rows_per_second: float | None = None, **options: Any) -> Stream:
@@ -95,7 +108,8 @@ def scan_rate(rows_per_second: float | None = None, **options: Any) -> Stream:
 
 def scan_ticks(every: Duration, **options: Any) -> Stream:
     """Generate a row every so often by the processing-time clock."""
-    return from_source(TickSpec(every, **options))
+    interval = timedelta(microseconds=duration_ns(every, step="scan_ticks", option="every") / 1000)
+    return from_source(TickSpec(interval, **options))
 
 
 def scan_batches(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +11,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT, duration_ns, unit_ns
 from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.state.cell import Cell
+from penstock.state.contract import Stateful
 from penstock.state.log import RowLog
 from penstock.windows import END, START, Hopping
 
@@ -69,7 +70,7 @@ class WindowAggregate(Operator):
         raw = {name: groups.input[name] for name in groups.roots}
         self._raw = RowLog(pl.Schema({**raw, PANE: groups.dtype}))
         self._closed: Cell = Cell(MIN_INSTANT)
-        self.state = {"raw": self._raw, "closed": self._closed}
+        self.state: Mapping[str, Stateful] = {"raw": self._raw, "closed": self._closed}
         if groups.partials is not None:
             partials = groups.partials
             self._panes = RowLog(pl.Schema({**partials.key_schema, **partials.schema}))
@@ -87,7 +88,7 @@ class WindowAggregate(Operator):
             assert isinstance(low, int)
             self._lowest = low if self._lowest is None else min(low, self._lowest)
             self._raw.append(frame)
-            if self._raw.rows > _COMPACT_ROWS and self._groups.partials is not None:
+            if len(self._raw) > _COMPACT_ROWS and self._groups.partials is not None:
                 self._reduce(self._raw.read())
                 self._raw.replace([])
         return self._close(tick.watermark) if tick.watermark > self._closed.value else None
@@ -110,7 +111,7 @@ class WindowAggregate(Operator):
         """Cheap test: can any window have closed?"""
         if self._lowest is None:
             held = [log for log in (self._raw, getattr(self, "_panes", None)) if log is not None]
-            lows = [log.read()[PANE].to_physical().min() for log in held if log.rows]
+            lows = [log.read()[PANE].to_physical().min() for log in held if len(log)]
             self._lowest = min((v for v in lows if isinstance(v, int)), default=None)
         step = self._groups.window.pane_ns // unit
         return self._lowest is not None and self._lowest + step <= bound

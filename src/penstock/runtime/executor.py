@@ -128,7 +128,7 @@ class Executor:
                 continue
             if vertex.carries_partition:
                 number = pl.lit(vertex.partition_base + partition, pl.UInt32)
-                frame = frame.with_columns(number.alias(PARTITION))  # noqa: PLW2901
+                frame = frame.with_columns(number.alias(PARTITION))
             frames.append(frame)
         if not frames:
             return None

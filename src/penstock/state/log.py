@@ -15,7 +15,10 @@ class RowLog:
         self._frames: list[pl.DataFrame] = []
         self._unsaved = 0
         self._replaced = False
-        self.rows = 0
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
 
     def append(self, frame: pl.DataFrame) -> None:
         """Add rows at the end; small frames are merged geometrically."""
@@ -23,7 +26,7 @@ class RowLog:
             return
         self._frames.append(frame)
         self._unsaved += 1
-        self.rows += frame.height
+        self._rows += frame.height
         while self._mergeable():
             last = self._frames.pop()
             self._frames[-1] = pl.concat([self._frames[-1], last], rechunk=True)
@@ -50,7 +53,7 @@ class RowLog:
         self._frames = [frame for frame in frames if frame.height]
         self._unsaved = len(self._frames)
         self._replaced = True
-        self.rows = sum(frame.height for frame in self._frames)
+        self._rows = sum(frame.height for frame in self._frames)
 
     @property
     def nbytes(self) -> int:
@@ -84,6 +87,6 @@ class RowLog:
             frame = part.get("rows")
             if frame is not None and frame.height:
                 self._frames.append(frame)
-                self.rows += frame.height
+                self._rows += frame.height
         self._unsaved = 0
         self._replaced = False

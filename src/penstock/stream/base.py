@@ -61,5 +61,7 @@ class StreamBase:
         exprs = self._expanded(step, columns)
         for expr in exprs:
             if not expr.meta.is_column():
-                raise PlanError(f"{expr} is not a column", step=step, hint="name columns of the stream")
+                raise PlanError(
+                    f"{expr} is not a column", step=step, hint="name columns of the stream"
+                )
         return tuple(expr.meta.output_name() for expr in exprs)

@@ -62,7 +62,7 @@ class Outputs(StreamBase):
 
     def sink_topic(self, path: str | Path, **options: Any) -> Query:
         """Append to an embedded durable topic."""
-        return self.sink(TopicSinkSpec(path, **options))
+        return self.sink(TopicSinkSpec(str(path), **options))
 
     def sink_console(self, **options: Any) -> Query:
         """Show as a table on the terminal."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.decoding import Decoder
 from penstock.connectors.sockets.lines import LineCutter, LineQueue, Piece
 from penstock.connectors.sockets.rows import decode_lines
@@ -55,7 +55,7 @@ class Connection:
         return len(chunk), self.cutter.feed(chunk)
 
 
-class LineSource:
+class LineSource(OnePartition):
     """What server and client share: connections in, rows out."""
 
     def __init__(self, decoder: Decoder, name: str, max_line_bytes: int) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import polars as pl
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.decoding import Decoder, decode_messages
 from penstock.connectors.sockets.source import cannot_bind, show_address
 from penstock.connectors.sockets.waker import Waker
@@ -23,7 +23,7 @@ _COUNT = struct.Struct("@I")
 Address = tuple[object, ...]
 
 
-class UdpSource:
+class UdpSource(OnePartition):
     """Takes all datagrams that wait in the kernel, up to the rows asked for."""
 
     def __init__(
