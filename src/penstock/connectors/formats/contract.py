@@ -7,8 +7,8 @@
     2  b'{"n": 3}'                             errors  index=1, reason="truncated ..."
 
 Two promises hold for each format. A message decodes to the same row whatever its neighbours are, so
-batches may be cut anywhere. And ``decode_block`` gives exactly what ``decode`` gives for the lines of
-the block, or None.
+batches may be cut anywhere. And ``decode_block`` gives exactly what ``decode`` gives for the lines
+of the block, or None.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ class Format(Protocol):
         """Decode one message per element (Binary or String). Never raises for bad messages."""
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
-        """Decode whole lines at once if that is faster and all are good and none blank; else None."""
+        """Decode whole lines at once, if that is faster, all are good and none blank; else None."""
 
     def with_header(self, line: bytes) -> Format:
-        """Return the format for the rows under this header line (itself if there are no headers)."""
+        """Return the format for rows under this header line (itself if there are no headers)."""
 
 
 class LineByLine:

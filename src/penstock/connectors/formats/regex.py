@@ -24,8 +24,8 @@ class Regex(LineByLine):
     ``"INFO took 15 ms"`` -> ``level="INFO", ms=15``
 
     The pattern (Rust's syntax: no look-around, no back-references) may match anywhere in the line;
-    write ``^...$`` to claim all of it. Groups are String unless ``schema`` gives their type; a group
-    that took no part is null.
+    write ``^...$`` to claim all of it. Groups are String unless ``schema`` gives their type; a
+    group that took no part is null.
     """
 
     pattern: str

@@ -27,8 +27,9 @@ _NEW = (
     r"(?: \x{feff}?(?P<message>(?s:.*)))?$"
 )
 _OLD = (
-    r"^(?:<(?P<priority>\d{1,3})>)?(?P<timestamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?P<host>\S+) "
-    r"(?:(?P<app>[^\s:\[\]]+)(?:\[(?P<process_id>[^\]]*)\])?: ?)?(?P<message>(?s:.*))$"
+    r"^(?:<(?P<priority>\d{1,3})>)?(?P<timestamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) "
+    r"(?P<host>\S+) (?:(?P<app>[^\s:\[\]]+)(?:\[(?P<process_id>[^\]]*)\])?: ?)?"
+    r"(?P<message>(?s:.*))$"
 )
 _TEXTS = ("host", "app", "process_id", "message_id", "structured_data", "message")
 _UTC_DATETIME = pl.Datetime("us", "UTC")
@@ -42,7 +43,7 @@ def _this_year() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Syslog(LineByLine):
-    """Syslog messages; ``year`` is the year of RFC 3164 timestamps (default: when this is built)."""
+    """Syslog messages; ``year`` is that of RFC 3164 timestamps (default: when this is built)."""
 
     year: int = field(default_factory=_this_year)
 
