@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
+import numpy as np
 import polars as pl
 
 ERRORS_SCHEMA = pl.Schema({"index": pl.UInt32, "reason": pl.String})
@@ -116,15 +117,20 @@ def verdict(frame: pl.DataFrame, errors: Sequence[pl.DataFrame], height: int) ->
     found = [table for table in errors if table.height]
     if not found:
         return Decoded(frame)
-    table = pl.concat(found).unique("index", keep="first").sort("index")
-    kept = kept_without(table["index"], height)
-    return Decoded(frame[kept], kept, table)
+    table = pl.concat(found).unique("index", keep="first", maintain_order=True).sort("index")
+    good = _others(table["index"], height)
+    return Decoded(frame.filter(good), good.arg_true().cast(pl.UInt32), table)
 
 
 def kept_without(dropped: pl.Series, height: int) -> pl.Series:
     """Return the indices below ``height`` that are not in ``dropped``."""
-    every = pl.int_range(height, dtype=pl.UInt32, eager=True).alias("kept")
-    return every.filter(~every.is_in(dropped.implode()))
+    return _others(dropped, height).arg_true().cast(pl.UInt32)
+
+
+def _others(dropped: pl.Series, height: int) -> pl.Series:
+    others = np.ones(height, bool)
+    others[dropped.to_numpy()] = False
+    return pl.Series(others)
 
 
 def within(inner: Decoded, kept: pl.Series, bad: pl.DataFrame) -> Decoded:

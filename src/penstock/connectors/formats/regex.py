@@ -13,6 +13,7 @@ from penstock.connectors.formats.casting import cast_columns
 from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
 from penstock.connectors.formats.messages import as_text
 from penstock.connectors.formats.schemas import text_schema
+from penstock.connectors.formats.slices import in_slices
 from penstock.errors import ConfigError
 
 
@@ -58,6 +59,9 @@ class Regex(LineByLine):
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Match the pattern in each message."""
+        return in_slices(self._decode, messages)
+
+    def _decode(self, messages: pl.Series) -> Decoded:
         text, errors = as_text(messages)
         groups = text.str.extract_groups(self.pattern).struct.unnest()
         unmatched = (~text.str.contains(self.pattern)).fill_null(value=False).arg_true()

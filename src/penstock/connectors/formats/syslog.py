@@ -20,6 +20,7 @@ import polars as pl
 from penstock.connectors.formats.casting import refused, text_to
 from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
 from penstock.connectors.formats.messages import as_text
+from penstock.connectors.formats.slices import in_slices
 
 _NEW = (
     r"^<(?P<priority>\d{1,3})>1 (?P<timestamp>\S+) (?P<host>\S+) (?P<app>\S+) (?P<process_id>\S+) "
@@ -60,6 +61,9 @@ class Syslog(LineByLine):
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one syslog message per message."""
+        return in_slices(self._decode, messages)
+
+    def _decode(self, messages: pl.Series) -> Decoded:
         text, errors = as_text(messages)
         new = text.str.extract_groups(_NEW).struct.unnest()
         old = text.str.extract_groups(_OLD).struct.unnest()
