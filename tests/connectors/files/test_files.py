@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from penstock.connectors.contract import SourceSpec
 from penstock.connectors.files import lines
 from penstock.connectors.files.config import FilesSpec, files
 from penstock.connectors.files.content import LinesContent
+from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.csv import Csv
 from penstock.connectors.formats.json import Json
 from penstock.connectors.formats.text import Text
@@ -53,13 +55,14 @@ def test_compressed_files_are_read_and_resumed(tmp_path: Path, suffix: str) -> N
     import zstandard
 
     data = b"\xef\xbb\xbf" + b"".join(b"%d,x\n" % i for i in range(1000))
-    squeeze = {
+    codecs: dict[str, Callable[[bytes], bytes]] = {
         "": bytes,
         ".gz": gzip.compress,
         ".bz2": bz2.compress,
         ".xz": lzma.compress,
         ".zst": zstandard.compress,
-    }[suffix]
+    }
+    squeeze = codecs[suffix]
     (tmp_path / f"a.csv{suffix}").write_bytes(squeeze(data))
     spec = files(tmp_path / f"a.csv{suffix}", schema={"n": int, "s": str}, header=False)
     polls = read_all(spec, max_rows=300)
@@ -136,14 +139,15 @@ def test_a_quote_that_never_closes_costs_one_line(tmp_path: Path) -> None:
 def test_wrong_requests_are_configuration_errors(tmp_path: Path) -> None:
     (tmp_path / "a.dat").write_text("x")
     (tmp_path / "a.csv").write_text("x")
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: files(tmp_path / "missing.csv"),
         lambda: files(f"{tmp_path}/*.parquet"),
         lambda: files(tmp_path / "a.dat"),
         lambda: files(tmp_path / "a.csv", format="cvs"),
         lambda: files(tmp_path / "a.csv", separater=";"),
         lambda: files(tmp_path / "a.csv", columns=["x"]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ConfigError):
             call()
 
@@ -257,7 +261,12 @@ def test_hostile_bytes_never_raise_and_cuts_do_not_matter(
     path = tmp_path / "a.bin"
     path.write_bytes(data)
     schema = {"n": pl.Int64(), "s": pl.String()}
-    form = {"text": Text(), "json": Json(schema), "csv": Csv(schema, header=False)}[kind]
+    forms: dict[str, Format] = {
+        "text": Text(),
+        "json": Json(schema),
+        "csv": Csv(schema, header=False),
+    }
+    form = forms[kind]
     spec = FilesSpec((str(path),), LinesContent(form, max_line_bytes=50))
     seen = []
     for block, rows in ((10_000, 1000), (1 + len(data) % 7, max_rows), (3, 2)):

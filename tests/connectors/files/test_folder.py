@@ -83,6 +83,10 @@ def test_an_old_file_moved_in_is_not_missed(tmp_path: Path) -> None:
     again.close()
 
 
+def forgotten(polled: Any) -> bool:
+    return bool(polled.position["done"] == [])
+
+
 def test_files_that_left_are_forgotten(tmp_path: Path) -> None:
     spec = folder(f"{tmp_path}/*.txt", format="text", settle="0s")
     source = opened(spec)
@@ -92,7 +96,7 @@ def test_files_that_left_are_forgotten(tmp_path: Path) -> None:
     assert isinstance(polled.position, dict)
     assert polled.position["done"] == [str(tmp_path / "a.txt")]
     (tmp_path / "a.txt").unlink()
-    wait_until(source, lambda polled: polled.position["done"] == [])
+    wait_until(source, forgotten)
     source.close()
 
 

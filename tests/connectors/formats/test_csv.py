@@ -65,7 +65,13 @@ def test_one_column_keeps_its_empty_records() -> None:
 def test_other_marks() -> None:
     assert decode(Csv(SCHEMA, separator=";", quote="'"), b"1;'x;''y';")[0] == [(1, "x;'y", None)]
     assert decode(Csv(SCHEMA, separator="|", quote=None), b'1|"x|')[0] == [(1, '"x', None)]
-    for marks in ({"separator": ",,"}, {"separator": "\n"}, {"separator": '"'}, {"quote": "é"}):
+    wrong: list[dict[str, Any]] = [
+        {"separator": ",,"},
+        {"separator": "\n"},
+        {"separator": '"'},
+        {"quote": "é"},
+    ]
+    for marks in wrong:
         with pytest.raises(ConfigError):
             Csv(SCHEMA, **marks)
 
@@ -101,9 +107,11 @@ def test_equals_the_standard_library(rows: list[tuple[str, str]], everywhere: bo
     messages = []
     for row in rows:
         out = io.StringIO(newline="")
-        quoting = csv.QUOTE_ALL if everywhere else csv.QUOTE_MINIMAL
-        csv.writer(out, quoting=quoting, lineterminator="").writerow(row)
-        messages.append(out.getvalue().encode())
+        if everywhere:
+            csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(row)
+        else:
+            csv.writer(out, lineterminator="\n").writerow(row)
+        messages.append(out.getvalue().removesuffix("\n").encode())
     found, errors = decode(Csv({"a": str, "b": str}), *messages)
     assert errors == []
     assert [tuple(value or "" for value in row) for row in found] == rows

@@ -49,8 +49,16 @@ READS = [
     (pl.String, "7", "7"),
     (pl.String, "true", "true"),
     (pl.String, '{"x": 1}', '{"x": 1}'),
-    (pl.Datetime("us"), '"2024-01-02T03:04:05.5"', dt.datetime(2024, 1, 2, 3, 4, 5, 500_000)),
-    (pl.Datetime("us"), '"2024-01-02T03:04:05+02:00"', dt.datetime(2024, 1, 2, 1, 4, 5)),
+    (
+        pl.Datetime("us"),
+        '"2024-01-02T03:04:05.5"',
+        dt.datetime.fromisoformat("2024-01-02T03:04:05.5"),
+    ),
+    (
+        pl.Datetime("us"),
+        '"2024-01-02T03:04:05+02:00"',
+        dt.datetime.fromisoformat("2024-01-02T01:04:05"),
+    ),
     (pl.Datetime("us", "UTC"), '"2024-01-02 03:04"', dt.datetime(2024, 1, 2, 3, 4, tzinfo=UTC)),
     (pl.Datetime("ns", "UTC"), '"2024-01-02"', dt.datetime(2024, 1, 2, tzinfo=UTC)),
     (

@@ -4,8 +4,8 @@
                                      "f" waits for its newline, or is a row if the file is final
 
 What ``take`` returns depends only on the bytes from the offset on, never on how they were read, so
-that a position always brings the same rows. A line longer than ``max_line_bytes`` is taken alone, as
-a dead letter, up to its first newline; so is a quoted row that does not end within that length.
+that a position always brings the same rows. A line longer than ``max_line_bytes`` is taken alone,
+as a dead letter, up to its first newline; so is a quoted row that does not end within that length.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 | type | texts |
 |---|---|
-| integers, floats, Decimal | as Polars reads them; blanks around are ignored; floats know ``nan``, ``inf`` |
+| integers, floats, Decimal | as Polars reads them, blanks around ignored; ``nan``, ``inf`` too |
 | Boolean | ``true`` ``false`` in any case |
 | Datetime | ISO 8601, seconds and fraction optional, ``T`` or a blank; text without a zone is UTC |
 | Date, Time | ``2024-01-31``, ``13:59:59.5`` |

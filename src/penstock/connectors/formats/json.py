@@ -13,8 +13,8 @@ How each value is read (tests/connectors/formats/test_json.py holds every line o
 * An empty message, text that is not UTF-8, half a surrogate pair, or a raw control character in a
   string is an error.
 
-How (measured: ``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every
-message is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
+How (``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every message
+is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
 schema. If it refuses the batch, a typed decoder finds the rows at fault.
 """
 

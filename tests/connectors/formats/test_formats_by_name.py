@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 
@@ -40,13 +42,14 @@ def test_mistakes_name_the_alternatives() -> None:
     with pytest.raises(ConfigError) as error:
         build("combined")
     assert "combined_log" in str(error.value)
-    for call, told in (
+    mistakes: list[tuple[Callable[[], object], str]] = [
         (lambda: build("json", {"a": int}, separator=";"), "no option 'separator'"),
         (lambda: build("json"), "needs schema="),
         (lambda: build("combined_log", {"a": int}), "no option 'schema'"),
         (lambda: build("regex"), "needs pattern="),
         (lambda: infer("csv", b"a\n1\n", sep=";"), "no option 'sep'"),
         (lambda: infer("json", b"nonsense"), "cannot guess"),
-    ):
+    ]
+    for call, told in mistakes:
         with pytest.raises(ConfigError, match=told):
             call()
