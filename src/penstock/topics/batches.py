@@ -187,7 +187,9 @@ class Batches:
 
 
 def _microseconds(column: pl.Series) -> pl.Series:
-    return column.dt.cast_time_unit("us").to_physical()
+    if column.dtype.time_unit != "us":  # type: ignore[attr-defined]  # checked at creation
+        column = column.dt.cast_time_unit("us")
+    return column.cast(pl.Int64)
 
 
 def _epoch_us(instant: datetime) -> int:

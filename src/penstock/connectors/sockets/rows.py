@@ -29,7 +29,7 @@ def _decode(
     decoder: Decoder, blocks: Sequence[Block], step: str
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     data = b"".join(block.data for block in blocks)
-    if b"\r\n" in data:
+    if b"\r" in data:  # one byte is found ten times as fast as two
         data = data.replace(b"\r\n", b"\n")
     fast = getattr(decoder, "decode_block", None)  # formats may have a way for whole blocks
     frame = fast(data) if fast is not None and len(data) >= _FAST_FROM_BYTES else None
