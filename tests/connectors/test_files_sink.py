@@ -373,6 +373,7 @@ def test_text_is_written_line_by_line(tmp_path: Path) -> None:
         ({"roll_bytes": -1}, "roll_bytes must be more than zero"),
         ({"roll_after": timedelta(0)}, "roll_after must be more than zero"),
         ({"partition_by": ("a", "a")}, "named twice"),
+        ({"partition_by": "day"}, r"tuple of column names\n.*\('day',\)"),
     ],
 )
 def test_wrong_options_are_refused_when_built(options: dict[str, Any], message: str) -> None:
