@@ -79,12 +79,16 @@ def _hopping(streams: list[ps.Stream]) -> ps.Stream:
 
 def _hopping_batch(frames: list[pl.DataFrame]) -> pl.DataFrame:
     pane = pl.col("ts").dt.truncate("2s").alias("pane")
-    panes = frames[0].lazy().group_by("k", pane).agg(pl.len().alias("n"), pl.col("v").sum().alias("s"))
+    panes = (
+        frames[0].lazy().group_by("k", pane).agg(pl.len().alias("n"), pl.col("v").sum().alias("s"))
+    )
     moved = [
         panes.with_columns((pl.col("pane") - pl.duration(seconds=2 * back)).alias("window_start"))
         for back in range(5)
     ]
-    grouped = pl.concat(moved).group_by("k", "window_start").agg(pl.col("n").sum(), pl.col("s").sum())
+    grouped = (
+        pl.concat(moved).group_by("k", "window_start").agg(pl.col("n").sum(), pl.col("s").sum())
+    )
     return grouped.collect()
 
 
@@ -118,7 +122,13 @@ def _sessions_batch(frames: list[pl.DataFrame]) -> pl.DataFrame:
     return grouped.collect()
 
 
-JSON_SCHEMA = {"ts": pl.Datetime("us"), "user": pl.Int64, "page": pl.String, "ms": pl.Float64, "ok": pl.Boolean}
+JSON_SCHEMA = {
+    "ts": pl.Datetime("us"),
+    "user": pl.Int64,
+    "page": pl.String,
+    "ms": pl.Float64,
+    "ok": pl.Boolean,
+}
 
 
 def json_file(rows: int, folder: Path) -> Path:
@@ -128,7 +138,8 @@ def json_file(rows: int, folder: Path) -> Path:
         {
             "ts": _times(rows, 100_000, rng).dt.to_string("%Y-%m-%dT%H:%M:%S%.6f"),
             "user": rng.integers(0, 100_000, rows),
-            "page": pl.Series(rng.integers(0, 1000, rows)).cast(pl.String) + "/some/page/of/the/site.html",
+            "page": pl.Series(rng.integers(0, 1000, rows)).cast(pl.String)
+            + "/some/page/of/the/site.html",
             "ms": rng.random(rows) * 100,
             "ok": rng.random(rows) > 0.5,
         }
@@ -154,7 +165,14 @@ CASES = {
             lambda s: _arithmetic(s[0]),  # type: ignore[arg-type,return-value]
             lambda f: _arithmetic(f[0].lazy()).collect(),  # type: ignore[union-attr]
         ),
-        Case("b", "tumbling 10 s count/sum/max, 60k keys", 10_000_000, _one(), _tumbling, _tumbling_batch),
+        Case(
+            "b",
+            "tumbling 10 s count/sum/max, 60k keys",
+            10_000_000,
+            _one(),
+            _tumbling,
+            _tumbling_batch,
+        ),
         Case("c", "hopping 10 s / 2 s count/sum", 4_000_000, _one(), _hopping, _hopping_batch),
         Case(
             "d",

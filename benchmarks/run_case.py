@@ -29,9 +29,7 @@ def _sliced(frame: pl.DataFrame) -> list[pl.DataFrame]:
 def _stream(case: Case, rows: int) -> tuple[float, int]:
     inputs = case.make(rows)
     each = EPOCH_ROWS // len(inputs)
-    streams = [
-        ps.scan_batches([f[i : i + each] for i in range(0, f.height, each)]) for f in inputs
-    ]
+    streams = [ps.scan_batches([f[i : i + each] for i in range(0, f.height, each)]) for f in inputs]
     counted = [0]
 
     def count(frame: pl.DataFrame) -> None:

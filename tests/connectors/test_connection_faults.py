@@ -118,8 +118,26 @@ def test_a_busy_sqlite_file_may_be_retried(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_named(
     tmp_path: Path, spec: type[SqliteSinkSpec | DuckdbSinkSpec]
 ) -> None:
-    with pytest.raises(ConnectorError, match="nowhere"):
+    with pytest.raises(ConnectorError, match="nowhere") as caught:
         spec(tmp_path / "nowhere" / "out", "t").open().begin(RUN)
+    assert not caught.value.retry
+    assert caught.value.fault is Fault.USER
+
+
+def test_a_duckdb_file_open_elsewhere_may_be_retried(tmp_path: Path) -> None:
+    path = tmp_path / "out.duckdb"
+    program = (
+        f"import duckdb; c = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(ConnectorError, match="one process write at a time") as caught:
+            DuckdbSinkSpec(path, "t").open().begin(RUN)
+        other.kill()
+    assert caught.value.retry
 
 
 def test_sqlite_options_are_checked_when_built() -> None:

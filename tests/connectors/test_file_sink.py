@@ -6,6 +6,7 @@ import gzip
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from penstock.connectors.file_sink.partitions import by_folder
 from penstock.connectors.file_sink.sink import FilesSink
 from penstock.errors import CheckpointError, ConfigError, ConnectorError, FencedError
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 FIRST = SinkIdentity("pipeline/out", 1)
 SECOND = SinkIdentity("pipeline/out", 2)
 
@@ -292,6 +294,25 @@ def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
         begun(parquet(tmp_path))
 
 
+def test_a_ledger_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    begun(parquet(tmp_path)).close()
+    (ledger,) = (tmp_path / "out" / HIDDEN).rglob("ledger")
+    ledger.write_text(ledger.read_text().replace('"format":1', '"format":2'))
+    with pytest.raises(CheckpointError, match="format is 2"):
+        begun(parquet(tmp_path))
+
+
+def test_a_folder_of_an_older_version_is_resumed(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "files_sink_1", tmp_path / "out")
+    spec = parquet(tmp_path, partition_by=("k",), roll_rows=3)
+    sink = spec.open()
+    assert sink.begin(SinkIdentity("golden", 5)) == 6
+    sink.apply(7, [pl.DataFrame({"k": ["a", "b"], "n": [6, 7]})])
+    sink.close()
+    assert filed(tmp_path) == [1, 2, 3, 4, 5, 6, 7]
+    assert names(tmp_path)[0] == "k=a/part-0000000006-0000.parquet"
+
+
 ROWS = pl.DataFrame(
     {
         "i": pl.Series([1, None, 2**63 - 1], dtype=pl.Int64),
@@ -373,6 +394,7 @@ def test_text_is_written_line_by_line(tmp_path: Path) -> None:
         ({"roll_bytes": -1}, "roll_bytes must be more than zero"),
         ({"roll_after": timedelta(0)}, "roll_after must be more than zero"),
         ({"partition_by": ("a", "a")}, "named twice"),
+        ({"partition_by": "day"}, r"tuple of column names\n.*\('day',\)"),
     ],
 )
 def test_wrong_options_are_refused_when_built(options: dict[str, Any], message: str) -> None:

@@ -65,10 +65,19 @@ def test_a_function_of_two_is_given_the_epoch_too() -> None:
 
 def test_every_epoch_is_one_call_even_without_rows() -> None:
     got: list[list[int]] = []
-    sink = CallbackSinkSpec(lambda frame: got.append(frame["n"].to_list()), every_epoch=True).open()
-    sink.apply(0, [numbers(1), numbers(2)])
-    sink.apply(1, [numbers()])
-    assert got == [[1, 2], []]
+    columns: list[list[str]] = []
+
+    def take(frame: pl.DataFrame) -> None:
+        columns.append(frame.columns)
+        got.append(frame.to_series().to_list() if frame.width else [])
+
+    sink = CallbackSinkSpec(take, every_epoch=True).open()
+    sink.apply(0, [])
+    sink.apply(1, [numbers(1), numbers(2)])
+    sink.apply(2, [numbers()])
+    sink.apply(3, [])
+    assert got == [[], [1, 2], [], []]
+    assert columns == [[], ["n"], ["n"], ["n"]]
 
 
 def test_a_default_argument_is_not_the_frame() -> None:

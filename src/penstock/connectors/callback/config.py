@@ -23,9 +23,10 @@ class CallbackSinkSpec:
 
     It is called at once, before the checkpoint: after a crash an epoch may come again, with the
     same number, so a function that remembers the epoch can tell. A changelog frame has the column
-    ``_weight``. With ``every_epoch``, it is called exactly once per epoch that reaches the sink,
-    with all rows of the epoch in one frame, which may be empty; otherwise once per frame that has
-    rows. What it raises stops the query, as a ``ConnectorError`` with the cause chained.
+    ``_weight``. With ``every_epoch``, it is called once per epoch that reaches the sink, with all
+    rows of the epoch in one frame, which may be empty (and without columns before the first frame);
+    otherwise once per frame that has rows. What it raises stops the query, as a ``ConnectorError``
+    with the cause chained.
 
     >>> CallbackSinkSpec(print).name
     'callback print'

@@ -12,7 +12,7 @@ from penstock.errors import ConnectorError, Fault, PenstockError
 
 
 class CallbackSink:
-    """A live callback sink; no state."""
+    """A live callback sink; state: the columns last seen, for an epoch without frames."""
 
     def __init__(
         self, step: str, function: Callable[..., Any], parameters: int, *, every_epoch: bool
@@ -21,6 +21,7 @@ class CallbackSink:
         self._function = function
         self._with_epoch = parameters > 1
         self._every_epoch = every_epoch
+        self._nothing = pl.DataFrame()
 
     def begin(self, identity: SinkIdentity | None) -> int | None:  # noqa: ARG002 - the contract
         """Nothing to prepare; what a function has seen is not recorded."""
@@ -29,9 +30,9 @@ class CallbackSink:
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
         """Call the function with each frame that has rows, or once with all of them."""
         if self._every_epoch:
-            given = list(frames)
-            if given:
-                self._call(epoch, pl.concat(given))
+            given = pl.concat([self._nothing, *frames], how="diagonal")
+            self._nothing = given.clear()
+            self._call(epoch, given)
             return
         for frame in frames:
             if frame.height:

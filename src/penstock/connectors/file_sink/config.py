@@ -52,6 +52,13 @@ class FilesSinkSpec:
             value = getattr(self, limit)
             if value is not None and value <= (timedelta(0) if limit == "roll_after" else 0):
                 raise ConfigError(f"{limit} must be more than zero", step=self.name, value=value)
+        if isinstance(self.partition_by, str):
+            raise ConfigError(
+                "partition_by must be a tuple of column names",
+                step=self.name,
+                value=self.partition_by,
+                hint=f"partition_by=({self.partition_by!r},)",
+            )
         if len(set(self.partition_by)) != len(self.partition_by):
             raise ConfigError(
                 f"a column is named twice in partition_by={self.partition_by}",

@@ -10,6 +10,9 @@ import msgspec
 
 from penstock.connectors.epochs import NO_EPOCH, Recorded
 
+FORMAT = 1
+"""Of the ledger itself; raise it when an older Penstock would misread what is written."""
+
 
 class Slice(msgspec.Struct, frozen=True):
     """Rows ``start .. start + rows`` of a piece in the hidden folder."""
@@ -60,6 +63,7 @@ class Ledger(msgspec.Struct, frozen=True):
     next_sequence: int
     parts: tuple[OpenPart, ...] = ()
     moves: tuple[Move, ...] = ()
+    format: int = FORMAT
 
     @property
     def recorded(self) -> Recorded:
@@ -83,5 +87,8 @@ def encode(ledger: Ledger) -> bytes:
 
 
 def decode(text: bytes) -> Ledger:
-    """Read a ledger; raises ``msgspec.DecodeError`` or ``ValidationError`` if it is none."""
-    return msgspec.json.decode(text, type=Ledger)
+    """Read a ledger; raises ``msgspec.MsgspecError`` if it is none, or of a newer format."""
+    ledger = msgspec.json.decode(text, type=Ledger)
+    if ledger.format > FORMAT:
+        raise msgspec.ValidationError(f"its format is {ledger.format}, known is up to {FORMAT}")
+    return ledger
