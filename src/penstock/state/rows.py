@@ -65,6 +65,7 @@ class RowStore:
         self._compact_if_worth()
         if not len(slots):
             return
+        slots = np.asarray(slots, np.int64)
         ids = np.arange(self._next, self._next + len(slots), dtype=np.int64)
         self._next += len(slots)
         self._insert(ids, slots, frame)
@@ -83,10 +84,13 @@ class RowStore:
             minima.add(ids, *self._fixed(name).physical(ids))
 
     def count(self, slots: Ids) -> Ids:
-        """Return the number of living rows under each slot."""
-        if len(slots):
-            self._counts.ensure(int(slots.max()) + 1)
+        """Return the number of living rows under each slot; none under -1, an unknown key."""
+        if not len(slots):
+            return np.empty(0, np.int64)
+        self._counts.ensure(int(slots.max()) + 1)
         counts: Ids = self._counts.data[slots]
+        if slots.min() < 0:
+            counts[slots < 0] = 0
         return counts
 
     def lookup_ids(self, slots_unique: Ids) -> tuple[Ids, Ids]:
