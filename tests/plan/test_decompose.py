@@ -103,7 +103,8 @@ def atoms(draw: st.DrawFn) -> pl.Expr:
     if which == 1:
         value = draw(inputs(ANY_COLUMN))
         return getattr(
-            value, draw(st.sampled_from(["first", "last", "count", "null_count", "len"]))
+            value,
+            draw(st.sampled_from(["first", "last", "count", "null_count", "has_nulls", "len"])),
         )()
     if which == 2:
         ends = st.sampled_from(["first", "last"])
@@ -142,7 +143,9 @@ def expressions(draw: st.DrawFn) -> pl.Expr:
     return [
         (a + b) / pl.len(),
         pl.when(a > 0).then(b).otherwise(math.nan),
-        pl.coalesce(a, b, pl.lit(0.5)).round(3).alias("x"),
+        pl.struct(a, pl.len(), first.alias("first")).struct.json_encode()
+        if first.meta.root_names()[:1] in (["i"], ["s"], ["b"])
+        else pl.coalesce(a, b, pl.lit(0.5)).round(3).alias("x"),
     ][shape - 2]
 
 
@@ -207,6 +210,7 @@ def exact_expressions(draw: st.DrawFn) -> pl.Expr:
                 pl.len(),
                 flags.any(ignore_nulls=ignore),
                 flags.all(ignore_nulls=ignore),
+                flags.has_nulls(),
                 narrow.var(ddof=draw(st.integers(0, 2))),
                 narrow.std(),
                 (narrow.sum() + tally) / pl.len(),

@@ -194,6 +194,13 @@ def test_errors_of_an_empty_frame_are_not_errors_of_the_plan() -> None:
     assert output_schema([each], SCHEMA, "with_columns")["a"] == pl.String
 
 
+def test_a_function_per_row_needs_its_type() -> None:
+    with pytest.raises(PlanError, match="needs its type") as caught:
+        output_schema([a.map_elements(hash)], SCHEMA, "select")
+    assert "return_dtype" in str(caught.value)
+    assert output_schema([a.map_batches(lambda s: s * 1.5)], SCHEMA, "select") == {"a": pl.Float64}
+
+
 def test_an_unknown_step() -> None:
     with pytest.raises(PlanError, match="unknown step"):
         output_schema([a], SCHEMA, "slect")  # type: ignore[arg-type]

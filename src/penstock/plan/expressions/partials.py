@@ -118,6 +118,11 @@ def _null_count(a: Aggregation) -> Split:
     return _counted(a, "nulls", a.taken.null_count())
 
 
+def _has_nulls(a: Aggregation) -> Split:
+    kept = partial(a, "nulls", a.taken.null_count(), _total, pl.Int64())
+    return Split((kept,), pl.col(kept.name) > 0)
+
+
 def _sum(a: Aggregation) -> Split | None:
     if isinstance(a.dtype, pl.Null):
         return None
@@ -266,6 +271,7 @@ _SPLITS: dict[str, Callable[[Aggregation], Split | None]] = {
     "Agg.Last": _end("last"),
     "Agg.FirstNonNull": _same("first_value", lambda e: e.first(ignore_nulls=True)),
     "Agg.LastNonNull": _same("last_value", lambda e: e.last(ignore_nulls=True)),
+    "Boolean.HasNulls": _has_nulls,
     "Boolean.Any": _boolean("any"),
     "Boolean.All": _boolean("all"),
     "Product": _product,
