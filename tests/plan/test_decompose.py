@@ -97,7 +97,10 @@ def inputs(draw: st.DrawFn, columns: st.SearchStrategy[str] = NUMBERS) -> pl.Exp
 @st.composite
 def atoms(draw: st.DrawFn) -> pl.Expr:
     """One aggregation."""
-    which = draw(st.integers(0, 6))
+    which = draw(st.integers(0, 7))
+    if which == 7:
+        by = pl.col(draw(st.sampled_from(["i", "f", "s", "t", "b", "m"])))
+        return getattr(pl.col(draw(ANY_COLUMN)), draw(st.sampled_from(["min_by", "max_by"])))(by)
     if which == 0:
         return pl.len()
     if which == 1:

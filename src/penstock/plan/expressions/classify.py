@@ -206,7 +206,7 @@ def is_deterministic_tree(tree: Tree) -> bool:
             return False
         if key == "ListExpr" and "Sample" in str(value):
             return False
-        if key == "function" and isinstance(value, dict) and "Map" in value:
+        if key == "RollingExpr" and "Map" in value["function"]:
             return False
     return True
 

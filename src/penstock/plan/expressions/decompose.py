@@ -112,19 +112,25 @@ def _aggregation(tree: Tree, schema: pl.Schema) -> Aggregation | None:
     if kind_of(tree) == "Len":
         out = dtype_of(tree, schema)
         return None if out is None else Aggregation("Len", None, None, None, out, None)
-    below = children(tree)
-    if len(below) != 1:
-        return None
-    read = _filtered_input(below[0], schema)
+    value, *others = children(tree)
+    read = _filtered_input(value, schema)
     out = dtype_of(tree, schema)
-    if read is None or out is None:
+    if read is None or out is None or (others and not _is_chosen(tree, schema)):
         return None
     value, predicate = read
     dtype = dtype_of(value, schema)
     if dtype is None:
         return None
     rows = None if predicate is None else to_expr(predicate)
-    return Aggregation(tag_of(tree), to_expr(value), rows, dtype, out, options_of(tree))
+    by, key = (to_expr(others[0]), dtype_of(others[0], schema)) if others else (None, None)
+    return Aggregation(tag_of(tree), to_expr(value), rows, dtype, out, options_of(tree), by, key)
+
+
+def _is_chosen(tree: Tree, schema: pl.Schema) -> bool:
+    """Tell whether a node is ``value.min_by(key)`` over plain rows."""
+    both = children(tree)
+    rowwise = len(both) == 2 and all(_reads_rows(node, schema) for node in both)
+    return rowwise and tag_of(tree) in ("MinBy", "MaxBy")
 
 
 def _filtered_input(tree: Tree, schema: pl.Schema) -> tuple[Tree, Tree | None] | None:
