@@ -21,7 +21,7 @@ from penstock.plan.expressions import (
     root_columns,
 )
 
-SCHEMA = pl.Schema({"a": pl.Int64, "b": pl.Int64, "s": pl.String, "l": pl.List(pl.Int64)})
+SCHEMA = pl.Schema({"a": pl.Int64(), "b": pl.Int64(), "s": pl.String(), "l": pl.List(pl.Int64)})
 a, b, t = pl.col("a"), pl.col("b"), pl.col("t")
 
 

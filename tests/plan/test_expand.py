@@ -15,9 +15,9 @@ from penstock.plan.expressions.tree import raw_walk, to_tree
 
 SCHEMA = pl.Schema(
     {
-        "a": pl.Int64,
-        "b": pl.Int64,
-        "c": pl.String,
+        "a": pl.Int64(),
+        "b": pl.Int64(),
+        "c": pl.String(),
         "s": pl.Struct({"p": pl.Int64, "q": pl.String}),
         "t": pl.Datetime("us"),
     }
@@ -148,7 +148,7 @@ def test_output_schema() -> None:
     assert output_schema([a.sum(), pl.len()], SCHEMA, "agg") == {"a": pl.Int64, "len": pl.UInt32}
     assert output_schema([a.cast(pl.Int8)], SCHEMA, "select") == {"a": pl.Int8}
     wider = output_schema([(a / 2).alias("h")], SCHEMA, "with_columns")
-    assert wider == pl.Schema({**SCHEMA, "h": pl.Float64})
+    assert wider == pl.Schema({**SCHEMA, "h": pl.Float64()})
     assert output_schema([a > 1], SCHEMA, "filter") == SCHEMA
     assert output_schema([a], SCHEMA, "group_by") == {"a": pl.Int64}
 
