@@ -21,7 +21,7 @@ from penstock.plan.expressions import (
     root_columns,
 )
 
-SCHEMA = pl.Schema({"a": pl.Int64, "b": pl.Int64, "s": pl.String, "l": pl.List(pl.Int64)})
+SCHEMA = pl.Schema({"a": pl.Int64(), "b": pl.Int64(), "s": pl.String(), "l": pl.List(pl.Int64)})
 a, b, t = pl.col("a"), pl.col("b"), pl.col("t")
 
 
@@ -100,6 +100,8 @@ def test_over_keys(expr: pl.Expr, keys: tuple[str, ...] | None) -> None:
 def test_deterministic() -> None:
     assert is_deterministic((a + 1).sum().over("b"))
     assert is_deterministic(pl.col("l").list.eval(pl.element() + 1))
+    assert is_deterministic(a.name.map(str.upper))
+    assert is_deterministic(a.rolling_mean(2))
     for expr in (
         a.shuffle(),
         a.sample(2),

@@ -15,9 +15,9 @@ from penstock.plan.expressions.tree import raw_walk, to_tree
 
 SCHEMA = pl.Schema(
     {
-        "a": pl.Int64,
-        "b": pl.Int64,
-        "c": pl.String,
+        "a": pl.Int64(),
+        "b": pl.Int64(),
+        "c": pl.String(),
         "s": pl.Struct({"p": pl.Int64, "q": pl.String}),
         "t": pl.Datetime("us"),
     }
@@ -148,7 +148,7 @@ def test_output_schema() -> None:
     assert output_schema([a.sum(), pl.len()], SCHEMA, "agg") == {"a": pl.Int64, "len": pl.UInt32}
     assert output_schema([a.cast(pl.Int8)], SCHEMA, "select") == {"a": pl.Int8}
     wider = output_schema([(a / 2).alias("h")], SCHEMA, "with_columns")
-    assert wider == pl.Schema({**SCHEMA, "h": pl.Float64})
+    assert wider == pl.Schema({**SCHEMA, "h": pl.Float64()})
     assert output_schema([a > 1], SCHEMA, "filter") == SCHEMA
     assert output_schema([a], SCHEMA, "group_by") == {"a": pl.Int64}
 
@@ -192,6 +192,13 @@ def test_errors_of_an_empty_frame_are_not_errors_of_the_plan() -> None:
     assert output_schema([failing], SCHEMA, "select") == {"a": pl.Float32}
     each = a.map_elements(describe, return_dtype=pl.String)
     assert output_schema([each], SCHEMA, "with_columns")["a"] == pl.String
+
+
+def test_a_function_per_row_needs_its_type() -> None:
+    with pytest.raises(PlanError, match="needs its type") as caught:
+        output_schema([a.map_elements(hash)], SCHEMA, "select")
+    assert "return_dtype" in str(caught.value)
+    assert output_schema([a.map_batches(lambda s: s * 1.5)], SCHEMA, "select") == {"a": pl.Float64}
 
 
 def test_an_unknown_step() -> None:

@@ -48,6 +48,10 @@ def made() -> list[pl.Expr]:
         a.name.map(lambda name: name + "!"),
         pl.fold(0, lambda x, y: x + y, ["a", "b"]),
         a.rolling_map(lambda s: s.sum(), 2),
+        a.rolling_map(lambda s: s.max(), 2),
+        a.name.map_fields(lambda name: name + "!"),
+        a.name.map_fields(lambda name: name + "?"),
+        a.cast(pl.Map(pl.String, pl.Int64)),
     ]
 
 
