@@ -28,7 +28,9 @@ class Query:
 
     def __init__(self, *roots: SinkNode) -> None:
         if not roots:
-            raise PlanError("nothing to run", step="run", hint="give at least one stream with a sink")
+            raise PlanError(
+                "nothing to run", step="run", hint="give at least one stream with a sink"
+            )
         self.roots = roots
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None

@@ -56,7 +56,9 @@ class Hopping:
         """Length of the slices that every window is a whole number of; 0 for calendar windows."""
         if is_calendar(self.size):
             return 0
-        size, slide = (duration_ns(d, step=self.kind, option="size") for d in (self.size, self.slide))
+        size, slide = (
+            duration_ns(d, step=self.kind, option="size") for d in (self.size, self.slide)
+        )
         while slide:
             size, slide = slide, size % slide
         return size
@@ -169,7 +171,9 @@ def hopping(
         on,
     )
     if window.kind == "hopping" and (is_calendar(window.size) or is_calendar(window.slide)):
-        raise PlanError("calendar units need size and slide to be the same", step="hopping", value=size)
+        raise PlanError(
+            "calendar units need size and slide to be the same", step="hopping", value=size
+        )
     return window
 
 

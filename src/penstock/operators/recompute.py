@@ -168,9 +168,7 @@ class Recompute(Operator):
         delta = consolidate(delta) if both else delta
         return delta if delta.height else None
 
-    def _ordered(
-        self, rows: pl.DataFrame, slots: np.ndarray, spec: RecomputeInput
-    ) -> pl.DataFrame:
+    def _ordered(self, rows: pl.DataFrame, slots: np.ndarray, spec: RecomputeInput) -> pl.DataFrame:
         if spec.changelog:
             sortable = [c for c, t in rows.schema.items() if not t.is_nested()]
             rows = rows.with_columns(pl.Series(SLOT, slots, dtype=pl.Int64))

@@ -104,7 +104,9 @@ class WatermarkOperator(Operator):
         top = highest if carried is None else max(highest, carried)
         self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
         grace = self.rule.grace_ns // self._unit
-        floor = to_unit(shift(value["floor"], -(self.rule.allowed_lateness_ns or 0)), self.rule.dtype)
+        floor = to_unit(
+            shift(value["floor"], -(self.rule.allowed_lateness_ns or 0)), self.rule.dtype
+        )
         if int(times.min()) >= max(top - grace, floor):
             return frame
         running = np.maximum.accumulate(times)

@@ -56,4 +56,6 @@ class WindowEnd(Operator):
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:  # noqa: ARG002
         """Add the column."""
         delta = deltas[0]
-        return None if delta is None else delta.with_columns(self._end).select(*self._output, WEIGHT)
+        return (
+            None if delta is None else delta.with_columns(self._end).select(*self._output, WEIGHT)
+        )

@@ -54,7 +54,9 @@ class Properties:
         return any(set(key) <= given for key in self.keys)
 
 
-def kept_keys(keys: Iterable[tuple[str, ...]], columns: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+def kept_keys(
+    keys: Iterable[tuple[str, ...]], columns: Iterable[str]
+) -> tuple[tuple[str, ...], ...]:
     """Return the keys all of whose columns survive."""
     there = set(columns)
     return tuple(key for key in keys if set(key) <= there)

@@ -232,7 +232,9 @@ class Engine:
             outlet.flush()
         vertices = self.graph.vertices
         outbox = {
-            vertices[number].name: self._folder.stage(f"{vertices[number].name}-{self.epoch:010d}", frames)
+            vertices[number].name: self._folder.stage(
+                f"{vertices[number].name}-{self.epoch:010d}", frames
+            )
             for number, frames in self._staged.items()
         }
         manifest = Manifest(

@@ -99,13 +99,18 @@ class Epoch:
     caught_up: bool = False
 
 
-def scripted(name: str, schema: Mapping[str, pl.DataType | type[pl.DataType]], **facts: bool) -> Stream:
+def scripted(
+    name: str, schema: Mapping[str, pl.DataType | type[pl.DataType]], **facts: bool
+) -> Stream:
     """Return a stream of a scripted source."""
     return Stream(Scan(spec=ScriptedSpec(name, pl.Schema(schema), **facts)))
 
 
 def drive(
-    streams: Stream | Sequence[Stream], epochs: Iterable[Epoch], *, restart_after: set[int] | None = None
+    streams: Stream | Sequence[Stream],
+    epochs: Iterable[Epoch],
+    *,
+    restart_after: set[int] | None = None,
 ) -> Iterator[list[pl.DataFrame | None]]:
     """Run epochs; yield after each the delta of every stream.
 
@@ -128,7 +133,9 @@ def drive(
             _load(executor, saved)
 
 
-def outputs(stream: Stream, epochs: Iterable[Epoch], **options: set[int]) -> list[pl.DataFrame | None]:
+def outputs(
+    stream: Stream, epochs: Iterable[Epoch], **options: set[int]
+) -> list[pl.DataFrame | None]:
     """Run epochs over one stream and return the delta of each."""
     return [deltas[0] for deltas in drive(stream, epochs, **options)]
 

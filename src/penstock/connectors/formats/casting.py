@@ -124,9 +124,9 @@ def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
 
 def _within(text: pl.Series, unit: str) -> bool:
     """Tell whether every text begins with a year of four digits that ``unit`` can hold."""
-    return (
-        (unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all())) or _representable(text).all()
-    )
+    return (unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all())) or _representable(
+        text
+    ).all()
 
 
 def _representable(text: pl.Series) -> pl.Series:
