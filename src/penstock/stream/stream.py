@@ -10,6 +10,7 @@ from penstock.instants import Duration, duration_ns
 from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.grouping import GroupVerbs
+from penstock.stream.joins import JoinVerbs
 from penstock.stream.outputs import Outputs
 from penstock.stream.rows import RowVerbs
 
@@ -17,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, Outputs):
+class Stream(RowVerbs, GroupVerbs, JoinVerbs, Outputs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
