@@ -15,11 +15,13 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.graph import Graph, Vertex
 from penstock.lowering.joins import lower_join
+from penstock.lowering.ordering import lower_unique
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.distinct import Unique
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
@@ -73,6 +75,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     Join: lower_join,
     Over: _over,
     Union: _union,
+    Unique: lower_unique,
     Watermark: _watermark,
 }
 """How each kind of node becomes operators; a node of several is a chain, first to last.

@@ -11,6 +11,7 @@ from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.grouping import GroupVerbs
 from penstock.stream.joins import JoinVerbs
+from penstock.stream.ordering import OrderVerbs
 from penstock.stream.outputs import Outputs
 from penstock.stream.rows import RowVerbs
 
@@ -18,7 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, JoinVerbs, Outputs):
+class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, Outputs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
