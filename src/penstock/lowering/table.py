@@ -13,12 +13,14 @@ from penstock.lowering.aggregates import (
     lower_aggregate,
     lower_final,
 )
+from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.node import Node, walk
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
@@ -68,7 +70,10 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
+    MapBatches: lower_batches,
+    MapRows: lower_rows,
     Over: _over,
+    Remember: lower_remember,
     Union: _union,
     Watermark: _watermark,
 }
@@ -107,7 +112,7 @@ class _Builder:
         needed: set[int] = set()
         for node in reversed(self._nodes):
             for child in node.inputs:
-                passes = isinstance(node, (RowStep, Union)) and id(node) in needed
+                passes = isinstance(node, (RowStep, Union, Function)) and id(node) in needed
                 if isinstance(node, Watermark) or passes:
                     needed.add(id(child))
         return needed
