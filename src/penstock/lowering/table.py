@@ -13,6 +13,7 @@ from penstock.lowering.aggregates import (
     lower_aggregate,
     lower_final,
 )
+from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
 from penstock.lowering.joins import lower_join
 from penstock.lowering.ordering import lower_unique
@@ -22,6 +23,7 @@ from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.distinct import Unique
+from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
@@ -73,7 +75,10 @@ TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
     Join: lower_join,
+    MapBatches: lower_batches,
+    MapRows: lower_rows,
     Over: _over,
+    Remember: lower_remember,
     Union: _union,
     Unique: lower_unique,
     Watermark: _watermark,
@@ -113,7 +118,7 @@ class _Builder:
         needed: set[int] = set()
         for node in reversed(self._nodes):
             for child in node.inputs:
-                passes = isinstance(node, (RowStep, Union)) and id(node) in needed
+                passes = isinstance(node, (RowStep, Union, Function)) and id(node) in needed
                 if isinstance(node, Watermark) or passes:
                     needed.add(id(child))
         return needed

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import polars as pl
 
-from penstock.errors import PlanError
+from penstock.errors import PlanError, user_line
 from penstock.plan.expressions import Shape, is_deterministic, over_keys
+from penstock.plan.functions import Remember
 from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.node import require_columns
-from penstock.plan.rows import Explode, Filter, Select, Unnest, WithColumns
+from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.stream.base import StreamBase
 
 
@@ -36,7 +37,7 @@ class RowVerbs(StreamBase):
         if not found:
             raise PlanError("no columns given", step="select", alternatives=self.columns)
         if shapes <= {Shape.ELEMENTWISE}:
-            return self._derived(Select, input=self._node, exprs=found)
+            return self._row_step(Select, found, exprs=found)
         if shapes <= {Shape.SCALAR}:
             return self._derived(Aggregate, input=self._node, keys=(), aggs=found)
         return self._over(Verb.SELECT, found)
@@ -51,7 +52,7 @@ class RowVerbs(StreamBase):
         """
         found = self._expanded("with_columns", *exprs, **named)
         if self._shapes(found) <= {Shape.ELEMENTWISE}:
-            return self._derived(WithColumns, input=self._node, exprs=found)
+            return self._row_step(WithColumns, found, exprs=found)
         return self._over(Verb.WITH_COLUMNS, found)
 
     def filter(self, *predicates: Any, **equal: Any) -> Self:
@@ -67,8 +68,15 @@ class RowVerbs(StreamBase):
             raise PlanError("no predicate given", step="filter")
         found = self._predicates(wanted)
         if self._shapes([found]) <= {Shape.ELEMENTWISE}:
-            return self._derived(Filter, input=self._node, predicate=found)
+            return self._row_step(Filter, (found,), predicate=found)
         return self._over(Verb.FILTER, (found,))
+
+    def _row_step(self, kind: type[RowStep], read: tuple[pl.Expr, ...], **fields: Any) -> Self:
+        """Add a row step; over changes one that may answer differently must be remembered."""
+        if not self.is_changelog or all(map(is_deterministic, read)):
+            return self._derived(kind, input=self._node, **fields)
+        line = user_line()
+        return self._derived(Remember, row_step=kind(line=line, input=self._node, **fields))
 
     def _predicates(self, wanted: list[Any]) -> pl.Expr:
         from_columns = [pl.col(w) if isinstance(w, str) else w for w in wanted]
@@ -164,7 +172,7 @@ class RowVerbs(StreamBase):
             n for n, t in self.schema.items() if isinstance(value, pl.Expr) or _holds(t, wanted)
         ]
         exprs = tuple(pl.col(name).fill_null(value) for name in fits)
-        return self._derived(WithColumns, input=self._node, exprs=exprs) if exprs else self
+        return self._row_step(WithColumns, exprs, exprs=exprs) if exprs else self
 
 
 def _holds(dtype: pl.DataType, value: pl.Series) -> bool:

@@ -9,6 +9,7 @@ from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
 from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
+from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
 from penstock.stream.joins import JoinVerbs
 from penstock.stream.ordering import OrderVerbs
@@ -19,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, Outputs):
+class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Outputs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
