@@ -518,10 +518,10 @@ KILLED = textwrap.dedent(
 
 
 def test_killed_at_any_instant_the_rows_are_there_exactly_once(tmp_path: Path) -> None:
-    epochs, seed = 120, random.Random(7)
+    epochs, kills, seed = 150, 8, random.Random(7)
     source = str(Path(penstock.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": source, "POLARS_MAX_THREADS": "1"}
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + 4  # on a slow machine, fewer kills
     token, done = 0, False
     while not done:
         token += 1
@@ -529,13 +529,13 @@ def test_killed_at_any_instant_the_rows_are_there_exactly_once(tmp_path: Path) -
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"begun\n"
-            if time.monotonic() < deadline:
+            if token == 1 or (token <= kills and time.monotonic() < deadline):
                 try:
-                    process.wait(seed.uniform(0.0, 0.3))
+                    process.wait(seed.uniform(0.0, 0.2))
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
             done = process.stdout.readline() == b"done\n"
         for name in names(tmp_path):
             pl.read_parquet(tmp_path / "out" / name)  # whatever is visible is complete
-    assert token > 2, "it was never killed"
+    assert token > 1, "it was never killed"
     assert filed(tmp_path) == list(range(epochs * 100))
