@@ -63,12 +63,18 @@ class Hopping:
             size, slide = slide, size % slide
         return size
 
-    def start_of(self, column: str, dtype: pl.DataType, every: str) -> pl.Expr:
-        """Return the expression that rounds the event time down to a multiple of ``every``."""
+    def start_of(self, column: str, dtype: pl.DataType, every: str, back: int = 0) -> pl.Expr:
+        """Return the expression that rounds the event time down to a multiple of ``every``.
+
+        ``back`` more steps of ``every`` back, on local time where there is a time zone.
+        """
         local = self._local(pl.col(column), dtype)
         if self.offset_ns:
             local = local - interval_literal(self.offset_ns, dtype)
         start = local.dt.truncate(every)
+        if back:
+            step = duration_ns(every, step=self.kind, option="slide")
+            start = start.dt.offset_by(f"-{back * step}ns")
         if self.offset_ns:
             start = start + interval_literal(self.offset_ns, dtype)
         return self._back(start, dtype).cast(dtype)
