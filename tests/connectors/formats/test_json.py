@@ -186,6 +186,17 @@ def test_the_first_of_a_repeated_key_counts_whatever_the_neighbours() -> None:
     assert together.errors["index"].to_list() == [2]
 
 
+def test_bad_messages_of_a_long_batch_keep_their_index() -> None:
+    messages = [b'{"a":%d}' % i for i in range(10_000)]
+    for bad, text in {5: b"", 4095: b'{"a":"x"}', 4096: b"\xff", 9_999: b"[]"}.items():
+        messages[bad] = text
+    decoded = decode({"a": pl.Int64}, *messages)
+    assert decoded.errors["index"].to_list() == [5, 4095, 4096, 9_999]
+    assert decoded.kept is not None
+    assert decoded.frame["a"].to_list() == decoded.kept.to_list()
+    assert decoded.frame.height == 9_996
+
+
 def test_block_equals_messages_and_is_refused_when_unusual() -> None:
     json_format = Json({"a": pl.Int64, "t": pl.Datetime("us", "UTC")})
     lines = [b'{"a":1,"t":"2024-01-01T00:00:00Z"}', b'{"a":2}', b'{"t":null}']

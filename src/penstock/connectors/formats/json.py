@@ -42,6 +42,7 @@ from penstock.connectors.formats.json_exact import exact_decimals, is_long, load
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
 from penstock.connectors.formats.messages import as_text, join_lines
 from penstock.connectors.formats.schemas import checked_schema
+from penstock.connectors.formats.slices import joined
 
 
 class _Object(msgspec.Struct):
@@ -49,6 +50,9 @@ class _Object(msgspec.Struct):
 
 
 _VALID = msgspec.json.Decoder(_Object)
+CAREFUL_SLICE = 4096
+"""A batch that holds a bad message is read in slices, so that only some pay for finding it."""
+
 _FAULTS = (msgspec.DecodeError, RecursionError)
 
 
@@ -102,13 +106,28 @@ class Json:
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one JSON object per message."""
+        clean = self._all_clean(messages)
+        if clean is not None:
+            return Decoded(clean)
+        starts = list(range(0, len(messages), CAREFUL_SLICE))
+        parts = [self._decode_slice(messages.slice(start, CAREFUL_SLICE)) for start in starts]
+        return joined(parts, starts, len(messages))
+
+    def _all_clean(self, messages: pl.Series) -> pl.DataFrame | None:
+        """Read all messages at once; None if anything about them is unusual."""
         text, errors = as_text(messages)
-        if not errors.height and len(text):
-            block = join_lines(text)
-            one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
-            clean = self._clean(block, len(text)) if one_line_each else None
-            if clean is not None:
-                return Decoded(clean)
+        if errors.height or not len(text):
+            return None if len(text) else self.schema.to_frame()
+        block = join_lines(text)
+        one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
+        return self._clean(block, len(text)) if one_line_each else None
+
+    def _decode_slice(self, messages: pl.Series) -> Decoded:
+        """Decode a few messages, of which some may be bad."""
+        clean = self._all_clean(messages)
+        if clean is not None:
+            return Decoded(clean)
+        text, errors = as_text(messages)
         bad = pl.concat([errors, _invalid(text)])
         if not bad.height:
             return self._read(_one_line_each(text))
