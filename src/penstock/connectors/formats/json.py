@@ -9,7 +9,7 @@ How each value is read (tests/connectors/formats/test_json.py holds every line o
 * An integer column refuses ``1.0``, ``"1"`` and what does not fit; a float column takes integers
   and refuses strings and what would be infinite. ``NaN`` and ``Infinity`` are not JSON.
 * Datetime, Date, Time, Decimal, Enum: from strings, as ``casting`` says; Decimal from numbers too,
-  exactly.
+  exactly (inside lists and structs: as a 64-bit float).
 * An empty message, text that is not UTF-8, half a surrogate pair, or a raw control character in a
   string is an error.
 
@@ -38,7 +38,7 @@ from penstock.connectors.formats.contract import (
     verdict,
     within,
 )
-from penstock.connectors.formats.json_exact import exact_decimals, is_long, loads_first
+from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
 from penstock.connectors.formats.messages import as_text, join_lines
 from penstock.connectors.formats.schemas import checked_schema
@@ -151,8 +151,10 @@ class Json:
                 return None
         except _FAULTS:
             return None
+        if self._decimals and long_number(block):
+            return None
         wire = self._ndjson(block, lines)
-        if wire is None or any(is_long(wire[name]).any() for name in self._decimals):
+        if wire is None:
             return None
         frame, errors = self._convert(wire)
         return None if errors else frame
