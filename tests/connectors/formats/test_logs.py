@@ -98,6 +98,10 @@ def test_many_lines_are_matched_on_several_threads() -> None:
     rows, errors = decode(AccessLog(), *lines)
     assert [row[8] for row in rows] == list(range(9000))
     assert errors == []
+    lines[0] = lines[8999] = "nonsense"
+    rows, errors = decode(AccessLog(), *lines)
+    assert [row[8] for row in rows] == list(range(1, 8999))
+    assert [index for index, _ in errors] == [0, 8999]
 
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "access.log.gz"

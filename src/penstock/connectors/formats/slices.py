@@ -21,10 +21,11 @@ def in_slices(decode: Callable[[pl.Series], Decoded], messages: pl.Series) -> De
         return decode(messages)
     with ThreadPoolExecutor(len(starts)) as pool:
         parts = list(pool.map(lambda start: decode(messages.slice(start, size)), starts))
-    return _joined(parts, list(starts), len(messages))
+    return joined(parts, list(starts), len(messages))
 
 
-def _joined(parts: list[Decoded], starts: list[int], height: int) -> Decoded:
+def joined(parts: list[Decoded], starts: list[int], height: int) -> Decoded:
+    """Put together what was decoded of slices that begin at ``starts``."""
     frame = pl.concat([part.frame for part in parts])
     if all(part.kept is None for part in parts):
         return Decoded(frame)
