@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.connectors.contract import Polled, Source, SourceSpec
@@ -300,6 +300,7 @@ def test_bad_options_are_refused() -> None:
         TcpClientSpec(Number(), "host", 1, backoff=timedelta(0))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     data=st.lists(st.sampled_from([b"a", b"bb", b"\n", b"cccccc"]), max_size=40).map(b"".join),
     cuts=st.lists(st.integers(0, 80), max_size=8),
