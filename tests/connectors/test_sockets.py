@@ -13,12 +13,12 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.connectors.contract import Polled, Source, SourceSpec
 from penstock.connectors.sockets.config import (
-    Framing,
+    Datagram,
     OnClose,
     TcpClientSpec,
     TcpServerSpec,
@@ -28,7 +28,7 @@ from penstock.connectors.sockets.lines import Block, LineCutter, LineQueue, Long
 from penstock.connectors.sockets.source import TcpClientSource, TcpServerSource
 from penstock.connectors.sockets.udp import UdpSource
 from penstock.errors import ConfigError, ConnectorError
-from tests.connectors.number_format import Number
+from tests.connectors.number_format import Framing, Number
 
 
 def poll_until(
@@ -244,7 +244,7 @@ def test_datagrams() -> None:
 
 
 def test_lines_in_datagrams() -> None:
-    spec = UdpSpec(Number(), 0, framing=Framing.LINES)
+    spec = UdpSpec(Number(), 0, holds=Datagram.LINES)
     with closing(udp(spec)) as source, socket.socket(type=socket.SOCK_DGRAM) as client:
         client.connect(source.address)
         client.send(b"1\n2\r\n\n3")
@@ -278,7 +278,18 @@ def test_close_ends_a_waiting_udp_poll() -> None:
     assert not waiter.is_alive()
 
 
+def test_blank_lines_are_messages_where_the_format_says_so() -> None:
+    decoder = Number(framing=Framing(blank_is_row=True))
+    with closing(opened(TcpServerSpec(decoder, 0))) as server, connect(server) as client:
+        client.sendall(b"1\n\n3\n")
+        polls = poll_until(server, has(3))
+        assert numbers(polls) == [1, 3]
+        assert dead(polls)["bytes"].to_list() == [b""]
+
+
 def test_bad_options_are_refused() -> None:
+    with pytest.raises(ConfigError, match="a socket has none"):
+        TcpServerSpec(Number(framing=Framing(header=True)), 1)
     with pytest.raises(ConfigError, match="a port is 0 to 65535"):
         TcpServerSpec(Number(), 65_536)
     with pytest.raises(ConfigError, match="a port is 1 to 65535"):
@@ -289,6 +300,7 @@ def test_bad_options_are_refused() -> None:
         TcpClientSpec(Number(), "host", 1, backoff=timedelta(0))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     data=st.lists(st.sampled_from([b"a", b"bb", b"\n", b"cccccc"]), max_size=40).map(b"".join),
     cuts=st.lists(st.integers(0, 80), max_size=8),

@@ -6,6 +6,10 @@ import polars as pl
 
 from penstock.state.contract import FULL, FULL_MARK, Part, since_last_full
 
+_MERGED_ROWS = 16_384
+"""Frames up to this size are merged: enough to keep a trickle from piling up tiny frames, while
+full epochs are never copied."""
+
 
 class RowLog:
     """Frames in order of arrival. What is cheap: appending, reading all, replacing all."""
@@ -36,7 +40,8 @@ class RowLog:
         """Only frames that no snapshot has seen may be merged: a delta is whole frames."""
         if self._unsaved < 2:
             return False
-        return self._frames[-2].height <= 2 * self._frames[-1].height
+        last, before = self._frames[-1].height, self._frames[-2].height
+        return before <= 2 * last and before + last <= _MERGED_ROWS
 
     def read(self) -> pl.DataFrame:
         """Return all rows."""

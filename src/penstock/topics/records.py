@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -20,6 +21,27 @@ RAW_SCHEMA = pl.Schema(
     }
 )
 _REQUIRED_RAW = VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Consecutive records of one partition; the first of them has ``offset``."""
+
+    partition: int
+    offset: int
+    frame: pl.DataFrame
+
+    @property
+    def next_offset(self) -> int:
+        """Where to read on."""
+        return self.offset + self.frame.height
+
+    def with_offsets(self) -> pl.DataFrame:
+        """Return the frame with the columns ``offset`` (Int64) and ``partition`` (UInt32) added."""
+        offsets = pl.int_range(self.offset, self.next_offset, dtype=pl.Int64, eager=True)
+        return self.frame.with_columns(
+            offset=offsets, partition=pl.lit(self.partition, dtype=pl.UInt32)
+        )
 
 
 def raw_records(frame: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import polars as pl
 
 from penstock.connectors.contract import Source
-from penstock.connectors.decoding import Decoder
+from penstock.connectors.decoding import Decoder, wants_header
 from penstock.connectors.sockets.source import TcpClientSource, TcpServerSource
 from penstock.connectors.sockets.udp import UdpSource
 from penstock.errors import ConfigError
@@ -25,10 +25,10 @@ class OnClose(enum.Enum):
     END = "end"
 
 
-class Framing(enum.Enum):
-    """What one message is in a datagram."""
+class Datagram(enum.Enum):
+    """What a datagram holds."""
 
-    DATAGRAM = "datagram"
+    MESSAGE = "message"
     LINES = "lines"
 
 
@@ -52,6 +52,7 @@ class TcpServerSpec:
     max_buffer_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
+        _check_format(self.name, self.format)
         _check_port(self.name, self.port, lowest=0)
         _check_positive(self.name, "max_line_bytes", self.max_line_bytes)
         _check_positive(self.name, "max_connections", self.max_connections)
@@ -117,6 +118,7 @@ class TcpClientSpec:
     max_line_bytes: int = MAX_LINE_BYTES
 
     def __post_init__(self) -> None:
+        _check_format(self.name, self.format)
         _check_port(self.name, self.port, lowest=1)
         _check_positive(self.name, "max_line_bytes", self.max_line_bytes)
         if not timedelta(0) < self.backoff <= self.max_backoff:
@@ -182,10 +184,11 @@ class UdpSpec:
     format: Decoder
     port: int
     host: str = LOOPBACK
-    framing: Framing = Framing.DATAGRAM
+    holds: Datagram = Datagram.MESSAGE
     receive_buffer_bytes: int = 8 << 20
 
     def __post_init__(self) -> None:
+        _check_format(self.name, self.format)
         _check_port(self.name, self.port, lowest=0)
         _check_positive(self.name, "receive_buffer_bytes", self.receive_buffer_bytes)
 
@@ -225,8 +228,18 @@ class UdpSpec:
             (self.host, self.port),
             self.format,
             name=self.name,
-            lines=self.framing is Framing.LINES,
+            lines=self.holds is Datagram.LINES,
             receive_buffer_bytes=self.receive_buffer_bytes,
+        )
+
+
+def _check_format(step: str, decoder: Decoder) -> None:
+    if wants_header(decoder):
+        raise ConfigError(
+            f"the format {decoder.name} takes its columns from a header line, a socket has none",
+            step=step,
+            value=decoder.name,
+            hint="use the format without a header, and give its columns",
         )
 
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 import polars as pl
 
 from penstock.columns import dead_letters
-from penstock.connectors.decoding import Decoder, decode_messages, join_dead
+from penstock.connectors.decoding import Decoder, blank_is_row, decode_messages, join_dead
 from penstock.connectors.sockets.lines import Block, LongLine, Piece
 
 _FAST_FROM_BYTES = 16 << 10
@@ -37,7 +37,7 @@ def _decode(
         return frame, None
     lines = pl.Series("line", data.split(b"\n")[:-1], dtype=pl.Binary)
     index = pl.int_range(len(lines), dtype=pl.UInt32, eager=True)
-    if not getattr(decoder, "blank_is_row", False):
+    if not blank_is_row(decoder):
         filled = lines.bin.size() > 0
         lines, index = lines.filter(filled), index.filter(filled)
     rows = decode_messages(decoder, lines, step, lambda bad: _places(blocks, index.gather(bad)))

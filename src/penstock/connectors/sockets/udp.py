@@ -12,7 +12,7 @@ from contextlib import suppress
 import polars as pl
 
 from penstock.connectors.contract import OnePartition, Polled, Position
-from penstock.connectors.decoding import Decoder, decode_messages
+from penstock.connectors.decoding import Decoder, blank_is_row, decode_messages
 from penstock.connectors.sockets.source import cannot_bind, show_address
 from penstock.connectors.sockets.waker import Waker
 
@@ -111,7 +111,7 @@ class UdpSource(OnePartition):
         if not self._lines:
             self._pending.append((data, place))
             return
-        blank = getattr(self._decoder, "blank_is_row", False)
+        blank = blank_is_row(self._decoder)
         lines = data.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
         self._pending += [(line, place) for line in lines if line or blank]
 
