@@ -12,7 +12,7 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
-from penstock.query import Query, run
+from penstock.query import Query, run, start
 from penstock.scans import (
     concat,
     from_source,
@@ -67,5 +67,6 @@ __all__ = [
     "scan_topic",
     "session",
     "sliding",
+    "start",
     "tumbling",
 ]

@@ -96,11 +96,43 @@ class Query:
         if self._engine is not None:
             self.wait()
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Process what the sources have now, as if they ended there, and end.
+
+        Windows close and everything held back leaves. ``stop`` leaves windows open, to go on from the
+        checkpoint; after ``drain`` rows of a closed window would be late. Returns what ``wait`` does.
+        """
+        if self._engine is not None:
+            self._engine.drain()
+        return self.wait(timeout)
+
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state."""
         if self._engine is None:
             raise PlanError("the query was not started", step="progress", hint="call start() first")
         return self._engine.progress()
+
+
+def start(
+    *queries: Query,
+    checkpoint: str | Path | None = None,
+    checkpoint_interval: Duration = "1s",
+    clock: Clock | None = None,
+) -> Query:
+    """Begin to run queries together, their common steps once; return the handle of them all.
+
+    >>> import penstock as ps, polars as pl
+    >>> seen, rows = [], ps.scan_batches([pl.DataFrame({"a": [1, 2]})])
+    >>> big, small = rows.filter(pl.col("a") > 1), rows.filter(pl.col("a") < 2)
+    >>> ps.start(*(s.sink_callback(seen.append) for s in (big, small))).wait()
+    True
+    >>> sum(frame.height for frame in seen)
+    2
+    """
+    together = Query(*(root for query in queries for root in query.roots))
+    return together.start(
+        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock
+    )
 
 
 def run(
@@ -113,8 +145,9 @@ def run(
 
     Ctrl-C finishes the epoch and makes a checkpoint. Returns the ended query, for ``progress()``.
     """
-    together = Query(*(root for query in queries for root in query.roots))
-    together.start(checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock)
+    together = start(
+        *queries, checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock
+    )
     try:
         while not together.wait(0.2):
             pass

@@ -89,6 +89,11 @@ class Engine:
         with self._wake:
             self._wake.notify()
 
+    def drain(self) -> None:
+        """Let every source end after what it has now, so that everything is closed, and the run ends."""
+        for feed in self._feeds.values():
+            feed.drain()
+
     def _open(self) -> None:
         manifest = self._open_checkpoint()
         limit = self.options.max_epoch_rows
