@@ -9,6 +9,7 @@ from typing import Self
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns
 from penstock.lowering.table import lower
+from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
 from penstock.runtime.engine import Engine, RunOptions
@@ -105,6 +106,10 @@ class Query:
         if self._engine is not None:
             self._engine.drain()
         return self.wait(timeout)
+
+    def explain(self) -> str:
+        """Return the plan as text, with what is proven of each step and what its state costs."""
+        return explain(*self.roots)
 
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state."""
