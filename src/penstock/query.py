@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns
-from penstock.lowering.table import lower
 from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
-from penstock.runtime.engine import Engine, RunOptions
+from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from penstock.runtime import launch as engine_room
+    from penstock.runtime.engine import Engine
+else:
+    engine_room = Deferred("penstock.runtime.launch")
 
 
 class Query:
@@ -58,7 +64,7 @@ class Query:
             checkpoint_interval_s=interval / 1e9,
         )
         self._error = None
-        self._engine = Engine(lower(self.roots), options, clock)
+        self._engine = engine_room.launch(self.roots, options, clock)
         self._thread = threading.Thread(target=self._run, name="penstock", daemon=True)
         self._thread.start()
         return self

@@ -65,7 +65,7 @@ def _extra(name: str, packages: tuple[str, ...]) -> Check:
     found = {package: _installed(package) for package in packages}
     if all(found.values()):
         return Check(f"[{name}]", ", ".join(f"{package} {v}" for package, v in found.items()))
-    return Check(f'[{name}]', f'not installed; pip install "penstock[{name}]" to use it')
+    return Check(f"[{name}]", f'not installed; pip install "penstock[{name}]" to use it')
 
 
 def _pipeline() -> Check:
@@ -79,4 +79,6 @@ def _pipeline() -> Check:
             carried = ps.scan_topic(topic).preview(3).height
         except ps.PenstockError as error:
             return Check("pipeline", f"{error}", good=False)
-    return Check("pipeline", f"{carried} rows carried, their sum is {total}", (carried, total) == (3, 6))
+    return Check(
+        "pipeline", f"{carried} rows carried, their sum is {total}", (carried, total) == (3, 6)
+    )

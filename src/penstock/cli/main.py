@@ -20,7 +20,9 @@ from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.errors import ConfigError, PenstockError, PlanError
 
-_EXITS = "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
+_EXITS = (
+    "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
+)
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
@@ -38,11 +40,11 @@ def _version(*, wanted: bool) -> None:
 
 @app.callback()
 def _penstock(
-    version: Annotated[  # noqa: ARG001 - done by its callback
+    version: Annotated[
         bool,
         typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True),
     ] = False,  # noqa: FBT002 - an option
-    debug: Debug = False,  # noqa: ARG001, FBT002 - looked up by main()
+    debug: Debug = False,  # noqa: FBT002 - looked up by main()
 ) -> None:
     """Stream processing for Python, with Polars as its language."""
 
@@ -50,7 +52,8 @@ def _penstock(
 @app.command(epilog=_EXITS)
 def demo(
     log: Annotated[
-        Path | None, typer.Option(help="Follow this log (combined format) instead of made-up traffic.")
+        Path | None,
+        typer.Option(help="Follow this log (combined format) instead of made-up traffic."),
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End after so long.")] = None,
     folder: Annotated[

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -18,27 +16,16 @@ from penstock.runtime.checkpoint import FORMAT, CheckpointFolder, Manifest, Stat
 from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
+from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.state.contract import Stateful
-
-MAX_EPOCH_ROWS = 1 << 20
-"""Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
 
 _SWITCH_INTERVAL_S = 0.0005
 """With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
 
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency."""
-
-    checkpoint: Path | None = None
-    checkpoint_interval_s: float = 1.0
-    max_epoch_rows: int = MAX_EPOCH_ROWS
 
 
 class Engine:

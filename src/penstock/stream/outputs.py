@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import queue
 import threading
@@ -25,6 +24,7 @@ from penstock.connectors.file_sink.formats import FileFormat, named
 from penstock.connectors.postgres.config import PostgresSinkSpec
 from penstock.connectors.sqlite.config import SqliteSinkSpec
 from penstock.connectors.topics.config import TopicSinkSpec
+from penstock.deferred import asyncio
 from penstock.errors import PlanError, user_line
 from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode

@@ -17,6 +17,7 @@ from penstock.cli.demo.web_traffic import Results, analyse, collect, store
 from penstock.errors import ConfigError
 
 _REFRESH_S = 0.1
+_TRY = "SELECT page, requests, errors FROM top_pages ORDER BY requests DESC"
 _CARRY_EVERY = "100ms"
 """The collector's checkpoint interval: rows reach the topic this soon, exactly once."""
 
@@ -42,8 +43,7 @@ class Summary:
             "",
             f"SQLite   {results.database}",
             f"Parquet  {results.parquet}/**/*.parquet",
-            "try      "
-            f'sqlite3 {results.database} "SELECT page, requests FROM top_pages ORDER BY 2 DESC"',
+            f'try      sqlite3 {results.database} "{_TRY}"',
         ]
 
 
@@ -95,7 +95,8 @@ def _show(
     until = None if seconds is None else time.monotonic() + seconds
     while until is None or time.monotonic() < until:
         view.show(figures, meter.take())
-        if any([query.wait(_REFRESH_S / len(queries)) for query in queries]):
+        ended = [query.wait(_REFRESH_S / len(queries)) for query in queries]
+        if any(ended):
             return
 
 
@@ -112,5 +113,3 @@ def _new_folder(folder: Path | None) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-

@@ -46,10 +46,8 @@ class Figures:
         self.totals = delta.filter(pl.col(_WEIGHT) > 0).drop(_WEIGHT).row(-1, named=True)
 
     def _take_statuses(self, delta: pl.DataFrame) -> None:
-        found = dict(self.statuses)
-        for status, requests in delta.filter(pl.col(_WEIGHT) > 0).drop(_WEIGHT).iter_rows():
-            found[status] = requests
-        self.statuses = found
+        fresh = delta.filter(pl.col(_WEIGHT) > 0).select("status", "requests")
+        self.statuses = {**self.statuses, **dict(fresh.iter_rows())}
 
     def _take_pages(self, delta: pl.DataFrame) -> None:
         found = dict(self.pages)

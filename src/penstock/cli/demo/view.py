@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -25,7 +25,7 @@ class Screen:
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
         self._title = title
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 
@@ -46,7 +46,7 @@ class Lines:
         self._shown_at = -1.0
         self._alerts = 0
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> Self:
         self._print(self._title)
         return self
 
