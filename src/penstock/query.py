@@ -6,6 +6,9 @@ import threading
 from pathlib import Path
 from typing import Self
 
+import polars as pl
+
+from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns
 from penstock.lowering.table import lower
@@ -95,6 +98,15 @@ class Query:
         self.request_stop()
         if self._engine is not None:
             self.wait()
+
+    def dead_letters(self) -> pl.DataFrame:
+        """Return the latest dead letters of the run (up to 1,000), oldest first.
+
+        With a checkpoint all of them are kept, in the topic ``dead-letters`` inside its folder.
+        """
+        if self._engine is None:
+            return pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+        return self._engine.dead_letters.recent()
 
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state."""
