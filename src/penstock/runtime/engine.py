@@ -18,6 +18,7 @@ from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
+from penstock.state.memory import MemoryBudget
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
@@ -38,7 +39,13 @@ class RunOptions:
 class Engine:
     """Runs a graph on one thread; ``stop`` and ``progress`` may be called from others."""
 
-    def __init__(self, graph: Graph, options: RunOptions, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        options: RunOptions,
+        clock: Clock | None = None,
+        budget: MemoryBudget | None = None,
+    ) -> None:
         self.graph = graph
         self.options = options
         self.executor = Executor(graph)
@@ -46,6 +53,7 @@ class Engine:
         self.state = "created"
         self.dead_letters = DeadLetters()
         self._clock = clock or SystemClock()
+        self._budget = budget
         self._wake = threading.Condition()
         self._stop = threading.Event()
         self._feeds: dict[int, Feed] = {}
@@ -206,6 +214,8 @@ class Engine:
         for outlet in self._outlets.values():
             outlet.close()
         self.dead_letters.close()
+        if self._budget is not None:
+            self._budget.close()
         if self._checkpointer is not None:
             self._checkpointer.close()
 
