@@ -6,9 +6,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import polars as pl
+
+from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
-from penstock.instants import Duration, duration_ns
+from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
@@ -49,12 +52,15 @@ class Query:
         *,
         checkpoint: str | Path | None = None,
         checkpoint_interval: Duration = "1s",
+        memory: str | int | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
 
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
-        ``checkpoint_interval``; without it nothing survives the process.
+        ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
+        limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
+        folder or the system's temporary one.
         """
         if self._thread is not None and self._thread.is_alive():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
@@ -62,6 +68,9 @@ class Query:
         options = RunOptions(
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_interval_s=interval / 1e9,
+            memory_bytes=None
+            if memory is None
+            else size_bytes(memory, step="start", option="memory"),
         )
         self._error = None
         self._engine = engine_room.launch(self.roots, options, clock)
@@ -117,6 +126,15 @@ class Query:
         """Return the plan as text, with what is proven of each step and what its state costs."""
         return explain(*self.roots)
 
+    def dead_letters(self) -> pl.DataFrame:
+        """Return the latest dead letters of the run (up to 1,000), oldest first.
+
+        With a checkpoint all of them are kept, in the topic ``dead-letters`` inside its folder.
+        """
+        if self._engine is None:
+            return pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+        return self._engine.dead_letters.recent()
+
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state."""
         if self._engine is None:
@@ -128,9 +146,12 @@ def start(
     *queries: Query,
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
+    memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
+
+    The options are those of ``Query.start``.
 
     >>> import penstock as ps, polars as pl
     >>> seen, rows = [], ps.scan_batches([pl.DataFrame({"a": [1, 2]})])
@@ -142,7 +163,7 @@ def start(
     """
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock
+        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
     )
 
 
@@ -150,14 +171,20 @@ def run(
     *queries: Query,
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
+    memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
 
-    Ctrl-C finishes the epoch and makes a checkpoint. Returns the ended query, for ``progress()``.
+    The options are those of ``Query.start``. Ctrl-C finishes the epoch and makes a checkpoint.
+    Returns the ended query, for ``progress()``.
     """
     together = start(
-        *queries, checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock
+        *queries,
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        memory=memory,
+        clock=clock,
     )
     try:
         while not together.wait(0.2):

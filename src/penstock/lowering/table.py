@@ -28,6 +28,7 @@ from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
+from penstock.plan.sharing import shared
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
 
@@ -192,5 +193,5 @@ def _kind(operator: Operator) -> str:
 
 
 def lower(roots: Sequence[Node]) -> Graph:
-    """Return the graph of operators for the sinks of one run; shared nodes become one vertex."""
-    return _Builder(roots).build()
+    """Return the graph of operators for the sinks of one run; common steps become one vertex."""
+    return _Builder(shared(roots)).build()

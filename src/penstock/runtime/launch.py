@@ -12,8 +12,15 @@ from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
 from penstock.runtime.engine import Engine
 from penstock.runtime.options import RunOptions
+from penstock.state.memory import MemoryBudget, using
 
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:
     """Return the engine for the sinks of one run, ready for ``run()``."""
-    return Engine(lower(roots), options, clock)
+    budget, folder = None, options.checkpoint
+    if options.memory_bytes is not None:
+        scratch = None if folder is None else folder / "scratch"
+        budget = MemoryBudget(options.memory_bytes, scratch)
+    with using(budget):
+        graph = lower(roots)
+    return Engine(graph, options, clock, budget)

@@ -11,8 +11,9 @@ MAX_EPOCH_ROWS = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency."""
+    """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency, ``memory_bytes`` state."""
 
     checkpoint: Path | None = None
     checkpoint_interval_s: float = 1.0
     max_epoch_rows: int = MAX_EPOCH_ROWS
+    memory_bytes: int | None = None

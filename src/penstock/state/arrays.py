@@ -65,10 +65,9 @@ class GrowArray:
                 budget.note(size - old.nbytes)
             else:
                 self._file = ScratchFile(budget.scratch)
-        if self._file is None:
-            fresh = np.zeros(capacity, old.dtype)  # zero pages cost nothing until touched
-        else:
-            fresh = self._file.map(old.dtype, capacity)
+        # Zero pages of anonymous memory cost nothing until they are touched.
+        file = self._file
+        fresh = np.zeros(capacity, old.dtype) if file is None else file.map(old.dtype, capacity)
         fresh[: len(old)] = old
         return fresh
 

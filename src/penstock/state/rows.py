@@ -19,7 +19,7 @@ from penstock.state.arrays import GrowArray, IdList, Ids, Mask
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
 from penstock.state.index import numbered
-from penstock.state.memory import MemoryBudget
+from penstock.state.memory import MemoryBudget, current
 from penstock.state.minima import BlockMinima
 from penstock.state.runs import SortedRuns
 
@@ -37,6 +37,7 @@ class RowStore:
         budget: MemoryBudget | None = None,
         smallest_garbage: int = _SMALLEST_GARBAGE,
     ) -> None:
+        budget = budget or current()
         self.schema = pl.Schema(schema)
         self._budget = budget
         self._smallest_garbage = smallest_garbage

@@ -62,7 +62,7 @@ class JoinVerbs(StreamBase):
         return self._derived(
             Join,
             left=self._node,
-            right=other._node,
+            right=other.node,
             left_on=left,
             right_on=right,
             how=how,

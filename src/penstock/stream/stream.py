@@ -7,7 +7,6 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
-from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
@@ -29,11 +28,6 @@ class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Outputs
     """
 
     __slots__ = ()
-
-    @property
-    def node(self) -> Node:
-        """The plan node this stream stands for."""
-        return self._node
 
     def with_watermark(
         self,
