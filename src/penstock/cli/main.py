@@ -24,6 +24,11 @@ _EXITS = (
     "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
 )
 
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True),
+]
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
 )
@@ -39,13 +44,7 @@ def _version(*, wanted: bool) -> None:
 
 
 @app.callback()
-def _penstock(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True),
-    ] = False,  # noqa: FBT002 - an option
-    debug: Debug = False,  # noqa: FBT002 - looked up by main()
-) -> None:
+def _penstock(version: Version = False, debug: Debug = False) -> None:  # noqa: FBT002
     """Stream processing for Python, with Polars as its language."""
 
 

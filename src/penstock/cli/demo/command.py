@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def run_demo(
     console: Console, *, log: Path | None, seconds: float | None, folder: Path | None
 ) -> Summary:
     """Run until ``seconds`` have passed or Ctrl-C, and end with every window closed."""
+    logging.getLogger("penstock").addHandler(
+        logging.NullHandler()
+    )  # the screen counts dead letters
     results = Results(_new_folder(folder))
     writer = None if log is not None else TrafficWriter(results.folder / "access.log")
     followed = log if log is not None else results.folder / "access.log"

@@ -106,11 +106,11 @@ def analyse(requests: ps.Stream) -> Traffic:
         totals=visits.select(*counts, visitors),
         statuses=visits.group_by("status").agg(pl.len().alias("requests")),
         pages=pages,
-        top_pages=pages.filter(pl.col("requests") > 0),
+        top_pages=pages.top_k(10, by="requests"),
         hours=visits.group_by(ps.tumbling("1h")).agg(*counts, visitors).emit("changes"),
         pages_per_minute=visits.group_by("page", ps.tumbling("1m")).agg(*counts),
         minutes=minutes,
-        sessions=visits.group_by("client", ps.tumbling(SESSION_GAP)).agg(
+        sessions=visits.group_by("client", ps.session(SESSION_GAP)).agg(
             pl.len().alias("requests"),
             pl.col("page").first().alias("entry"),
             pl.col("page").last().alias("exit"),
