@@ -80,11 +80,7 @@ class RowVerbs(StreamBase):
 
     def _split_predicate(self, wanted: Any) -> list[pl.Expr]:
         named = pl.lit(wanted) if isinstance(wanted, bool) else wanted
-        return [expr.alias("predicate") for expr in self._expanded_any("filter", named)]
-
-    def _expanded_any(self, step: str, *exprs: Any) -> tuple[pl.Expr, ...]:
-        """Expand where equal output names do no harm."""
-        return tuple(e for expr in exprs for e in self._expanded(step, expr))
+        return [expr.alias("predicate") for expr in self._expanded_any(named)]
 
     def _over(self, verb: Verb, exprs: tuple[pl.Expr, ...]) -> Self:
         if self._node.properties.changelog and not all(map(is_deterministic, exprs)):

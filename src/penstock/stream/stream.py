@@ -10,13 +10,14 @@ from penstock.instants import Duration, duration_ns
 from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.grouping import GroupVerbs
+from penstock.stream.joins import JoinVerbs
 from penstock.stream.rows import RowVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs):
+class Stream(RowVerbs, GroupVerbs, JoinVerbs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
