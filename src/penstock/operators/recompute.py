@@ -117,7 +117,7 @@ class Recompute(Operator):
             return pl.DataFrame(height=rows.height)
         keys = rows.select(*spec.keys)
         keys.columns = list(self._key_schema)
-        return keys.cast(dict(self._key_schema))
+        return keys.cast(self._key_schema)
 
     def _evaluate(self, slots: np.ndarray) -> Delta | None:
         frames, counts = [], np.zeros(len(slots), dtype=np.int64)

@@ -50,7 +50,8 @@ class JoinVerbs(StreamBase):
         if how == "cross":
             if not (on is None and left_on is None and right_on is None):
                 raise PlanError("a cross join has no keys", step="join", hint="leave out on=")
-            left, right = (), ()
+            left: tuple[pl.Expr, ...] = ()
+            right: tuple[pl.Expr, ...] = ()
         else:
             left, right = self._key_pairs("join", other, on, left_on, right_on)
             if not left:
