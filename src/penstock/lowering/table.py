@@ -14,13 +14,14 @@ from penstock.lowering.aggregates import (
     lower_final,
 )
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.joins import lower_join
+from penstock.lowering.joins import lower_interval_join, lower_join
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
@@ -70,6 +71,7 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
+    IntervalJoin: lower_interval_join,
     Join: lower_join,
     Over: _over,
     Union: _union,
