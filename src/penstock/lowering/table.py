@@ -15,7 +15,7 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.joins import lower_join
+from penstock.lowering.joins import lower_interval_join, lower_join
 from penstock.lowering.ordering import lower_unique
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
@@ -25,6 +25,7 @@ from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
@@ -75,9 +76,10 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
-    Join: lower_join,
     MapBatches: lower_batches,
     MapRows: lower_rows,
+    IntervalJoin: lower_interval_join,
+    Join: lower_join,
     Over: _over,
     Remember: lower_remember,
     Union: _union,

@@ -104,9 +104,7 @@ def layout(
 
 
 def _merged_keys(
-    how: str,
-    keys: Sequence[tuple[pl.Expr, pl.Expr]],
-    coalesce: bool | None,  # noqa: FBT001
+    how: str, keys: Sequence[tuple[pl.Expr, pl.Expr]], coalesce: bool | None
 ) -> list[tuple[str, str]]:
     """Return the pairs of key columns of which the output has one."""
     wanted = how in ("inner", "left", "right") if coalesce is None else coalesce
