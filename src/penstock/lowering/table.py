@@ -14,7 +14,7 @@ from penstock.lowering.aggregates import (
     lower_final,
 )
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.ordering import lower_unique
+from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
@@ -23,6 +23,7 @@ from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.distinct import Unique
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.node import Node, walk
+from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
@@ -70,7 +71,10 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
+    Limit: lower_limit,
     Over: _over,
+    Sort: lower_sort,
+    TopK: lower_top_k,
     Union: _union,
     Unique: lower_unique,
     Watermark: _watermark,

@@ -17,6 +17,9 @@ class RowLog:
         self._replaced = False
         self.rows = 0
 
+    def __len__(self) -> int:
+        return self.rows
+
     def append(self, frame: pl.DataFrame) -> None:
         """Add rows at the end; small frames are merged geometrically."""
         if not frame.height:
