@@ -70,7 +70,9 @@ def _parse(text: str, *, step: str, option: str) -> int:
             step=step,
             hint="use days or weeks instead",
         )
-    total = sum(round(float(number) * _NS_PER_UNIT[unit.replace("µ", "u")]) for number, unit in parts)
+    total = sum(
+        round(float(number) * _NS_PER_UNIT[unit.replace("µ", "u")]) for number, unit in parts
+    )
     return -total if negative else total
 
 

@@ -22,13 +22,16 @@ class Query:
     >>> seen = []
     >>> q = ps.scan_batches([pl.DataFrame({"a": [1]})]).sink_callback(seen.append)
     >>> q.start().wait()
+    True
     >>> seen[0]["a"].to_list()
     [1]
     """
 
     def __init__(self, *roots: SinkNode) -> None:
         if not roots:
-            raise PlanError("nothing to run", step="run", hint="give at least one stream with a sink")
+            raise PlanError(
+                "nothing to run", step="run", hint="give at least one stream with a sink"
+            )
         self.roots = roots
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
@@ -77,10 +80,20 @@ class Query:
             raise QueryFailed(f"the query failed: {self._error}", line="") from self._error
         return True
 
-    def stop(self) -> None:
-        """Finish the epoch, make a last checkpoint and end. Returns when it has ended."""
+    def join(self) -> None:
+        """Wait for the end, however it comes; ``wait`` then tells what went wrong."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def request_stop(self) -> None:
+        """Ask the query to end, and return at once."""
         if self._engine is not None:
             self._engine.stop()
+
+    def stop(self) -> None:
+        """Finish the epoch, make a last checkpoint and end. Returns when it has ended."""
+        self.request_stop()
+        if self._engine is not None:
             self.wait()
 
     def progress(self) -> Progress:

@@ -56,17 +56,25 @@ class Hopping:
         """Length of the slices that every window is a whole number of; 0 for calendar windows."""
         if is_calendar(self.size):
             return 0
-        size, slide = (duration_ns(d, step=self.kind, option="size") for d in (self.size, self.slide))
+        size, slide = (
+            duration_ns(d, step=self.kind, option="size") for d in (self.size, self.slide)
+        )
         while slide:
             size, slide = slide, size % slide
         return size
 
-    def start_of(self, column: str, dtype: pl.DataType, every: str) -> pl.Expr:
-        """Return the expression that rounds the event time down to a multiple of ``every``."""
+    def start_of(self, column: str, dtype: pl.DataType, every: str, back: int = 0) -> pl.Expr:
+        """Return the expression that rounds the event time down to a multiple of ``every``.
+
+        ``back`` more steps of ``every`` back, on local time where there is a time zone.
+        """
         local = self._local(pl.col(column), dtype)
         if self.offset_ns:
             local = local - interval_literal(self.offset_ns, dtype)
         start = local.dt.truncate(every)
+        if back:
+            step = duration_ns(every, step=self.kind, option="slide")
+            start = start.dt.offset_by(f"-{back * step}ns")
         if self.offset_ns:
             start = start + interval_literal(self.offset_ns, dtype)
         return self._back(start, dtype).cast(dtype)
@@ -169,7 +177,9 @@ def hopping(
         on,
     )
     if window.kind == "hopping" and (is_calendar(window.size) or is_calendar(window.slide)):
-        raise PlanError("calendar units need size and slide to be the same", step="hopping", value=size)
+        raise PlanError(
+            "calendar units need size and slide to be the same", step="hopping", value=size
+        )
     return window
 
 

@@ -22,9 +22,12 @@ def postgres_schema(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "duckdb", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     if request.param == "sqlite":
-        return Sqlite(tmp_path)
-    if request.param == "duckdb":
-        return Duckdb(tmp_path)
-    return Postgres(request.getfixturevalue("postgres_schema"))
+        yield Sqlite(tmp_path)
+    elif request.param == "duckdb":
+        duckdb = Duckdb(tmp_path)
+        yield duckdb
+        duckdb.open.close()
+    else:
+        yield Postgres(request.getfixturevalue("postgres_schema"))

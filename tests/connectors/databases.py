@@ -47,6 +47,9 @@ class Duckdb:
     folder: Path
     kind: str = field(default="duckdb", init=False)
 
+    def __post_init__(self) -> None:
+        self.open = duckdb.connect(self.folder / "out.duckdb")  # while open, others open at once
+
     def spec(self, table: str, key: tuple[str, ...] = ()) -> SinkSpec:
         return DuckdbSinkSpec(self.folder / "out.duckdb", table, key)
 

@@ -17,10 +17,19 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Framing:
+    """How messages lie in a file."""
+
+    header: bool = False
+    blank_is_row: bool = False
+
+
+@dataclass(frozen=True)
 class Number:
     """``b"12"`` -> ``n=12``."""
 
     name: str = "number"
+    framing: Framing = Framing()
 
     @property
     def schema(self) -> pl.Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import uuid
 from typing import Any
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
+from penstock.connectors import tables
+from penstock.connectors.changes import chunks
 from penstock.connectors.contract import Accepts, Guarantee, Sink, SinkIdentity, SinkSpec
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from tests.connectors.databases import Database
@@ -91,6 +94,19 @@ def test_append_only_rows_by_key_keep_the_last(database: Database) -> None:
     sink.apply(1, [rows((2, "c")), rows((1, "d"))])
     sink.close()
     assert table(database) == [(1, "d"), (2, "c")]
+
+
+def test_an_epoch_in_several_chunks_is_applied_in_order(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "chunks", functools.partial(chunks, rows=1))
+    sink = begun(database.spec("t", ("k",)))
+    sink.apply(0, [changes((1, "a", 1)), changes((1, "a", -1)), changes((1, "b", 1), (2, "c", 1))])
+    steps = [((1, "b", -1),), ((1, "d", 1),), ((2, "c", -1),), ((2, "e", 1), (1, "d", -1))]
+    sink.apply(1, [changes(*step) for step in steps])
+    sink.apply(2, [changes((None, None, 1)), changes((None, None, -1)), changes((None, "x", 1))])
+    sink.close()
+    assert table(database) == [(None, "x"), (2, "e")]
 
 
 def test_two_living_rows_of_a_key_write_nothing(database: Database) -> None:
@@ -253,13 +269,15 @@ def test_200k_rows_go_in_and_out(database: Database) -> None:
 
 
 def test_a_wrong_key_is_found_before_anything_starts(database: Database) -> None:
-    schema = pl.Schema({"user": pl.String, "tags": pl.List(pl.String)})
+    schema = pl.Schema({"user": pl.String(), "tags": pl.List(pl.String)})
     with pytest.raises(ConfigError, match="did you mean 'user'"):
         database.spec("t", ("usr",)).validate(schema)
     with pytest.raises(ConfigError, match="plain value"):
         database.spec("t", ("tags",)).validate(schema)
     with pytest.raises(ConfigError, match="twice"):
         database.spec("t", ("user", "user"))
+    with pytest.raises(ConfigError, match=r"tuple of column names\n.*\('user',\)"):
+        database.spec("t", "user")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="table name"):
         database.spec("")
 

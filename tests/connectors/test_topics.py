@@ -46,6 +46,7 @@ def test_specs_fit_the_contract(path: str) -> None:
     assert isinstance(TopicSourceSpec(path), SourceSpec)
     assert isinstance(TopicSinkSpec(path), SinkSpec)
     assert TopicSourceSpec(path) == TopicSourceSpec(path)
+    assert len({TopicSourceSpec(path, start={1: 2}), TopicSourceSpec(path, start={1: 2})}) == 1
 
 
 def test_raw_rows_of_all_partitions_in_turn(path: str) -> None:

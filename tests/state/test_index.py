@@ -110,6 +110,15 @@ def test_all_rows_of_a_global_group_are_in_slot_0() -> None:
     assert index.keys(np.array([0])).height == 1
 
 
+def test_releasing_an_unknown_key_changes_nothing() -> None:
+    index = KeyIndex(pl.Schema({"k": pl.Int64}))
+    keys = pl.DataFrame({"k": np.arange(64)})
+    slots = index.assign(keys)
+    index.release(np.array([-1]))
+    assert index.lookup(keys).tolist() == slots.tolist()
+    assert len(index) == 64
+
+
 def test_a_delta_holds_only_what_changed() -> None:
     index = KeyIndex(pl.Schema({"k": pl.Int64}))
     index.assign(pl.DataFrame({"k": np.arange(1000)}))

@@ -133,6 +133,16 @@ def test_extreme_integers_expire_exactly() -> None:
     assert store.expire("t", 2**63 - 1)[1].rows() == [exact(2**62 + 1)[1:]]
 
 
+def test_slots_of_unknown_keys_have_no_rows() -> None:
+    store = RowStore(pl.Schema({"a": pl.Int64}))
+    last = np.arange(64)  # so that -1 would be the last place of the array
+    store.append(last, pl.DataFrame({"a": last}))
+    assert store.count(np.array([-1, 63])).tolist() == [0, 1]
+    positions, frame = store.lookup(np.array([-1, 63]))
+    assert positions.tolist() == [1]
+    assert frame.rows() == [(63,)]
+
+
 def test_ids_found_by_a_lookup_serve_to_remove_single_rows() -> None:
     store = RowStore(pl.Schema({"a": pl.Int64}))
     store.append(np.array([1, 1, 2]), pl.DataFrame({"a": [10, 11, 12]}))

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import ConfigError
@@ -29,24 +29,28 @@ def reference(key: bytes, seed: int = 0) -> int:
     return state ^ state >> 31
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.one_of(st.none(), st.binary(max_size=40)), max_size=20))
 def test_bytes(keys: list[bytes | None]) -> None:
     expected = [reference(key or b"") for key in keys]
     assert hash_column(pl.Series(keys, dtype=pl.Binary)).tolist() == expected
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.text(max_size=20), max_size=10))
 def test_text_is_its_utf8(keys: list[str]) -> None:
     expected = [reference(key.encode()) for key in keys]
     assert hash_column(pl.Series(keys, dtype=pl.String)).tolist() == expected
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=10))
 def test_integers_are_one_word(keys: list[int]) -> None:
     expected = [reference(struct.pack("<q", key)) for key in keys]
     assert hash_column(pl.Series(keys, dtype=pl.Int64)).tolist() == expected
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.floats(), max_size=10))
 def test_floats_are_canonical(keys: list[float]) -> None:
     canonical = [float("nan") if math.isnan(key) else key + 0.0 for key in keys]

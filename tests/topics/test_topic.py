@@ -188,6 +188,7 @@ def test_append_once_skips_repeats_and_fences(topic: Topic) -> None:
 def test_a_failing_frame_takes_the_whole_append_back(topic: Topic) -> None:
     def frames() -> Iterator[pl.DataFrame]:
         yield values("a")
+        yield values("a")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -16,7 +16,7 @@ from penstock.topics import Topic
 from tests.topics.writer_process import rows
 
 SCRIPT = Path(__file__).with_name("writer_process.py")
-KILLS = 12
+KILLS = 8
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -41,10 +41,15 @@ def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     chance = random.Random(7)
     path = tmp_path / "topic"
     Topic.create(path, partitions=3).close()
+    following = start("epochs", str(path), "0")
     for life in range(KILLS):
         acknowledged = 0
-        with start("epochs", str(path), str(life)) as writer:
+        writer, following = following, start("epochs", str(path), str(life + 1))
+        with writer:
             assert writer.stdout is not None
+            assert writer.stdin is not None
+            writer.stdin.write(b"\n")
+            writer.stdin.flush()
             for _ in range(chance.randint(1, 12)):
                 acknowledged = int(writer.stdout.readline())
             deadline = time.monotonic() + chance.random() * 0.01
@@ -60,6 +65,8 @@ def test_kill_9_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
         assert found.is_duplicated().sum() == 0
         per_epoch = dict(found.group_by("epoch").len().rows())
         assert per_epoch == {epoch: rows(epoch) for epoch in range(1, last + 1)}
+    with following:
+        following.kill()
 
 
 def test_rival_writers_and_a_reader(tmp_path: Path) -> None:

@@ -94,12 +94,16 @@ def split_nulls(
 def chunks(frames: Iterable[pl.DataFrame], rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
     """Yield the frames joined into pieces of at least ``rows`` rows; the last may be smaller.
 
-    The first frame counts even if it is empty, so that its schema is seen.
+    The first frame counts even if it is empty, so that its schema is seen. Frames with other
+    columns begin a new piece.
     """
     held: list[pl.DataFrame] = []
     for frame in frames:
         if frame.is_empty() and held:
             continue
+        if held and held[0].schema != frame.schema:
+            yield pl.concat(held)
+            held = []
         held.append(frame)
         if sum(map(len, held)) >= rows:
             yield pl.concat(held)

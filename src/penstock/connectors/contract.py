@@ -80,13 +80,21 @@ class Source(Protocol):
         """
 
     def partitions(self) -> Sequence[int]:
-        """Return the numbers of the partitions being read; ``(0,)`` where there is only one."""
+        """Return the numbers of the partitions that may still bring rows, after the last poll."""
 
     def acknowledge(self, position: Position) -> None:
         """Everything up to ``position`` is durable downstream; the remote side may forget it."""
 
     def close(self) -> None:
         """Release everything. May be called from another thread, to end a waiting poll."""
+
+
+class OnePartition:
+    """Base of the sources whose rows are one sequence."""
+
+    def partitions(self) -> Sequence[int]:
+        """There is one."""
+        return (0,)
 
 
 @runtime_checkable
@@ -143,7 +151,8 @@ class Sink(Protocol):
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
         """Write ``frames`` and the epoch, all or nothing. Skips an epoch already applied.
 
-        A changelog frame has ``columns.WEIGHT`` as its last column; per key, deletes come first.
+        Frames of a changelog have ``columns.WEIGHT`` as last column, deletions before insertions;
+        frames of an append-only stream have not.
         """
 
     def close(self) -> None:

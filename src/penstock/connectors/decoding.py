@@ -71,6 +71,16 @@ def decode_messages(
     return Rows(decoded.frame, decoded.kept, dead)
 
 
+def blank_is_row(decoder: Decoder) -> bool:
+    """Tell whether an empty line is a message of this format; if it does not say, it is not."""
+    return bool(getattr(getattr(decoder, "framing", None), "blank_is_row", False))
+
+
+def wants_header(decoder: Decoder) -> bool:
+    """Tell whether the format needs the first line of a file, which a socket does not have."""
+    return bool(getattr(getattr(decoder, "framing", None), "header", False))
+
+
 def join_dead(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
     """Put tables of dead letters together; None if there are none."""
     found = [frame for frame in frames if frame is not None and frame.height]

@@ -3,7 +3,7 @@
 A URL begins with a scheme of ``SOURCES`` or ``SINKS``, or is a plain path, which means ``file:``.
 To add a connector, add its line: the scheme, and ``module:function`` of the function that takes
 what follows the scheme (for ``scheme://...`` the whole URL) and the options, and returns a spec.
-Packages of others add theirs as entry points of the groups ``penstock.sources``, ``penstock.sinks``.
+Packages of others add theirs as entry points: groups ``penstock.sources``, ``penstock.sinks``.
 A module is imported when its scheme is first used.
 """
 
@@ -41,7 +41,7 @@ def source(url: str, **options: Any) -> SourceSpec:
 
 
 def sink(url: str, **options: Any) -> SinkSpec:
-    """Describe the sink that a URL names. Raises ``ConfigError`` for an unknown scheme or option."""
+    """Describe the sink that a URL names, as ``source`` does."""
     spec = _build("sink", SINKS, url, options)
     assert isinstance(spec, SinkSpec)
     return spec

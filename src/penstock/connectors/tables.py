@@ -140,6 +140,10 @@ def check_table(table: str, key: tuple[str, ...], step: str) -> None:
     """Raise ``ConfigError`` for a table name or key that no schema could satisfy."""
     if not table or "\0" in table:
         raise ConfigError("the table name is empty or holds NUL", step=step, value=table)
+    if isinstance(key, str):
+        raise ConfigError(
+            "key must be a tuple of column names", step=step, value=key, hint=f"key=({key!r},)"
+        )
     if len(set(key)) != len(key):
         raise ConfigError(f"a column is named twice in key={key}", step=step, value=key)
 

@@ -11,16 +11,16 @@ from penstock.columns import WEIGHT
 from penstock.instants import unit_ns
 from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
 from penstock.operators.contract import Operator
+from penstock.operators.count_windows import CountedGroups, CountWindows
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.final import FinalRows
+from penstock.operators.panes import PANE, AssignWindows, WindowEnd
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
-from penstock.operators.count_windows import CountedGroups, CountWindows
 from penstock.operators.session_aggregate import SessionAggregate, SessionGroups, SessionRows
 from penstock.operators.sessions import sessions_of
 from penstock.operators.settling import Settling
 from penstock.operators.sliding_aggregate import SlidingAggregate, slides_of
-from penstock.operators.window_aggregate import PANE, WindowAggregate, WindowedGroups
-from penstock.operators.windows import AssignWindows, WindowEnd
+from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
 from penstock.plan.expressions import decompose
 from penstock.plan.grouping import Aggregate, Final
 from penstock.plan.properties import Properties, copied_columns
@@ -203,7 +203,11 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
     else:
         output = pl.Schema({c: node.schema[c] for c in columns})
         inner = recomputed(node, assigned, keys, expiry, output)
-    return [AssignWindows(window, column, dtype), inner, WindowEnd(window, dtype, node.schema)]
+    return [
+        AssignWindows(window, column, dtype, list(node.input.schema)),
+        inner,
+        WindowEnd(window, dtype, node.schema),
+    ]
 
 
 def _once(node: Aggregate) -> bool:

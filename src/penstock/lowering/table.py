@@ -13,7 +13,9 @@ from penstock.lowering.aggregates import (
     lower_aggregate,
     lower_final,
 )
+from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
+from penstock.lowering.joins import lower_join
 from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
@@ -21,7 +23,9 @@ from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.distinct import Unique
+from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
 from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
@@ -71,8 +75,12 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
+    Join: lower_join,
     Limit: lower_limit,
+    MapBatches: lower_batches,
+    MapRows: lower_rows,
     Over: _over,
+    Remember: lower_remember,
     Sort: lower_sort,
     TopK: lower_top_k,
     Union: _union,
@@ -114,7 +122,7 @@ class _Builder:
         needed: set[int] = set()
         for node in reversed(self._nodes):
             for child in node.inputs:
-                passes = isinstance(node, (RowStep, Union)) and id(node) in needed
+                passes = isinstance(node, (RowStep, Union, Function)) and id(node) in needed
                 if isinstance(node, Watermark) or passes:
                     needed.add(id(child))
         return needed

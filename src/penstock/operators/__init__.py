@@ -1,0 +1,1 @@
+"""Operators: functions from input deltas and state to output deltas."""

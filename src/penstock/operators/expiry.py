@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
@@ -13,19 +14,20 @@ from penstock.operators.contract import Tick
 from penstock.state.contract import Stateful
 from penstock.state.table import KeyedTable
 
-_NO_SLOTS = np.empty(0, dtype=np.int64)
+Slots = npt.NDArray[np.int64]
+_NO_SLOTS: Slots = np.empty(0, dtype=np.int64)
 
 
 class Keys(Protocol):
     """What expiry needs to know of the store whose slots it watches."""
 
-    def keys(self, slots: np.ndarray) -> pl.DataFrame:
+    def keys(self, slots: Slots) -> pl.DataFrame:
         """Return the keys of slots."""
 
-    def live_slots(self) -> np.ndarray:
+    def live_slots(self) -> Slots:
         """Return the slots in use."""
 
-    def is_live(self, slots: np.ndarray) -> np.ndarray:
+    def is_live(self, slots: Slots) -> npt.NDArray[np.bool_]:
         """Tell which slots are in use."""
 
 
@@ -36,10 +38,10 @@ class Expiry(Protocol):
     def state(self) -> Mapping[str, Stateful]:
         """What must be kept with the store for this."""
 
-    def touch(self, slots: np.ndarray, keys: pl.DataFrame, tick: Tick) -> None:
+    def touch(self, slots: Slots, keys: pl.DataFrame, tick: Tick) -> None:
         """Note that these slots were used in this epoch."""
 
-    def expired(self, tick: Tick) -> np.ndarray:
+    def expired(self, tick: Tick) -> Slots:
         """Return the slots to free now, each once."""
 
 
@@ -54,22 +56,22 @@ class BoundExpiry:
     def __init__(self, store: Keys, bound: Passing) -> None:
         self._store = store
         self._bound = bound
-        self._buckets: dict[int, list[np.ndarray]] = {}
+        self._buckets: dict[int, list[Slots]] = {}
         self._reached = MIN_INSTANT
         self._restored = False
 
-    def touch(self, slots: np.ndarray, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
+    def touch(self, slots: Slots, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
         """Put slots into their buckets."""
         self._restore()
         self._add(slots, keys)
 
-    def _add(self, slots: np.ndarray, keys: pl.DataFrame) -> None:
+    def _add(self, slots: Slots, keys: pl.DataFrame) -> None:
         table = pl.DataFrame({"value": self._bound.values(keys), "slot": slots})
         for (value,), part in table.group_by("value"):
             if value is not None:
                 self._buckets.setdefault(int(value), []).append(part["slot"].to_numpy())
 
-    def expired(self, tick: Tick) -> np.ndarray:
+    def expired(self, tick: Tick) -> Slots:
         """Return the slots of the buckets that the watermark has passed."""
         watermark = tick.watermark
         if watermark <= self._reached or watermark == MAX_INSTANT:
@@ -85,7 +87,8 @@ class BoundExpiry:
         slots = slots[self._store.is_live(slots)]
         # A slot may have been freed and given to a later key since it was put into the bucket.
         due = (self._bound.values(self._store.keys(slots)) <= limit).to_numpy()
-        return slots[due]
+        passed_slots: Slots = slots[due]
+        return passed_slots
 
     def _restore(self) -> None:
         if self._restored:
@@ -110,7 +113,7 @@ class TtlExpiry:
         self._swept = MIN_INSTANT
         self.state: Mapping[str, Stateful] = {"touched": self._touched}
 
-    def touch(self, slots: np.ndarray, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
+    def touch(self, slots: Slots, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
         """Note the time of use."""
         at = self._time(tick)
         if at is None:
@@ -118,7 +121,7 @@ class TtlExpiry:
         rows = self._touched.assign(pl.DataFrame({"slot": slots}), unique=True)
         self._touched.set(rows, pl.DataFrame({"at": np.full(len(slots), at, dtype=np.int64)}))
 
-    def expired(self, tick: Tick) -> np.ndarray:
+    def expired(self, tick: Tick) -> Slots:
         """Return the slots whose last use is too long ago."""
         now = self._time(tick)
         if now is None or now - self._swept < self._ttl_ns // 8:
@@ -126,9 +129,10 @@ class TtlExpiry:
         self._swept = now
         rows = self._touched.live_slots()
         old = rows[(self._touched.get(rows)["at"] <= now - self._ttl_ns).to_numpy()]
-        slots = self._touched.keys(old)["slot"].to_numpy()
+        slots: Slots = self._touched.keys(old)["slot"].to_numpy()
         self._touched.delete(old)
-        return slots[self._store.is_live(slots)]
+        unused: Slots = slots[self._store.is_live(slots)]
+        return unused
 
     @staticmethod
     def _time(tick: Tick) -> int | None:

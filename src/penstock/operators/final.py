@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import concat, consolidate, repeat_rows
 from penstock.state.cell import Cell
+from penstock.state.contract import Stateful
 from penstock.state.log import RowLog
 
 _COMPACT_GROWTH = 2
@@ -30,7 +31,7 @@ class FinalRows(Operator):
         self._held = RowLog(pl.Schema({**schema, WEIGHT: pl.Int64()}))
         self._reached: Cell = Cell(MIN_INSTANT)
         self._compacted = 0
-        self.state = {"held": self._held, "reached": self._reached}
+        self.state: Mapping[str, Stateful] = {"held": self._held, "reached": self._reached}
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Hold the changes; release what is due."""
@@ -53,7 +54,7 @@ class FinalRows(Operator):
 
     def _hold(self, delta: pl.DataFrame) -> None:
         self._held.append(delta)
-        if self._held.rows > _COMPACT_GROWTH * self._compacted + 1024:
+        if len(self._held) > _COMPACT_GROWTH * self._compacted + 1024:
             rows = consolidate(self._held.read())
             self._held.replace([rows])
             self._compacted = rows.height

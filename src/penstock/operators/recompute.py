@@ -130,7 +130,7 @@ class Recompute(Operator):
             return pl.DataFrame(height=rows.height)
         keys = rows.select(*spec.keys)
         keys.columns = list(self._key_schema)
-        return keys.cast(dict(self._key_schema))
+        return keys.cast(self._key_schema)
 
     def _delete(self, number: int, gone: pl.DataFrame) -> None:
         """Remove as many living rows, the latest first, as the deletions ask for."""
@@ -185,9 +185,7 @@ class Recompute(Operator):
         delta = consolidate(delta) if both else delta
         return delta if delta.height else None
 
-    def _ordered(
-        self, rows: pl.DataFrame, slots: np.ndarray, spec: RecomputeInput
-    ) -> pl.DataFrame:
+    def _ordered(self, rows: pl.DataFrame, slots: np.ndarray, spec: RecomputeInput) -> pl.DataFrame:
         if spec.changelog:
             sortable = [c for c, t in rows.schema.items() if not t.is_nested()]
             rows = rows.with_columns(pl.Series(SLOT, slots, dtype=pl.Int64))

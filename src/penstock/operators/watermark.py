@@ -97,35 +97,46 @@ class WatermarkOperator(Operator):
         self._seen[partition] = tick.now
         if not frame.height:
             return frame
-        times = frame[self.rule.column].to_physical().cast(pl.Int64).to_numpy()
+        times = frame[self.rule.column].to_physical().cast(pl.Int64)
         value = self._cell.value
         carried = value["max"].get(str(partition))
-        highest = int(times.max())
-        top = highest if carried is None else max(highest, carried)
+        top = _whole(times.max())
+        top = top if carried is None else max(top, carried)
         self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
-        grace = self.rule.grace_ns // self._unit
-        floor = to_unit(shift(value["floor"], -(self.rule.allowed_lateness_ns or 0)), self.rule.dtype)
-        if int(times.min()) >= max(top - grace, floor):
+        late = self._late(times, carried, value["floor"])
+        if late is None:
             return frame
-        running = np.maximum.accumulate(times)
+        tick.sides.late.append(frame.filter(late))
+        return frame.filter(~late)
+
+    def _late(self, times: pl.Series, carried: int | None, floor: int) -> pl.Series | None:
+        """Return which rows are late, or None if none is."""
+        grace = self.rule.grace_ns // self._unit
+        allowed = self.rule.allowed_lateness_ns or 0
+        lowest = to_unit(shift(floor, -allowed), self.rule.dtype)
+        values = times.to_numpy()
+        in_order = bool((values[1:] >= values[:-1]).all())
+        earliest = int(values[0]) if in_order else _whole(times.min())
+        highest = earliest if in_order else _whole(times.max())
+        bound = highest if carried is None else max(highest, carried)
+        if earliest >= max(bound - grace, lowest):
+            return None
+        running = np.maximum.accumulate(values)
         if carried is not None:
             running = np.maximum(running, carried)
-        late = (times < running - grace) | (times < floor)
-        if not late.any():
-            return frame
-        tick.sides.late.append(frame.filter(pl.Series(late)))
-        return frame.filter(pl.Series(~late))
+        late = (values < running - grace) | (values < lowest)
+        return pl.Series(late) if late.any() else None
 
     def _plausible(self, frame: pl.DataFrame, tick: Tick) -> pl.DataFrame:
         """Divert rows whose event time is null or too far ahead of the clock."""
         column, ahead = self.rule.column, self.rule.max_ahead_ns
         series = frame[column]
-        bad = series.is_null()
-        if ahead is not None:
-            bound = to_unit(tick.now + ahead, self.rule.dtype)
-            bad = bad | (series.to_physical().cast(pl.Int64) > bound).fill_null(value=False)
-        if not bad.any():
+        physical = series.to_physical().cast(pl.Int64)
+        bound = MAX_INSTANT if ahead is None else to_unit(tick.now + ahead, self.rule.dtype)
+        highest = physical.max()
+        if not series.null_count() and (highest is None or _whole(highest) <= bound):
             return frame
+        bad = series.is_null() | (physical > bound).fill_null(value=False)
         refused = frame.filter(bad)
         limit = duration_text(ahead or 0)
         reasons = [
@@ -164,3 +175,8 @@ class WatermarkOperator(Operator):
         self._out = max(self._out, bound, self._cell.value["floor"])
         if decided and self._out > self._cell.value["floor"]:
             self._cell.value = {**self._cell.value, "floor": self._out}
+
+
+def _whole(value: object) -> int:
+    assert isinstance(value, int)
+    return value

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, duration_ns, unit_ns
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, unit_ns
 from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.panes import PANE, PaneAssignment
 from penstock.state.cell import Cell
+from penstock.state.contract import Stateful
 from penstock.state.log import RowLog
 from penstock.windows import END, START, Hopping
 
-PANE = "_penstock_pane"
-_COMPACT_ROWS = 1 << 20
-"""Raw rows held before they are reduced to partials: about one full-speed second, tens of MB."""
+_COMPACT_ROWS = 1 << 22
+"""Raw rows held before they are reduced to partials: bounds memory at some hundred MB, while the
+windows of a fast stream still close with a single group_by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,172 +58,160 @@ class WindowAggregate(Operator):
     """Aggregate append-only rows over tumbling or hopping windows, each emitted when it closes.
 
     A window closes when its end is at or below the watermark. Rows wait raw in the order of
-    arrival (reduced to partials beyond a million), so that the work of a window is one ``group_by``,
-    as in a batch engine. A hopping window is put together from panes of gcd(size, slide), after
-    Li et al., "No pane, no gain", SIGMOD Record 2005.
+    arrival (reduced to partials beyond some millions), so that the work of a window is one
+    ``group_by``, as in a batch engine. A hopping window is put together from panes of
+    gcd(size, slide), each reduced once, after Li et al., "No pane, no gain", SIGMOD Record 2005;
+    where lengths vary (calendar, time zone) a pane is a whole window and rows are copied into each.
 
     State: the rows or partials of the panes that an open window still needs.
     """
 
     def __init__(self, groups: WindowedGroups) -> None:
         self._groups = groups
-        self._single = groups.window.kind == "tumbling"
-        raw = {name: groups.input[name] for name in groups.roots}
-        self._raw = RowLog(pl.Schema({**raw, PANE: groups.dtype}))
+        self._unit = unit_ns(groups.dtype)
+        self._raw = RowLog(
+            pl.Schema({**{n: groups.input[n] for n in groups.roots}, PANE: groups.dtype})
+        )
+        self._panes = RowLog(self._pane_schema())
         self._closed: Cell = Cell(MIN_INSTANT)
-        self.state = {"raw": self._raw, "closed": self._closed}
-        if groups.partials is not None:
-            partials = groups.partials
-            self._panes = RowLog(pl.Schema({**partials.key_schema, **partials.schema}))
-            self.state = {**self.state, "panes": self._panes}
-        every = groups.window.size if self._single else f"{groups.window.pane_ns}ns"
-        self._pane = groups.window.start_of(groups.column, groups.dtype, every).alias(PANE)
+        self.state: Mapping[str, Stateful] = {
+            "raw": self._raw,
+            "panes": self._panes,
+            "closed": self._closed,
+        }
+        self._assign = PaneAssignment(groups.window, groups.column, groups.dtype, groups.roots)
         self._lowest: int | None = None
+
+    def _pane_schema(self) -> pl.Schema:
+        partials = self._groups.partials
+        if partials is None:
+            return self._raw.schema
+        return pl.Schema({**partials.key_schema, **partials.schema})
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Keep the rows; close what the watermark has passed."""
         delta = deltas[0]
         if delta is not None:
-            frame = delta.select(*self._groups.roots, self._pane)
-            low = frame[PANE].to_physical().min()
-            assert isinstance(low, int)
-            self._lowest = low if self._lowest is None else min(low, self._lowest)
-            self._raw.append(frame)
-            if self._raw.rows > _COMPACT_ROWS and self._groups.partials is not None:
-                self._reduce(self._raw.read())
+            frame = self._assign.apply(delta)
+            if frame.height:
+                low = _lowest(frame)
+                self._lowest = low if self._lowest is None else min(low, self._lowest)
+                self._raw.append(frame)
+            if len(self._raw) > _COMPACT_ROWS and self._groups.partials is not None:
+                self._keep(self._raw.read())
                 self._raw.replace([])
         return self._close(tick.watermark) if tick.watermark > self._closed.value else None
 
     def _close(self, watermark: int) -> Delta | None:
-        unit = unit_ns(self._groups.dtype)
-        bound = watermark if watermark == MAX_INSTANT else watermark // unit
-        result = None
-        if self._due(bound, unit):
-            if self._groups.partials is None:
-                result = self._close_rows(bound)
-            elif self._single:
-                result = self._close_tumbling(bound)
-            else:
-                result = self._close_hopping(bound)
+        bound = watermark if watermark == MAX_INSTANT else watermark // self._unit
+        result = self._close_windows(bound) if self._due(bound) else None
         self._closed.value = watermark
         return result if result is not None and result.height else None
 
-    def _due(self, bound: int, unit: int) -> bool:
+    def _due(self, bound: int) -> bool:
         """Cheap test: can any window have closed?"""
         if self._lowest is None:
-            held = [log for log in (self._raw, getattr(self, "_panes", None)) if log is not None]
-            lows = [log.read()[PANE].to_physical().min() for log in held if log.rows]
-            self._lowest = min((v for v in lows if isinstance(v, int)), default=None)
-        step = self._groups.window.pane_ns // unit
-        return self._lowest is not None and self._lowest + step <= bound
+            lows = [_lowest(log.read()) for log in (self._raw, self._panes) if len(log)]
+            self._lowest = min(lows, default=None)
+        return self._lowest is not None and self._lowest + self._assign.shortest <= bound
 
-    def _end(self, start: str, bound: int) -> pl.Expr:
-        """Return the predicate: the window that starts at column ``start`` has closed."""
-        end = self._groups.window.end_of(pl.col(start), self._groups.dtype)
-        return end.to_physical().cast(pl.Int64) <= bound
-
-    def _split(self, log: RowLog, closed: pl.Expr) -> pl.DataFrame:
-        """Take the rows that match out of a log."""
-        taken, kept = [], []
-        for frame in log.frames():
-            mask = frame.select(closed).to_series()
-            if mask.all():
-                taken.append(frame)
-            elif mask.any():
-                taken.append(frame.filter(mask))
-                kept.append(frame.filter(~mask))
-            else:
-                kept.append(frame)
-        if taken:
-            log.replace(kept)
+    def _close_windows(self, bound: int) -> pl.DataFrame | None:
+        fresh = self._take_ready(bound)
+        if self._assign.pane_is_window and not len(self._panes):
+            results = [self._label(self._of_rows(rows), pane) for pane, rows in _by_pane(fresh)]
+        else:
+            self._keep(fresh)
+            results = self._from_panes(bound)
         self._lowest = None
-        return pl.concat(taken) if taken else pl.DataFrame(schema=log.schema)
+        return pl.concat(results) if results else None
 
-    def _close_tumbling(self, bound: int) -> pl.DataFrame | None:
+    def _take_ready(self, bound: int) -> pl.DataFrame:
+        """Take the rows of the panes that are complete out of the raw rows."""
+        ready = self._assign.end(pl.col(PANE)).to_physical().cast(pl.Int64) <= bound
+        taken, kept = [], []
+        for frame in self._raw.frames():
+            mask = frame.select(ready).to_series()
+            whole = mask.all()
+            taken.append(frame if whole else frame.filter(mask))
+            if not whole:
+                kept.append(frame.filter(~mask))
+        if taken:
+            self._raw.replace(kept)
+        return pl.concat(taken) if taken else pl.DataFrame(schema=self._raw.schema)
+
+    def _keep(self, rows: pl.DataFrame) -> None:
+        """Move rows to the panes, reduced to partials where the aggregates split."""
         partials = self._groups.partials
-        assert partials is not None
-        rows = self._split(self._raw, self._end(PANE, bound))
-        panes = self._split(self._panes, self._end(PANE, bound))
-        if not panes.height:
-            return self._aggregate_rows(rows)
-        fresh = partials.of_rows(rows)
-        return self._finish(self._merged(pl.concat([panes, fresh]), partials.key_names))
-
-    def _close_hopping(self, bound: int) -> pl.DataFrame | None:
-        partials = self._groups.partials
-        assert partials is not None
-        pane = self._groups.window.pane_ns // unit_ns(self._groups.dtype)
-        ready = self._split(self._raw, pl.col(PANE).to_physical().cast(pl.Int64) + pane <= bound)
-        self._reduce(ready)
-        panes = self._panes.read()
-        windows = self._windows(panes, bound)
-        result = self._finish(self._merged(windows, partials.key_names)) if windows.height else None
-        self._split(self._panes, self._last_window_closed(bound))
-        return result
-
-    def _close_rows(self, bound: int) -> pl.DataFrame | None:
-        rows = self._windows(self._raw.read(), bound)
-        self._split(self._raw, self._last_window_closed(bound))
-        return self._aggregate_rows(rows) if rows.height else None
-
-    def _last_window_closed(self, bound: int) -> pl.Expr:
-        if self._single:
-            return self._end(PANE, bound)
-        last = self._starts(PANE, 0)
-        end = self._groups.window.end_of(last, self._groups.dtype)
-        return end.to_physical().cast(pl.Int64) <= bound
-
-    def _starts(self, column: str, back: int) -> pl.Expr:
-        """Return the start of the ``back``-th last window that holds the pane in ``column``."""
-        groups = self._groups
-        start = groups.window.start_of(column, groups.dtype, groups.window.slide)
-        slide = duration_ns(groups.window.slide, step="hopping", option="slide")
-        return start.dt.offset_by(f"-{back * slide}ns") if back else start
-
-    def _windows(self, frame: pl.DataFrame, bound: int) -> pl.DataFrame:
-        """Replace panes by the closed windows, not emitted before, that hold them."""
-        groups, unit = self._groups, unit_ns(self._groups.dtype)
-        if self._single:
-            return frame.filter(self._end(PANE, bound))
-        done = self._closed.value // unit
-        size = duration_ns(groups.window.size, step="hopping", option="size")
-        slide = duration_ns(groups.window.slide, step="hopping", option="slide")
-        parts = []
-        for back in range(-(-size // slide)):
-            start = self._starts(PANE, back).cast(groups.dtype)
-            end = groups.window.end_of(start, groups.dtype).to_physical().cast(pl.Int64)
-            holds = end > pl.col(PANE).to_physical().cast(pl.Int64)
-            chosen = frame.filter(holds & (end <= bound) & (end > done))
-            parts.append(chosen.with_columns(start.alias(PANE)))
-        return pl.concat(parts)
-
-    def _reduce(self, rows: pl.DataFrame) -> None:
-        """Turn raw rows into partials by pane."""
-        partials = self._groups.partials
-        assert partials is not None
-        self._panes.append(partials.of_rows(rows).select(*self._panes.schema))
-        if len(self._panes.frames()) > 8:
-            merged = self._merged(self._panes.read(), partials.key_names)
-            self._panes.replace([merged.select(*self._panes.schema)])
-
-    def _merged(self, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-        assert self._groups.partials is not None
-        return frame.group_by(keys, maintain_order=True).agg(*self._groups.partials.merge)
-
-    def _finish(self, merged: pl.DataFrame) -> pl.DataFrame:
-        assert self._groups.partials is not None
-        names = [name for name in self._groups.partials.key_names if name != PANE]
-        return self._labelled(merged.select(*names, PANE, *self._groups.partials.finish))
-
-    def _aggregate_rows(self, rows: pl.DataFrame) -> pl.DataFrame | None:
         if not rows.height:
-            return None
-        grouped = rows.group_by(*self._groups.keys, PANE).agg(*self._groups.aggs)
-        return self._labelled(grouped)
+            return
+        if partials is None:
+            self._panes.append(rows)
+            return
+        for pane, part in _by_pane(rows):
+            reduced = (
+                part.group_by(*self._groups.keys).agg(*partials.extract)
+                if self._groups.keys
+                else (part.select(*partials.extract))
+            )
+            labelled = reduced.with_columns(
+                pl.lit(pane, pl.Int64).cast(self._groups.dtype).alias(PANE)
+            )
+            self._panes.append(labelled.select(*self._panes.schema))
 
-    def _labelled(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Name the window's columns and put all columns in order."""
+    def _from_panes(self, bound: int) -> list[pl.DataFrame]:
+        """Put each closed window together from its panes, and drop panes no window needs."""
+        done = self._closed.value // self._unit
+        panes = dict(_by_pane(self._panes.read()))
+        starts = sorted({s for pane in panes for s in self._assign.windows_of(pane)})
+        results = []
+        for start in starts:
+            if done < self._assign.window_end(start) <= bound:
+                parts = [panes[p] for p in self._assign.panes_of(start) if p in panes]
+                results.append(self._label(self._of_panes(parts), start))
+        kept = [f for pane, f in panes.items() if self._assign.needed_until(pane) > bound]
+        self._panes.replace(kept)
+        return results
+
+    def _of_panes(self, parts: list[pl.DataFrame]) -> pl.DataFrame:
+        """Aggregate one window from its panes."""
+        partials, names = self._groups.partials, self._groups.key_names
+        frame = parts[0] if len(parts) == 1 else pl.concat(parts)
+        if partials is None:
+            return self._of_rows(frame)
+        merged = (
+            frame.group_by(names).agg(*partials.merge) if names else frame.select(*partials.merge)
+        )
+        return merged.select(*names, *partials.finish)
+
+    def _of_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Aggregate one window from its rows."""
         groups = self._groups
-        end = groups.window.end_of(pl.col(PANE), groups.dtype)
-        frame = frame.with_columns(pl.col(PANE).alias(START), end.alias(END))
-        return frame.select(*groups.output)
+        return (
+            rows.group_by(*groups.keys).agg(*groups.aggs)
+            if groups.keys
+            else rows.select(*groups.aggs)
+        )
+
+    def _label(self, frame: pl.DataFrame, start: int) -> pl.DataFrame:
+        """Add the window's columns and put all columns in order."""
+        groups = self._groups
+        first = pl.lit(start, pl.Int64).cast(groups.dtype)
+        end = groups.window.end_of(first, groups.dtype)
+        return frame.with_columns(first.alias(START), end.alias(END)).select(*groups.output)
+
+
+def _lowest(frame: pl.DataFrame) -> int:
+    low = frame[PANE].to_physical().cast(pl.Int64).min()
+    assert isinstance(low, int)
+    return low
+
+
+def _by_pane(frame: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
+    """Divide rows by pane, in order of time."""
+    if not frame.height:
+        return []
+    physical = frame[PANE].to_physical().cast(pl.Int64)
+    if physical.min() == physical.max():
+        return [(int(physical[0]), frame)]
+    parts = frame.partition_by(PANE, maintain_order=True)
+    return sorted(((_lowest(part), part) for part in parts), key=lambda pair: pair[0])

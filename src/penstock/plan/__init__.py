@@ -1,0 +1,1 @@
+"""Plans: frozen nodes, what is proven about them, and how they read."""

@@ -15,7 +15,8 @@ class TimeBound:
     """How the watermark W of an edge bounds one of its columns.
 
     Every row (or change of a row) still to come has ``column >= W + shift_ns - refine_ns``
-    (``>`` if ``strict``). At ``W + shift_ns`` results are due; until ``refine_ns`` later they may still be refined.
+    (``>`` if ``strict``). At ``W + shift_ns`` results are due; until ``refine_ns`` later they may
+    still be refined.
     """
 
     shift_ns: int = 0
@@ -54,7 +55,9 @@ class Properties:
         return any(set(key) <= given for key in self.keys)
 
 
-def kept_keys(keys: Iterable[tuple[str, ...]], columns: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+def kept_keys(
+    keys: Iterable[tuple[str, ...]], columns: Iterable[str]
+) -> tuple[tuple[str, ...], ...]:
     """Return the keys all of whose columns survive."""
     there = set(columns)
     return tuple(key for key in keys if set(key) <= there)

@@ -131,7 +131,9 @@ class Explode(RowStep):
         try:
             schema = empty.explode(*self.columns).schema
         except pl.exceptions.PolarsError as error:
-            raise PlanError(str(error).splitlines()[0], step="explode", value=self.columns) from error
+            raise PlanError(
+                str(error).splitlines()[0], step="explode", value=self.columns
+            ) from error
         before = self.input.properties
         kept = [c for c in schema if c not in self.columns]
         times = {c: b for c, b in before.times.items() if c in kept}
@@ -164,7 +166,9 @@ class Unnest(RowStep):
         try:
             schema = empty.unnest(*self.columns).schema
         except pl.exceptions.PolarsError as error:
-            raise PlanError(str(error).splitlines()[0], step="unnest", value=self.columns) from error
+            raise PlanError(
+                str(error).splitlines()[0], step="unnest", value=self.columns
+            ) from error
         before = self.input.properties
         kept = [c for c in self.input.schema if c not in self.columns]
         return schema, replace(before, keys=kept_keys(before.keys, kept))
@@ -185,4 +189,3 @@ def _times(times: Mapping[str, TimeBound], renames: dict[str, str]) -> dict[str,
 def _short(exprs: tuple[pl.Expr, ...]) -> str:
     text = ", ".join(str(expr).replace("\n", " ") for expr in exprs)
     return text if len(text) <= 200 else f"{text[:197]}..."
-

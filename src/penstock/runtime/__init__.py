@@ -1,0 +1,1 @@
+"""The runtime: epochs, watermarks, checkpoints, progress."""

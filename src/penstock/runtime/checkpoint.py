@@ -1,10 +1,10 @@
 """Checkpoints on a local folder: state runs, staged outputs and one manifest, committed atomically.
 
-    checkpoint/
-      lock                       held by the running process; the kernel frees it when that dies
-      manifest-0000000042.json   what a run resumes from: positions, state parts, staged outputs
-      runs/…                     parts of operator state, Arrow IPC, immutable
-      outbox/…                   output of a sink since the checkpoint before, Arrow IPC
+checkpoint/
+  lock                       held by the running process; the kernel frees it when that dies
+  manifest-0000000042.json   what a run resumes from: positions, state parts, staged outputs
+  runs/…                     parts of operator state, Arrow IPC, immutable
+  outbox/…                   output of a sink since the checkpoint before, Arrow IPC
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class CheckpointFolder:
     def read_frame(self, path: str) -> pl.DataFrame:
         """Read a frame of this checkpoint."""
         try:
-            return pl.read_ipc(self.folder / path, memory_map=False)
+            return pl.read_ipc(self.folder / path)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise CheckpointError(
                 f"file {path} is missing or damaged", step="checkpoint", value=str(self.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
+from penstock.state.contract import Stateful
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
@@ -98,7 +99,7 @@ class Engine:
             )
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
-            outlet = Outlet(vertex.sink, changelog=vertex.changelog)
+            outlet = Outlet(vertex.sink)
             self._outlets[vertex.number] = outlet
             outlet.begin(self._identity(vertex.name))
         if manifest is not None:
@@ -139,8 +140,8 @@ class Engine:
         for name, path in manifest.outbox.items():
             self._outlets[names[name]].apply(manifest.epoch, [self._folder.read_frame(path)])
 
-    def _states(self) -> dict[str, dict[str, object]]:
-        return {v.name: dict(v.operator.state) for v in self.graph.vertices if v.operator}
+    def _states(self) -> dict[str, Mapping[str, Stateful]]:
+        return {v.name: v.operator.state for v in self.graph.vertices if v.operator}
 
     def _loop(self) -> None:
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
@@ -217,7 +218,6 @@ class Engine:
         self.dead_letters.extend(output.dead)
         for number, frame in output.sinks.items():
             outlet = self._outlets[number]
-            frame = outlet.prepared(frame)  # noqa: PLW2901
             if self._folder is None or outlet.spec.immediate:
                 outlet.apply(self.epoch, [frame])
             else:
@@ -232,7 +232,9 @@ class Engine:
             outlet.flush()
         vertices = self.graph.vertices
         outbox = {
-            vertices[number].name: self._folder.stage(f"{vertices[number].name}-{self.epoch:010d}", frames)
+            vertices[number].name: self._folder.stage(
+                f"{vertices[number].name}-{self.epoch:010d}", frames
+            )
             for number, frames in self._staged.items()
         }
         manifest = Manifest(
@@ -299,7 +301,7 @@ class Engine:
             rows_out=stats.rows_out,
             rows_late=stats.late,
             rows_dead=stats.dead,
-            state_rows=sum(s.rows for s in state),
+            state_rows=sum(len(s) for s in state),
             state_bytes=sum(s.nbytes for s in state),
             seconds=stats.seconds,
             last_epoch_seconds=stats.last_seconds,

@@ -18,11 +18,16 @@ from penstock.plan.sources import Channel
 
 @dataclass(slots=True)
 class Fed:
-    """What a source hands over for one epoch: frames by partition, in order."""
+    """What a source hands over for one epoch: frames by partition, in order.
+
+    ``partitions`` are those that may bring rows after these; they travel with the rows because a
+    partition that has ended must hold the watermark until its last rows were processed.
+    """
 
     frames: list[tuple[int, pl.DataFrame]]
     position: Position
     dead: list[pl.DataFrame]
+    partitions: tuple[int, ...]
 
     @property
     def rows(self) -> int:
@@ -123,7 +128,7 @@ class Executor:
                 continue
             if vertex.carries_partition:
                 number = pl.lit(vertex.partition_base + partition, pl.UInt32)
-                frame = frame.with_columns(number.alias(PARTITION))  # noqa: PLW2901
+                frame = frame.with_columns(number.alias(PARTITION))
             frames.append(frame)
         if not frames:
             return None

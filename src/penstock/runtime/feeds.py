@@ -34,7 +34,8 @@ class Feed:
         self._epoch_rows = epoch_rows
         self._source: Source = spec.open()
         self._queue: deque[Fed] = deque()
-        self._partial = Fed([], None, [])
+        self._partial = Fed([], None, [], ())
+        self._partitions: tuple[int, ...] = ()
         self._stopping = False
         self._caught_up = False
         self._read_all = False
@@ -44,6 +45,7 @@ class Feed:
     def start(self, position: Position | None) -> None:
         """Seek and begin to read."""
         self._source.seek(position)
+        self._partitions = tuple(self._source.partitions())
         self._thread.start()
 
     @property
@@ -60,7 +62,7 @@ class Feed:
     def state(self) -> SourceState:
         """What operators may know of the source."""
         return SourceState(
-            partitions=tuple(self._source.partitions()),
+            partitions=self._partitions,
             caught_up=self._caught_up and not self._queue,
             ended=self._read_all and not self._queue,
         )
@@ -79,6 +81,7 @@ class Feed:
             while self._queue and not self.fixed and taken.rows < max_rows:
                 taken = _joined(taken, self._queue.popleft())
             self.queued_rows -= taken.rows
+            self._partitions = taken.partitions
             self._room.notify()
         return taken
 
@@ -114,7 +117,7 @@ class Feed:
             return
         wanted = self._epoch_rows - self._partial.rows if self._epoch_rows else POLL_ROWS
         polled = self._source.poll(wanted, POLL_TIMEOUT_S)
-        fed = _fed(polled)
+        fed = _fed(polled, tuple(self._source.partitions()))
         if self._epoch_rows:
             self._gather(fed, self._epoch_rows, ended=polled.ended)
         elif fed.rows or (self.spec.frame_is_epoch and not polled.ended and not polled.caught_up):
@@ -130,7 +133,7 @@ class Feed:
         self._partial = _joined(self._partial, fed)
         if self._partial.rows >= epoch_rows or (ended and self._partial.rows):
             self._offer(self._partial)
-            self._partial = Fed([], None, [])
+            self._partial = Fed([], None, [], ())
 
     def _offer(self, fed: Fed) -> None:
         with self._room:
@@ -140,11 +143,12 @@ class Feed:
             self._wake.notify()
 
 
-def _fed(polled: Polled) -> Fed:
+def _fed(polled: Polled, partitions: tuple[int, ...]) -> Fed:
     frames = [(polled.partition, polled.frame)] if polled.frame.height else []
     dead = [polled.dead] if polled.dead is not None and polled.dead.height else []
-    return Fed(frames, polled.position, dead)
+    return Fed(frames, polled.position, dead, partitions)
 
 
 def _joined(first: Fed, second: Fed) -> Fed:
-    return Fed([*first.frames, *second.frames], second.position, [*first.dead, *second.dead])
+    frames, dead = [*first.frames, *second.frames], [*first.dead, *second.dead]
+    return Fed(frames, second.position, dead, second.partitions)

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from penstock.columns import WEIGHT
-from penstock.connectors.contract import Accepts, Sink, SinkIdentity, SinkSpec
-from penstock.operators.deltas import weighted
+from penstock.connectors.contract import Sink, SinkIdentity, SinkSpec
 
 _QUEUED_EPOCHS = 8
 """Epochs that may wait for a slow sink before the engine, and so the sources, wait too."""
@@ -19,11 +17,10 @@ _QUEUED_EPOCHS = 8
 class Outlet:
     """Feeds one sink: at once on the engine's thread if it is immediate, else on its own thread."""
 
-    def __init__(self, spec: SinkSpec, *, changelog: bool) -> None:
+    def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
         self.error: BaseException | None = None
         self.applied: int | None = None
-        self._add_weight = spec.accepts is not Accepts.APPEND and not changelog
         self._sink: Sink = spec.open()
         self._queue: queue.Queue[tuple[int, Sequence[pl.DataFrame]] | None] = queue.Queue(
             _QUEUED_EPOCHS
@@ -38,12 +35,6 @@ class Outlet:
                 target=self._pump, name=f"sink {self.spec.name}", daemon=True
             )
             self._thread.start()
-
-    def prepared(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Give the frame the weight column if the sink wants one."""
-        if self._add_weight and WEIGHT not in frame.columns:
-            return weighted(frame, 1)
-        return frame
 
     def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
         """Hand over the output of an epoch (or of all since the last checkpoint)."""

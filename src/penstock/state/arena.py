@@ -19,7 +19,7 @@ LARGEST_CHUNK = 1 << 20
 SPILLED_ROWS = 1 << 16
 """Rows of a block on disk: what is read to get at one value."""
 
-_FEW_BUFFERS = 1 << 15  # rows of a chunk from which its text buffers are few and large enough
+_REWRITTEN = (128, 4096)  # rows of merged chunks whose text is gathered in one buffer
 _SORTED_GATHER = 4096  # ids from which visiting chunks one by one beats one multi-chunk gather
 
 
@@ -78,8 +78,9 @@ class ArenaColumn:
             if len(previous) >= 2 * len(last) or len(previous) + len(last) > LARGEST_CHUNK:
                 return
             merged = pl.concat([previous, last], rechunk=True)
-            # text stays in the buffers of its origins: many small ones become one
-            self._chunks[-2:] = [owned(merged) if len(merged) < _FEW_BUFFERS else merged]
+            # text stays in the buffers of its origins: here many small ones become one
+            small = _REWRITTEN[0] <= len(merged) < _REWRITTEN[1]
+            self._chunks[-2:] = [owned(merged) if small else merged]
             self._starts.pop()
 
     def get(self, ids: Ids) -> pl.Series:

@@ -150,6 +150,7 @@ class KeyIndex:
         self._released.add(slots)
 
     def _forget(self, slots: Ids) -> Ids:
+        slots = slots[slots >= 0]
         slots = np.unique(slots[self.is_live(slots)])
         if len(slots):
             self._table.remove(self._hashes.data[slots], slots)

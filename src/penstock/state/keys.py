@@ -69,7 +69,7 @@ def hash_keys(height: int, columns: list[Physical | pl.Series]) -> Hashes:
     result: Hashes | None = None
     varied = [column for column in columns if isinstance(column, pl.Series)]
     if varied:
-        result = pl.DataFrame(varied).hash_rows(_SEED).to_numpy()
+        result = varied[0].to_frame().hstack(varied[1:]).hash_rows(_SEED).to_numpy()
     for column in columns:
         if not isinstance(column, pl.Series):
             mixed = _widened(*column)
@@ -121,7 +121,7 @@ def same_in_batch(batch: KeyBatch, left: Ids, right: Ids) -> Mask:
     equal = np.ones(len(left), np.bool_)
     for column in batch.columns:
         if isinstance(column, pl.Series):
-            equal &= column[left].eq_missing(column[right]).to_numpy()
+            equal &= _same_values(column[left], column[right])
         else:
             values, valid = column
             equal &= bits(values)[left] == bits(values)[right]
@@ -144,9 +144,7 @@ def _same_column(
 ) -> Mask:
     if isinstance(stored, ArenaColumn):
         assert isinstance(column, pl.Series)
-        wanted = column if rows is None else column[rows]
-        same: Mask = stored.get(slots).eq_missing(wanted).to_numpy()
-        return same
+        return _same_values(stored.get(slots), column if rows is None else column[rows])
     assert not isinstance(column, pl.Series)
     values, valid = column
     kept, kept_valid = stored.physical(slots)
@@ -160,6 +158,15 @@ def _same_column(
     known = np.True_ if kept_valid is None else kept_valid
     agreed: Mask = equal & (given == known)
     return agreed
+
+
+def _same_values(left: pl.Series, right: pl.Series) -> Mask:
+    simple = left.dtype in (pl.String, pl.Binary)
+    if simple and not left.null_count() and not right.null_count():
+        same: Mask = (left == right).to_numpy()  # 5 us; eq_missing builds a query and takes 50
+    else:
+        same = left.eq_missing(right).to_numpy()
+    return same
 
 
 def write(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> None:

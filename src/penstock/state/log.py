@@ -6,6 +6,10 @@ import polars as pl
 
 from penstock.state.contract import FULL, FULL_MARK, Part, since_last_full
 
+_MERGED_ROWS = 16_384
+"""Frames up to this size are merged: enough to keep a trickle from piling up tiny frames, while
+full epochs are never copied."""
+
 
 class RowLog:
     """Frames in order of arrival. What is cheap: appending, reading all, replacing all."""
@@ -15,7 +19,10 @@ class RowLog:
         self._frames: list[pl.DataFrame] = []
         self._unsaved = 0
         self._replaced = False
-        self.rows = 0
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
 
     def __len__(self) -> int:
         return self.rows
@@ -26,7 +33,7 @@ class RowLog:
             return
         self._frames.append(frame)
         self._unsaved += 1
-        self.rows += frame.height
+        self._rows += frame.height
         while self._mergeable():
             last = self._frames.pop()
             self._frames[-1] = pl.concat([self._frames[-1], last], rechunk=True)
@@ -36,7 +43,8 @@ class RowLog:
         """Only frames that no snapshot has seen may be merged: a delta is whole frames."""
         if self._unsaved < 2:
             return False
-        return self._frames[-2].height <= 2 * self._frames[-1].height
+        last, before = self._frames[-1].height, self._frames[-2].height
+        return before <= 2 * last and before + last <= _MERGED_ROWS
 
     def read(self) -> pl.DataFrame:
         """Return all rows."""
@@ -53,7 +61,7 @@ class RowLog:
         self._frames = [frame for frame in frames if frame.height]
         self._unsaved = len(self._frames)
         self._replaced = True
-        self.rows = sum(frame.height for frame in self._frames)
+        self._rows = sum(frame.height for frame in self._frames)
 
     @property
     def nbytes(self) -> int:
@@ -87,6 +95,6 @@ class RowLog:
             frame = part.get("rows")
             if frame is not None and frame.height:
                 self._frames.append(frame)
-                self.rows += frame.height
+                self._rows += frame.height
         self._unsaved = 0
         self._replaced = False

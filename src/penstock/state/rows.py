@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from penstock.state.arrays import GrowArray, IdList, Ids
+from penstock.state.arrays import GrowArray, IdList, Ids, Mask
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
 from penstock.state.index import numbered
@@ -42,6 +42,7 @@ class RowStore:
         self._smallest_garbage = smallest_garbage
         self._removed = IdList(budget)
         self._counts = GrowArray(np.int64, budget=budget)
+        self.generation = 0
         self._start_over()
         self._must_rewrite = False
 
@@ -60,14 +61,19 @@ class RowStore:
     def __len__(self) -> int:
         return self._living
 
-    def append(self, slots: Ids, frame: pl.DataFrame) -> None:
-        """Add a row under each slot. Row ids from before this call are no longer valid."""
+    def append(self, slots: Ids, frame: pl.DataFrame) -> Ids:
+        """Add a row under each slot and return the row ids.
+
+        Ids from before this call are no longer valid if ``generation`` has changed.
+        """
         self._compact_if_worth()
         if not len(slots):
-            return
+            return np.empty(0, np.int64)
+        slots = np.asarray(slots, np.int64)
         ids = np.arange(self._next, self._next + len(slots), dtype=np.int64)
         self._next += len(slots)
         self._insert(ids, slots, frame)
+        return ids
 
     def _insert(self, ids: Ids, slots: Ids, frame: pl.DataFrame) -> None:
         self._store.set(ids, frame)
@@ -83,10 +89,13 @@ class RowStore:
             minima.add(ids, *self._fixed(name).physical(ids))
 
     def count(self, slots: Ids) -> Ids:
-        """Return the number of living rows under each slot."""
-        if len(slots):
-            self._counts.ensure(int(slots.max()) + 1)
+        """Return the number of living rows under each slot; none under -1, an unknown key."""
+        if not len(slots):
+            return np.empty(0, np.int64)
+        self._counts.ensure(int(slots.max()) + 1)
         counts: Ids = self._counts.data[slots]
+        if slots.min() < 0:
+            counts[slots < 0] = 0
         return counts
 
     def lookup_ids(self, slots_unique: Ids) -> tuple[Ids, Ids]:
@@ -132,6 +141,11 @@ class RowStore:
         """Remove all rows under the slots that occur in ``slots``, then append the new ones."""
         self.remove_slots(np.unique(slots))
         self.append(slots, frame)
+
+    def is_alive(self, row_ids: Ids) -> Mask:
+        """Tell for each row id whether the row is still there."""
+        alive: Mask = self._alive.data[row_ids]
+        return alive
 
     def live_ids(self) -> Ids:
         """Return the ids of all living rows, ascending."""
@@ -189,6 +203,7 @@ class RowStore:
         self._start_over()
         self._counts.data[:] = 0
         self._must_rewrite = True
+        self.generation += 1
         for begin in range(0, len(ids), _BLOCK):
             old = ids[begin : begin + _BLOCK]
             new = np.arange(begin, begin + len(old))

@@ -38,15 +38,17 @@ class SortedRuns:
     def find(self, slots: Ids) -> tuple[Ids, Ids]:
         """Return positions in ``slots``, ascending, and the row ids under each, ascending."""
         count = len(slots)
-        low = slots << 32
-        bounds = np.concatenate([low, low + _NEXT])
+        bounds = np.empty(2 * count, np.int64)  # neighbours find each other's path in the cache
+        bounds[::2] = slots << 32
+        bounds[1::2] = bounds[::2] + _NEXT
         found: list[tuple[Ids, Ids]] = []
         for run in self._runs if count else ():
             places = run.data.searchsorted(bounds)
-            lengths = places[count:] - places[:count]
+            starts = places[::2]
+            lengths = places[1::2] - starts
             total = int(lengths.sum())
             if total:
-                found.append(_expand(run.data, places[:count], lengths, total))
+                found.append(_expand(run.data, starts, lengths, total))
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         if len(found) == 1:

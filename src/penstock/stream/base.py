@@ -53,6 +53,10 @@ class StreamBase:
             )
         return tuple(found)
 
+    def _expanded_any(self, *exprs: Any) -> tuple[pl.Expr, ...]:
+        """Expand where equal output names do no harm."""
+        return tuple(e for expr in exprs for e in expand(as_exprs(expr), self._node.schema))
+
     def _shapes(self, exprs: Sequence[pl.Expr]) -> set[Shape]:
         return {classify(expr, self._node.schema) for expr in exprs}
 
@@ -61,5 +65,7 @@ class StreamBase:
         exprs = self._expanded(step, columns)
         for expr in exprs:
             if not expr.meta.is_column():
-                raise PlanError(f"{expr} is not a column", step=step, hint="name columns of the stream")
+                raise PlanError(
+                    f"{expr} is not a column", step=step, hint="name columns of the stream"
+                )
         return tuple(expr.meta.output_name() for expr in exprs)

@@ -8,7 +8,7 @@ import polars as pl
 
 from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
-from penstock.plan.expressions import Shape, as_exprs
+from penstock.plan.expressions import Shape, as_exprs, is_deterministic
 from penstock.plan.grouping import Aggregate, Emission, Final
 from penstock.stream.base import StreamBase
 from penstock.windows import Hopping, Rows, Session, Sliding, Window
@@ -97,6 +97,12 @@ class GroupVerbs(StreamBase):
             if self._shapes([key]) != {Shape.ELEMENTWISE}:
                 raise PlanError(
                     f"key {key} looks at other rows", step="group_by", hint="compute it row by row"
+                )
+            if self.is_changelog and not is_deterministic(key):
+                raise PlanError(
+                    f"key {key} may differ when a row is deleted",
+                    step="group_by",
+                    hint="compute it with .with_columns(...) first, which remembers it",
                 )
         ttl_ns = None if ttl is None else duration_ns(ttl, step="group_by", option="ttl")
         return GroupBy(self, keys, windows[0] if windows else None, ttl_ns, max_group_rows)

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import polars as pl
 
-from penstock.errors import PlanError
+from penstock.errors import PlanError, user_line
 from penstock.plan.expressions import Shape, is_deterministic, over_keys
+from penstock.plan.functions import Remember
 from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.node import require_columns
-from penstock.plan.rows import Explode, Filter, Select, Unnest, WithColumns
+from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.stream.base import StreamBase
 
 
@@ -36,7 +37,7 @@ class RowVerbs(StreamBase):
         if not found:
             raise PlanError("no columns given", step="select", alternatives=self.columns)
         if shapes <= {Shape.ELEMENTWISE}:
-            return self._derived(Select, input=self._node, exprs=found)
+            return self._row_step(Select, found, exprs=found)
         if shapes <= {Shape.SCALAR}:
             return self._derived(Aggregate, input=self._node, keys=(), aggs=found)
         return self._over(Verb.SELECT, found)
@@ -51,7 +52,7 @@ class RowVerbs(StreamBase):
         """
         found = self._expanded("with_columns", *exprs, **named)
         if self._shapes(found) <= {Shape.ELEMENTWISE}:
-            return self._derived(WithColumns, input=self._node, exprs=found)
+            return self._row_step(WithColumns, found, exprs=found)
         return self._over(Verb.WITH_COLUMNS, found)
 
     def filter(self, *predicates: Any, **equal: Any) -> Self:
@@ -67,8 +68,15 @@ class RowVerbs(StreamBase):
             raise PlanError("no predicate given", step="filter")
         found = self._predicates(wanted)
         if self._shapes([found]) <= {Shape.ELEMENTWISE}:
-            return self._derived(Filter, input=self._node, predicate=found)
+            return self._row_step(Filter, (found,), predicate=found)
         return self._over(Verb.FILTER, (found,))
+
+    def _row_step(self, kind: type[RowStep], read: tuple[pl.Expr, ...], **fields: Any) -> Self:
+        """Add a row step; over changes one that may answer differently must be remembered."""
+        if not self.is_changelog or all(map(is_deterministic, read)):
+            return self._derived(kind, input=self._node, **fields)
+        line = user_line()
+        return self._derived(Remember, row_step=kind(line=line, input=self._node, **fields))
 
     def _predicates(self, wanted: list[Any]) -> pl.Expr:
         from_columns = [pl.col(w) if isinstance(w, str) else w for w in wanted]
@@ -80,11 +88,7 @@ class RowVerbs(StreamBase):
 
     def _split_predicate(self, wanted: Any) -> list[pl.Expr]:
         named = pl.lit(wanted) if isinstance(wanted, bool) else wanted
-        return [expr.alias("predicate") for expr in self._expanded_any("filter", named)]
-
-    def _expanded_any(self, step: str, *exprs: Any) -> tuple[pl.Expr, ...]:
-        """Expand where equal output names do no harm."""
-        return tuple(e for expr in exprs for e in self._expanded(step, expr))
+        return [expr.alias("predicate") for expr in self._expanded_any(named)]
 
     def _over(self, verb: Verb, exprs: tuple[pl.Expr, ...]) -> Self:
         if self._node.properties.changelog and not all(map(is_deterministic, exprs)):
@@ -93,14 +97,22 @@ class RowVerbs(StreamBase):
                 step=verb.value,
                 hint="apply it to the append-only stream first",
             )
-        keys = [over_keys(expr, self.schema) for expr in exprs if self._shapes([expr]) != {Shape.ELEMENTWISE}]
+        keys = [
+            over_keys(expr, self.schema)
+            for expr in exprs
+            if self._shapes([expr]) != {Shape.ELEMENTWISE}
+        ]
         same = {frozenset(key) if key is not None else None for key in keys}
         shared = keys[0] if len(same) == 1 and keys[0] is not None else ()
-        return self._derived(Over, input=self._node, verb=verb, exprs=exprs, keys=tuple(shared or ()))
+        return self._derived(
+            Over, input=self._node, verb=verb, exprs=exprs, keys=tuple(shared or ())
+        )
 
     def drop(self, *columns: Any, strict: bool = True) -> Self:
         """Remove columns."""
-        names = {n for c in columns for n in ([c] if isinstance(c, str) else self._names("drop", c))}
+        names = {
+            n for c in columns for n in ([c] if isinstance(c, str) else self._names("drop", c))
+        }
         if strict:
             require_columns("drop", self.schema, sorted(names))
         kept = [name for name in self.columns if name not in names]
@@ -153,10 +165,14 @@ class RowVerbs(StreamBase):
             return self.with_columns(pl.all().fill_null(strategy=strategy))  # type: ignore[arg-type]
         if strategy is not None:
             value = 0 if strategy == "zero" else 1
-        wanted = pl.select(pl.lit(value) if not isinstance(value, pl.Expr) else pl.lit(None)).to_series()
-        fits = [n for n, t in self.schema.items() if isinstance(value, pl.Expr) or _holds(t, wanted)]
+        wanted = pl.select(
+            pl.lit(value) if not isinstance(value, pl.Expr) else pl.lit(None)
+        ).to_series()
+        fits = [
+            n for n, t in self.schema.items() if isinstance(value, pl.Expr) or _holds(t, wanted)
+        ]
         exprs = tuple(pl.col(name).fill_null(value) for name in fits)
-        return self._derived(WithColumns, input=self._node, exprs=exprs) if exprs else self
+        return self._row_step(WithColumns, exprs, exprs=exprs) if exprs else self
 
 
 def _holds(dtype: pl.DataType, value: pl.Series) -> bool:

@@ -9,15 +9,18 @@ from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
 from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
+from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
+from penstock.stream.joins import JoinVerbs
 from penstock.stream.ordering import OrderVerbs
+from penstock.stream.outputs import Outputs
 from penstock.stream.rows import RowVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, OrderVerbs):
+class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Outputs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from penstock.columns import WEIGHT
-from penstock.connectors.contract import Accepts, Guarantee, Polled, Position, Sink, SinkIdentity
+from penstock.connectors.contract import (
+    Accepts,
+    Guarantee,
+    OnePartition,
+    Polled,
+    Position,
+    Sink,
+    SinkIdentity,
+)
 from penstock.lowering.table import lower
 from penstock.operators.deltas import consolidate, weighted
 from penstock.plan.node import Node
@@ -35,19 +43,15 @@ class ScriptedSpec:
         return ScriptedSource()
 
 
-class ScriptedSource:
+class ScriptedSource(OnePartition):
     """Never polled: ``drive`` feeds the executor itself."""
 
     def seek(self, position: Position | None) -> None:
         """Do nothing."""
 
-    def poll(self, max_rows: int, timeout_s: float) -> Polled:
+    def poll(self, max_rows: int, timeout_s: float) -> Polled:  # noqa: ARG002 - the contract
         """Refuse: a scripted source cannot run in an engine."""
         raise AssertionError("a scripted source is fed by drive()")
-
-    def partitions(self) -> Sequence[int]:
-        """There is one partition unless the epoch names others."""
-        return (0,)
 
     def acknowledge(self, position: Position) -> None:
         """Do nothing."""
@@ -99,13 +103,18 @@ class Epoch:
     caught_up: bool = False
 
 
-def scripted(name: str, schema: Mapping[str, pl.DataType | type[pl.DataType]], **facts: bool) -> Stream:
+def scripted(
+    name: str, schema: Mapping[str, pl.DataType | type[pl.DataType]], **facts: bool
+) -> Stream:
     """Return a stream of a scripted source."""
     return Stream(Scan(spec=ScriptedSpec(name, pl.Schema(schema), **facts)))
 
 
 def drive(
-    streams: Stream | Sequence[Stream], epochs: Iterable[Epoch], *, restart_after: set[int] | None = None
+    streams: Stream | Sequence[Stream],
+    epochs: Iterable[Epoch],
+    *,
+    restart_after: set[int] | None = None,
 ) -> Iterator[list[pl.DataFrame | None]]:
     """Run epochs; yield after each the delta of every stream.
 
@@ -128,7 +137,9 @@ def drive(
             _load(executor, saved)
 
 
-def outputs(stream: Stream, epochs: Iterable[Epoch], **options: set[int]) -> list[pl.DataFrame | None]:
+def outputs(
+    stream: Stream, epochs: Iterable[Epoch], **options: set[int]
+) -> list[pl.DataFrame | None]:
     """Run epochs over one stream and return the delta of each."""
     return [deltas[0] for deltas in drive(stream, epochs, **options)]
 
@@ -163,7 +174,7 @@ def _feed(
         name, partition = key if isinstance(key, tuple) else (key, 0)
         partitions.setdefault(name, set()).add(partition)
         if name in numbers:
-            fed.setdefault(numbers[name], Fed([], None, [])).frames.append((partition, frame))
+            fed.setdefault(numbers[name], Fed([], None, [], ())).frames.append((partition, frame))
     for name, number in numbers.items():
         known = tuple(sorted(partitions.get(name, {0})))
         sources[number] = SourceState(known, epoch.caught_up, name in ended)

@@ -118,13 +118,14 @@ class Batches:
         known = self._layouts.get(head)
         if known is not None:
             return known
-        row = connection.execute("SELECT id FROM layouts WHERE head = ?", (head,)).fetchone()
-        if row is None:
-            cursor = connection.execute("INSERT INTO layouts(head) VALUES(?)", (head,))
-            return int(cursor.lastrowid or 0)
-        number: int = row[0]
-        self._layouts[head] = number
-        return number
+        find = "SELECT id FROM layouts WHERE head = ?"
+        with self._store.reading() as reader:  # does not see what may yet be taken back
+            committed = reader.execute(find, (head,)).fetchone()
+        if committed is not None:
+            self._layouts[head] = committed[0]
+            return int(committed[0])
+        connection.execute("INSERT OR IGNORE INTO layouts(head) VALUES(?)", (head,))
+        return int(connection.execute(find, (head,)).fetchone()[0])
 
     def read(
         self, partition: int, offset: int, max_rows: int, max_bytes: int
@@ -187,7 +188,9 @@ class Batches:
 
 
 def _microseconds(column: pl.Series) -> pl.Series:
-    return column.dt.cast_time_unit("us").to_physical()
+    if column.dtype.time_unit != "us":  # type: ignore[attr-defined]  # checked at creation
+        column = column.dt.cast_time_unit("us")
+    return column.cast(pl.Int64)
 
 
 def _epoch_us(instant: datetime) -> int:

@@ -28,6 +28,8 @@ _F1 = np.uint64(0xBF58476D1CE4E5B9)
 _F2 = np.uint64(0x94D049BB133111EB)
 _WORD = 8
 
+_KEY = pl.col("key").fill_null(b"")
+
 _U64 = npt.NDArray[np.uint64]
 
 
@@ -57,7 +59,7 @@ def partition_of(
     keyless = np.ones(frame.height, dtype=np.bool_)
     for name in keys:
         column = frame[name]
-        keyless &= column.is_null().to_numpy()
+        keyless &= column.is_null().to_numpy() if column.null_count() else False
         hashes = hash_column(column, hashes)
     if hashes is None:
         raise ConfigError("no key columns were given")
@@ -82,29 +84,25 @@ def _hash_words(words: _U64, seed: _U64 | None) -> _U64:
 
 
 def _hash_bytes(column: pl.Series, seed: _U64 | None) -> _U64:
-    column = column.fill_null(b"")
-    sizes = column.bin.size().to_numpy().astype(np.uint64)
+    keys = column.alias("key").to_frame()
+    first = keys.select(size=_KEY.bin.size().cast(pl.UInt64), word=_word_at(0))
+    sizes = first["size"].to_numpy()
     state = sizes * _C1
     if seed is not None:
         state ^= seed
     longest = int(sizes.max()) if len(sizes) else 0
+    state = np.where(sizes > 0, _mix(state, first["word"].to_numpy()), state)
     rows = np.arange(len(sizes))
-    for start in range(0, longest, _WORD):
-        if start:  # only rows that reach this far take part in the later rounds
-            keep = sizes[rows] > start
-            rows, column = rows[keep], column.filter(pl.Series(keep))
-        state[rows] = _mix(state[rows], _words_at(column, start))
+    for start in range(_WORD, longest, _WORD):  # only rows that reach this far take part
+        keep = sizes[rows] > start
+        rows, keys = rows[keep], keys.filter(pl.Series(keep))
+        state[rows] = _mix(state[rows], keys.select(_word_at(start)).to_series().to_numpy())
     return _finish(state)
 
 
-def _words_at(column: pl.Series, start: int) -> _U64:
-    word = pl.col("k").bin.slice(start, _WORD) + pl.lit(bytes(_WORD))
-    whole = (
-        column.alias("k")
-        .to_frame()
-        .select(word.bin.slice(0, _WORD).bin.reinterpret(dtype=pl.UInt64, endianness="little"))
-    )
-    return whole.to_series().to_numpy()
+def _word_at(start: int) -> pl.Expr:
+    word = (_KEY.bin.slice(start, _WORD) + pl.lit(bytes(_WORD))).bin.slice(0, _WORD)
+    return word.bin.reinterpret(dtype=pl.UInt64, endianness="little")
 
 
 def _mix(state: _U64, words: _U64) -> _U64:

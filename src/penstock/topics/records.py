@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -20,6 +21,27 @@ RAW_SCHEMA = pl.Schema(
     }
 )
 _REQUIRED_RAW = VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Consecutive records of one partition; the first of them has ``offset``."""
+
+    partition: int
+    offset: int
+    frame: pl.DataFrame
+
+    @property
+    def next_offset(self) -> int:
+        """Where to read on."""
+        return self.offset + self.frame.height
+
+    def with_offsets(self) -> pl.DataFrame:
+        """Return the frame with the columns ``offset`` (Int64) and ``partition`` (UInt32) added."""
+        offsets = pl.int_range(self.offset, self.next_offset, dtype=pl.Int64, eager=True)
+        return self.frame.with_columns(
+            offset=offsets, partition=pl.lit(self.partition, dtype=pl.UInt32)
+        )
 
 
 def raw_records(frame: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -44,20 +66,24 @@ def raw_records(frame: pl.DataFrame, now: datetime) -> pl.DataFrame:
         )
     if frame.schema == RAW_SCHEMA and not frame[TIMESTAMP].null_count():
         return frame
-    return frame.select([_raw_column(frame, name, now) for name in RAW_SCHEMA])
+    return pl.DataFrame([_raw_column(frame, name, now) for name in RAW_SCHEMA])
 
 
-def _raw_column(frame: pl.DataFrame, name: str, now: datetime) -> pl.Expr:
+def _raw_column(frame: pl.DataFrame, name: str, now: datetime) -> pl.Series:
     wanted = RAW_SCHEMA[name]
-    given = frame.schema.get(name)
-    column = pl.lit(None, wanted).alias(name) if given is None else pl.col(name)
-    if given is not None and given != wanted:
-        if not _convertible(given, wanted):
+    if name not in frame.columns:
+        absent = pl.Series(name, [now if name == TIMESTAMP else None], dtype=wanted)
+        return absent.new_from_index(0, frame.height)
+    column = frame[name]
+    if column.dtype != wanted:
+        if not _convertible(column.dtype, wanted):
             raise ConfigError(
-                f"column {name!r} of a raw topic is {wanted}, not {given}", value=name
+                f"column {name!r} of a raw topic is {wanted}, not {column.dtype}", value=name
             )
         column = column.cast(wanted)
-    return column.fill_null(pl.lit(now, INSTANT)) if name == TIMESTAMP else column
+    if name == TIMESTAMP and column.null_count():
+        column = column.to_frame().select(pl.col(name).fill_null(pl.lit(now, INSTANT))).to_series()
+    return column
 
 
 def _convertible(given: pl.DataType, wanted: pl.DataType) -> bool:

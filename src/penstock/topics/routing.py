@@ -34,7 +34,7 @@ class Router:
             return [(turn, frame)]
         numbers, keyless = partition_of(frame, self._keys, self._partitions)
         numbers[keyless] = turn
-        split = frame.with_columns(pl.Series(_PARTITION, numbers)).partition_by(
+        split = frame.hstack([pl.Series(_PARTITION, numbers)]).partition_by(
             _PARTITION, as_dict=True, include_key=False, maintain_order=True
         )
         return [(int(number), piece) for (number,), piece in sorted(split.items(), key=_number)]

@@ -107,7 +107,9 @@ class Store:
             self._writer = self._reader = None
 
     def create(self, settings: Settings) -> bool:
-        """Create the file; False if there is a topic already. A crash half-way leaves none."""
+        """Create folder and file; False if there is one already. A crash half-way leaves none."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _sync_folder(self.path.parent.parent)
         with self._write_lock, self._errors():
             connection = self._writer = self._connect(creating=True)
             connection.execute("PRAGMA synchronous=FULL")
@@ -233,3 +235,14 @@ def save(connection: sqlite3.Connection, settings: Settings) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO settings VALUES('topic', ?)", (msgspec.json.encode(settings),)
     )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new folder's own name durable, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +16,7 @@ from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from penstock.topics import blobs
 from penstock.topics.batches import Batch, Batches
 from penstock.topics.blobs import Compression
-from penstock.topics.records import RAW_SCHEMA
+from penstock.topics.records import RAW_SCHEMA, Records
 from penstock.topics.retention import Retention, trim_step
 from penstock.topics.routing import Router
 from penstock.topics.settings import Settings, new_settings
@@ -27,27 +25,6 @@ from penstock.topics.wakeup import LOOK_EVERY_S, bell_of
 
 _TRIM_EVERY_S = 0.1
 _TRIM_EVERY_BYTES = 8 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Consecutive records of one partition; the first of them has ``offset``."""
-
-    partition: int
-    offset: int
-    frame: pl.DataFrame
-
-    @property
-    def next_offset(self) -> int:
-        """Where to read on."""
-        return self.offset + self.frame.height
-
-    def with_offsets(self) -> pl.DataFrame:
-        """Return the frame with the columns ``offset`` (Int64) and ``partition`` (UInt32) added."""
-        offsets = pl.int_range(self.offset, self.next_offset, dtype=pl.Int64, eager=True)
-        return self.frame.with_columns(
-            offset=offsets, partition=pl.lit(self.partition, dtype=pl.UInt32)
-        )
 
 
 class Topic:
@@ -167,8 +144,6 @@ class Topic:
         compression: Compression,
     ) -> tuple[Topic, bool]:
         settings = new_settings(partitions, schema, timestamp, key, retention, compression)
-        folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
         store = Store(folder)
         try:
             created = store.create(settings)
@@ -440,17 +415,6 @@ def _extend(offsets: dict[int, range], more: dict[int, range]) -> None:
     for number, span in more.items():
         before = offsets.get(number, span)
         offsets[number] = range(before.start, span.stop)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new folder's own name durable, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _now_us() -> int:

@@ -49,8 +49,16 @@ READS = [
     (pl.String, "7", "7"),
     (pl.String, "true", "true"),
     (pl.String, '{"x": 1}', '{"x": 1}'),
-    (pl.Datetime("us"), '"2024-01-02T03:04:05.5"', dt.datetime(2024, 1, 2, 3, 4, 5, 500_000)),
-    (pl.Datetime("us"), '"2024-01-02T03:04:05+02:00"', dt.datetime(2024, 1, 2, 1, 4, 5)),
+    (
+        pl.Datetime("us"),
+        '"2024-01-02T03:04:05.5"',
+        dt.datetime.fromisoformat("2024-01-02T03:04:05.5"),
+    ),
+    (
+        pl.Datetime("us"),
+        '"2024-01-02T03:04:05+02:00"',
+        dt.datetime.fromisoformat("2024-01-02T01:04:05"),
+    ),
     (pl.Datetime("us", "UTC"), '"2024-01-02 03:04"', dt.datetime(2024, 1, 2, 3, 4, tzinfo=UTC)),
     (pl.Datetime("ns", "UTC"), '"2024-01-02"', dt.datetime(2024, 1, 2, tzinfo=UTC)),
     (
@@ -62,6 +70,9 @@ READS = [
     (pl.Time, '"23:59:59.25"', dt.time(23, 59, 59, 250_000)),
     (pl.Decimal(30, 2), "1.25", Decimal("1.25")),
     (pl.Decimal(38, 4), "12345678901234567890.1234", Decimal("12345678901234567890.1234")),
+    (pl.Decimal(38, 22), "0.1000000000000000055511", Decimal("0.1000000000000000055511")),
+    (pl.Decimal(38, 2), "12345678901234567890", Decimal("12345678901234567890.00")),
+    (pl.Decimal(38, 2), "1.2345e3", Decimal("1234.50")),
     (pl.Decimal(38, 4), '"-0.0001"', Decimal("-0.0001")),
     (pl.Enum(["x"]), '"x"', "x"),
     (pl.List(pl.Int8), "[1,null]", [1, None]),
@@ -103,6 +114,9 @@ REFUSES = [
     (pl.Date, '"2024-1-2"'),
     (pl.Time, '"25:00:00"'),
     (pl.Decimal(5, 2), "123456.5"),
+    (pl.Decimal(5, 2), 'true, "b": 12345678901.234567'),
+    (pl.Decimal(5, 2), '{"x": 12345678901.234567}'),
+    (pl.Decimal(5, 2), "[12345678901.234567]"),
     (pl.Enum(["x"]), '"y"'),
     (pl.List(pl.Int64), "1"),
     (pl.List(pl.Int64), '["1"]'),
@@ -176,6 +190,17 @@ def test_the_first_of_a_repeated_key_counts_whatever_the_neighbours() -> None:
     together = decode({"a": pl.Int64}, *messages)
     assert together.frame["a"].to_list() == [1, 1]
     assert together.errors["index"].to_list() == [2]
+
+
+def test_bad_messages_of_a_long_batch_keep_their_index() -> None:
+    messages = [b'{"a":%d}' % i for i in range(10_000)]
+    for bad, text in {5: b"", 4095: b'{"a":"x"}', 4096: b"\xff", 9_999: b"[]"}.items():
+        messages[bad] = text
+    decoded = decode({"a": pl.Int64}, *messages)
+    assert decoded.errors["index"].to_list() == [5, 4095, 4096, 9_999]
+    assert decoded.kept is not None
+    assert decoded.frame["a"].to_list() == decoded.kept.to_list()
+    assert decoded.frame.height == 9_996
 
 
 def test_block_equals_messages_and_is_refused_when_unusual() -> None:

@@ -7,14 +7,14 @@ import polars as pl
 
 from penstock.connectors.batches.feeds import END, Feed
 from penstock.connectors.batches.frames import to_frame
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 
 
 class _Position(msgspec.Struct):
     frame: int  # how many were handed over
 
 
-class BatchesSource:
+class BatchesSource(OnePartition):
     """Hands over one whole frame per poll."""
 
     def __init__(self, feed: Feed, schema: pl.Schema, name: str) -> None:

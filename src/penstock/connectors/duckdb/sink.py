@@ -94,7 +94,8 @@ class DuckdbSink(TableSink):
         try:
             yield
         except duckdb.Error as error:
-            passing = isinstance(error, duckdb.TransactionException | duckdb.IOException)
+            locked = isinstance(error, duckdb.IOException) and "lock" in str(error)
+            passing = locked or isinstance(error, duckdb.TransactionException)
             raise ConnectorError(
                 f"DuckDB refused: {error}",
                 step=self._step,

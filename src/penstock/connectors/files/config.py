@@ -201,7 +201,9 @@ def tail(
     content = _content(name, existing, format, schema, None, max_line_bytes, options)
     if not isinstance(content, LinesContent):
         raise ConfigError(f"{content.name} cannot be followed", step="tail", value=content.name)
-    return TailSpec(name, content.form, _start(start), _duration("interval", interval), max_line_bytes)
+    return TailSpec(
+        name, content.form, _start(start), _duration("interval", interval), max_line_bytes
+    )
 
 
 def folder(
@@ -238,7 +240,9 @@ def _content(
     if isinstance(form, str) and form in _TABLES:
         return _table(_TABLES[form], form, found, schema, columns, options)
     if columns is not None:
-        raise ConfigError("columns= is for Parquet and Arrow; use schema=", step="file", value=columns)
+        raise ConfigError(
+            "columns= is for Parquet and Arrow; use schema=", step="file", value=columns
+        )
     if not isinstance(form, str):
         return LinesContent(form, max_line_bytes)
     guessable = registry.SYNONYMS.get(form, form) in registry.INFERS
@@ -265,7 +269,9 @@ def _table(
     if options:
         raise ConfigError("there is no such option", step=form, value=next(iter(options)))
     if not found and schema is None:
-        raise ConfigError("there is no file yet to take the columns from", step=form, hint="give schema={...}")
+        raise ConfigError(
+            "there is no file yet to take the columns from", step=form, hint="give schema={...}"
+        )
     known = pl.Schema(schema) if schema is not None else schema_of(kind, found[0])
     wanted = list(known) if columns is None else list(columns)
     for column in wanted:
@@ -321,7 +327,10 @@ def _duration(option: str, value: Duration) -> timedelta:
         moved = pl.select(pl.lit(origin).dt.offset_by(value)).item()
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise ConfigError(
-            f"{option} is not a duration", step="file", value=value, hint='for example "500ms", "1s"'
+            f"{option} is not a duration",
+            step="file",
+            value=value,
+            hint='for example "500ms", "1s"',
         ) from error
     assert isinstance(moved, datetime)
     return moved - origin

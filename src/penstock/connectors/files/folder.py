@@ -15,16 +15,16 @@ import glob
 import os
 import time
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.files.content import Content, Reader
 
 Seen = tuple[int, int, float]
 """Size, time of change in ns, and when (monotonic) it was first seen like that."""
 
 
-class FolderSource:
+class FolderSource(OnePartition):
     """Reads the files that a glob pattern finds, for ever.
 
     Position: ``{"file": path or None, "offset", "line", "done": [paths still in the folder]}``.
@@ -34,6 +34,7 @@ class FolderSource:
         self._pattern, self._content, self._settle_s = pattern, content, settle_s
         self._interval_s = min(max(settle_s / 4, 0.01), 0.25)
         self._closed = Event()
+        self._lock = Lock()  # close() waits for the poll that it ends
         self._done: frozenset[str] = frozenset()
         self._listed: list[str] = []
         self._waiting: dict[str, Seen] = {}
@@ -57,7 +58,10 @@ class FolderSource:
 
     def poll(self, max_rows: int, timeout_s: float) -> Polled:
         """Return rows of the file at hand, or of the next complete one."""
-        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            return self._poll(max_rows, time.monotonic() + timeout_s)
+
+    def _poll(self, max_rows: int, deadline: float) -> Polled:
         while not self._closed.is_set():
             polled = self._take(max_rows)
             if polled is not None:
@@ -147,5 +151,7 @@ class FolderSource:
         self._reader, self._file = None, None
 
     def close(self) -> None:
-        """End a waiting poll. The file closes with the last reference to this object."""
+        """End a waiting poll and close the file."""
         self._closed.set()
+        with self._lock:
+            self._leave()

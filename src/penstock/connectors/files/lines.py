@@ -4,8 +4,8 @@
                                      "f" waits for its newline, or is a row if the file is final
 
 What ``take`` returns depends only on the bytes from the offset on, never on how they were read, so
-that a position always brings the same rows. A line longer than ``max_line_bytes`` is taken alone, as
-a dead letter, up to its first newline; so is a quoted row that does not end within that length.
+that a position always brings the same rows. A line longer than ``max_line_bytes`` is taken alone,
+as a dead letter, up to its first newline; so is a quoted row that does not end within that length.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ import numpy as np
 import polars as pl
 
 from penstock.connectors.files.opening import damaged, open_bytes
-from penstock.connectors.files.rows import Ends, Rows, decode_rows, overlong, row_ends
+from penstock.connectors.files.rows import (
+    DEAD_BYTES,
+    Ends,
+    Rows,
+    decode_rows,
+    overlong,
+    row_ends,
+)
 from penstock.connectors.formats.contract import Format
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -46,13 +53,14 @@ class LineReader:
         *,
         max_line_bytes: int,
         final: bool,
-        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self._path, self._file, self._form = path, file, form
-        self._limit, self._final, self._block_bytes = max_line_bytes, final, block_bytes
+        self._limit, self._final, self._block_bytes = max_line_bytes, final, BLOCK_BYTES
         self._buffer, self._at, self._ends = b"", 0, _NONE
         self._next = 0  # index in _ends of the next row
-        self._skipping: tuple[bytes, int] | None = None  # an overlong line: its beginning, its start
+        self._skipping: tuple[bytes, int] | None = (
+            None  # an overlong line: its beginning, its start
+        )
         self.offset = 0
         self.line: int | None = 1
 
@@ -105,9 +113,9 @@ class LineReader:
         while True:
             if self._skipping is not None:
                 return self._skip()
-            elif self._ready():
+            if self._ready():
                 return self._rows(max_rows)
-            elif len(self._buffer) - self._at > self._limit:
+            if len(self._buffer) - self._at > self._limit:
                 self._skipping = (self._buffer[self._at :], self.offset)
                 self._buffer, self._at, self._ends, self._next = b"", 0, _NONE, 0
             elif not self._fill():
@@ -167,8 +175,8 @@ class LineReader:
         assert self._skipping is not None
         begun, start = self._skipping
         stop = begun.find(b"\n") + 1
-        length = len(begun) if stop == 0 else stop
-        rest = begun[stop:] if stop else b""
+        length = stop or len(begun)
+        rest = begun[length:]
         while stop == 0:
             more = self._read(self._block_bytes)
             if not more and not self._final:
@@ -176,10 +184,11 @@ class LineReader:
                 return None
             if not more:
                 break
+            begun += more[: max(0, DEAD_BYTES - len(begun))]
             stop = more.find(b"\n") + 1
             length += stop or len(more)
-            rest = more[stop:] if stop else b""
-        where = Rows(self._path, begun[:length], _NONE, start, self.line)
+            rest = more[stop or len(more) :]
+        where = Rows(self._path, begun[:length].removesuffix(b"\n"), _NONE, start, self.line)
         self._skipping = None
         self._buffer, self._at, self._next = rest, 0, 0
         self._ends = row_ends(rest, self._form.framing)

@@ -7,6 +7,7 @@ import gzip
 import importlib
 import lzma
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO, cast
 
 from penstock.errors import ConfigError, ConnectorError, Fault
@@ -37,7 +38,7 @@ def open_bytes(path: str) -> BinaryIO:
         raise _unreadable(path, error) from error
 
 
-def _zstandard(path: str) -> object:
+def _zstandard(path: str) -> ModuleType:
     try:
         return importlib.import_module("zstandard")
     except ImportError as error:
@@ -62,5 +63,8 @@ def _unreadable(path: str, error: OSError) -> ConnectorError:
 def damaged(path: str, error: Exception) -> ConnectorError:
     """Return the error for compressed data that is cut short or corrupt."""
     return ConnectorError(
-        f"the compressed data is damaged: {error}", step=f"file {path}", value=path, fault=Fault.USER
+        f"the compressed data is damaged: {error}",
+        step=f"file {path}",
+        value=path,
+        fault=Fault.USER,
     )

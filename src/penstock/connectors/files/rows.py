@@ -28,7 +28,8 @@ def row_ends(block: bytes, framing: Framing) -> Ends:
     marks = np.flatnonzero((data == _NEWLINE) | (data == quote)).astype(np.int64)
     quotes = data[marks] == quote
     outside = (np.cumsum(quotes) & 1) == 0
-    return marks[outside & ~quotes] + 1
+    ends: Ends = marks[outside & ~quotes] + 1
+    return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _messages(rows: Rows, framing: Framing) -> pl.Series:
 
 
 def position(rows: Rows, number: int) -> str:
-    """Say where row ``number`` is: ``path:line``, or ``path@offset`` where lines are not counted."""
+    """Say where a row is: ``path:line``, or ``path@offset`` where lines are not counted."""
     start = int(rows.ends[number - 1]) if number else 0
     if rows.line is None:
         return f"{rows.path}@{rows.offset + start}"

@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 from typing import Any
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.files.content import Content, Reader
 from penstock.errors import CheckpointError
 
@@ -23,7 +23,7 @@ def matching(patterns: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-class FilesSource:
+class FilesSource(OnePartition):
     """Files in order. Position: ``{"file": path, "offset": bytes or rows, "line": n, "done": n}``.
 
     ``done`` counts the files before this one. ``file`` is None after the last.

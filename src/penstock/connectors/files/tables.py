@@ -50,7 +50,7 @@ class TableReader:
         for name, dtype in schema.items():
             if found.get(name) != dtype:
                 raise ConnectorError(
-                    f"column {name!r} is {found.get(name, 'missing')}, not {dtype} as in the first file",
+                    f"column {name!r} is {found.get(name, 'missing')}, not {dtype} as elsewhere",
                     step=f"{kind.value} {path}",
                     value=name,
                     fault=Fault.USER,

@@ -22,10 +22,10 @@ import os
 import time
 import zlib
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, BinaryIO
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.files.lines import LineReader, Piece
 from penstock.connectors.files.opening import COMPRESSED
 from penstock.connectors.formats.contract import Format
@@ -43,9 +43,7 @@ class _Followed:
         stat = os.fstat(self.file.fileno())
         self.inode = [stat.st_dev, stat.st_ino]
         self.head = [0, 0]  # length and checksum of the beginning
-        self.reader = LineReader(
-            name, self.file, form, max_line_bytes=max_line_bytes, final=False
-        )
+        self.reader = LineReader(name, self.file, form, max_line_bytes=max_line_bytes, final=False)
         self.started = False
 
     def size(self) -> int:
@@ -72,7 +70,7 @@ class _Followed:
         return size < self.reader.reached or (grown and not self.begins_with(self.head))
 
 
-class TailSource:
+class TailSource(OnePartition):
     """Follows one path.
 
     Position: ``{"path", "inode": [device, inode] or None, "head": [length, crc32], "offset",
@@ -85,6 +83,7 @@ class TailSource:
         self._path, self._form = Path(path), form
         self._from_end, self._interval_s, self._limit = from_end, interval_s, max_line_bytes
         self._closed = Event()
+        self._lock = Lock()  # close() waits for the poll that it ends
         self._current: _Followed | None = None
         self._start: tuple[int, int | None] = (0, 1)
         self._catching_up = False
@@ -129,7 +128,10 @@ class TailSource:
 
     def poll(self, max_rows: int, timeout_s: float) -> Polled:
         """Return new rows as soon as there are some (looked for every ``interval``)."""
-        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            return self._poll(max_rows, time.monotonic() + timeout_s)
+
+    def _poll(self, max_rows: int, deadline: float) -> Polled:
         while not self._closed.is_set():
             piece = self._take(max_rows)
             if piece is not None:
@@ -162,6 +164,7 @@ class TailSource:
             current.reader.finish()
             piece = current.reader.take(max_rows)
             if piece is not None:
+                following.file.close()
                 return piece
             self._leave()
             self._current, self._start = following, (0, 1)
@@ -230,8 +233,10 @@ class TailSource:
             self._current = None
 
     def close(self) -> None:
-        """End a waiting poll. The file closes with the last reference to this object."""
+        """End a waiting poll and close the file."""
         self._closed.set()
+        with self._lock:
+            self._leave()
 
 
 def _last_line_start(file: BinaryIO) -> int:

@@ -2,7 +2,7 @@
 
 | type | texts |
 |---|---|
-| integers, floats, Decimal | as Polars reads them; blanks around are ignored; floats know ``nan``, ``inf`` |
+| integers, floats, Decimal | as Polars reads them, blanks around ignored; ``nan``, ``inf`` too |
 | Boolean | ``true`` ``false`` in any case |
 | Datetime | ISO 8601, seconds and fraction optional, ``T`` or a blank; text without a zone is UTC |
 | Date, Time | ``2024-01-31``, ``13:59:59.5`` |
@@ -124,9 +124,9 @@ def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
 
 def _within(text: pl.Series, unit: str) -> bool:
     """Tell whether every text begins with a year of four digits that ``unit`` can hold."""
-    return (
-        (unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all())) or _representable(text).all()
-    )
+    return (unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all())) or _representable(
+        text
+    ).all()
 
 
 def _representable(text: pl.Series) -> pl.Series:

@@ -7,8 +7,8 @@
     2  b'{"n": 3}'                             errors  index=1, reason="truncated ..."
 
 Two promises hold for each format. A message decodes to the same row whatever its neighbours are, so
-batches may be cut anywhere. And ``decode_block`` gives exactly what ``decode`` gives for the lines of
-the block, or None.
+batches may be cut anywhere. And ``decode_block`` gives exactly what ``decode`` gives for the lines
+of the block, or None.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
+import numpy as np
 import polars as pl
 
 ERRORS_SCHEMA = pl.Schema({"index": pl.UInt32, "reason": pl.String})
@@ -86,10 +87,10 @@ class Format(Protocol):
         """Decode one message per element (Binary or String). Never raises for bad messages."""
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
-        """Decode whole lines at once if that is faster and all are good and none blank; else None."""
+        """Decode whole lines at once, if that is faster, all are good and none blank; else None."""
 
     def with_header(self, line: bytes) -> Format:
-        """Return the format for the rows under this header line (itself if there are no headers)."""
+        """Return the format for rows under this header line (itself if there are no headers)."""
 
 
 class LineByLine:
@@ -116,15 +117,20 @@ def verdict(frame: pl.DataFrame, errors: Sequence[pl.DataFrame], height: int) ->
     found = [table for table in errors if table.height]
     if not found:
         return Decoded(frame)
-    table = pl.concat(found).unique("index", keep="first").sort("index")
-    kept = kept_without(table["index"], height)
-    return Decoded(frame[kept], kept, table)
+    table = pl.concat(found).unique("index", keep="first", maintain_order=True).sort("index")
+    good = _others(table["index"], height)
+    return Decoded(frame.filter(good), good.arg_true().cast(pl.UInt32), table)
 
 
 def kept_without(dropped: pl.Series, height: int) -> pl.Series:
     """Return the indices below ``height`` that are not in ``dropped``."""
-    every = pl.int_range(height, dtype=pl.UInt32, eager=True).alias("kept")
-    return every.filter(~every.is_in(dropped.implode()))
+    return _others(dropped, height).arg_true().cast(pl.UInt32)
+
+
+def _others(dropped: pl.Series, height: int) -> pl.Series:
+    others = np.ones(height, bool)
+    others[dropped.to_numpy()] = False
+    return pl.Series(others)
 
 
 def within(inner: Decoded, kept: pl.Series, bad: pl.DataFrame) -> Decoded:

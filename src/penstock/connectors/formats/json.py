@@ -9,12 +9,12 @@ How each value is read (tests/connectors/formats/test_json.py holds every line o
 * An integer column refuses ``1.0``, ``"1"`` and what does not fit; a float column takes integers
   and refuses strings and what would be infinite. ``NaN`` and ``Infinity`` are not JSON.
 * Datetime, Date, Time, Decimal, Enum: from strings, as ``casting`` says; Decimal from numbers too,
-  exactly.
+  exactly (inside lists and structs: as a 64-bit float).
 * An empty message, text that is not UTF-8, half a surrogate pair, or a raw control character in a
   string is an error.
 
-How (measured: ``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every
-message is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
+How (``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every message
+is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
 schema. If it refuses the batch, a typed decoder finds the rows at fault.
 """
 
@@ -38,10 +38,11 @@ from penstock.connectors.formats.contract import (
     verdict,
     within,
 )
-from penstock.connectors.formats.json_exact import exact_decimals, is_long, loads_first
+from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
 from penstock.connectors.formats.messages import as_text, join_lines
 from penstock.connectors.formats.schemas import checked_schema
+from penstock.connectors.formats.slices import joined
 
 
 class _Object(msgspec.Struct):
@@ -49,6 +50,9 @@ class _Object(msgspec.Struct):
 
 
 _VALID = msgspec.json.Decoder(_Object)
+CAREFUL_SLICE = 4096
+"""A batch that holds a bad message is read in slices, so that only some pay for finding it."""
+
 _FAULTS = (msgspec.DecodeError, RecursionError)
 
 
@@ -102,13 +106,28 @@ class Json:
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one JSON object per message."""
+        clean = self._all_clean(messages)
+        if clean is not None:
+            return Decoded(clean)
+        starts = list(range(0, len(messages), CAREFUL_SLICE))
+        parts = [self._decode_slice(messages.slice(start, CAREFUL_SLICE)) for start in starts]
+        return joined(parts, starts, len(messages))
+
+    def _all_clean(self, messages: pl.Series) -> pl.DataFrame | None:
+        """Read all messages at once; None if anything about them is unusual."""
         text, errors = as_text(messages)
-        if not errors.height and len(text):
-            block = join_lines(text)
-            one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
-            clean = self._clean(block, len(text)) if one_line_each else None
-            if clean is not None:
-                return Decoded(clean)
+        if errors.height or not len(text):
+            return None if len(text) else self.schema.to_frame()
+        block = join_lines(text)
+        one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
+        return self._clean(block, len(text)) if one_line_each else None
+
+    def _decode_slice(self, messages: pl.Series) -> Decoded:
+        """Decode a few messages, of which some may be bad."""
+        clean = self._all_clean(messages)
+        if clean is not None:
+            return Decoded(clean)
+        text, errors = as_text(messages)
         bad = pl.concat([errors, _invalid(text)])
         if not bad.height:
             return self._read(_one_line_each(text))
@@ -132,8 +151,10 @@ class Json:
                 return None
         except _FAULTS:
             return None
+        if self._decimals and long_number(block):
+            return None
         wire = self._ndjson(block, lines)
-        if wire is None or any(is_long(wire[name]).any() for name in self._decimals):
+        if wire is None:
             return None
         frame, errors = self._convert(wire)
         return None if errors else frame

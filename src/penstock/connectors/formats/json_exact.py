@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-EXACT_DIGITS = 15
-"""A 64-bit float gives back every decimal of up to 15 significant digits unchanged."""
+_LONG = r"[0-9.]{17}"
+"""A 64-bit float gives back 15 significant digits unchanged; longer integers are read exactly."""
 
 _LARGEST = 2**128
 """Polars' reader refuses integers from here on, and as far below zero, in any key."""
@@ -24,24 +25,28 @@ def loads_first(message: str) -> dict[str, Any]:
     return row
 
 
-def is_long(text: pl.Series) -> pl.Series:
-    """Tell which numbers, as text, have more digits than a float gives back unchanged."""
-    return (text.str.count_matches(r"\d") > EXACT_DIGITS).fill_null(value=False)
+def long_number(block: bytes) -> bool:
+    """Tell whether some number may have more digits than a float gives back unchanged."""
+    return re.search(_LONG.encode(), block) is not None
 
 
 def exact_decimals(wire: pl.DataFrame, columns: Sequence[str], text: pl.Series) -> pl.DataFrame:
     """Take long decimals from the message itself instead of from the float they were read as."""
+    if not columns:
+        return wire
+    long = text.str.contains(_LONG).arg_true()
+    if not len(long):
+        return wire
+    rows = [_spelled(message) for message in text.gather(long)]
     for name in columns:
-        long = is_long(wire[name]).arg_true()
-        if not len(long):
-            continue
-        exact = [_spelled(message).get(name) for message in text.gather(long)]
+        read = zip(rows, wire[name].gather(long), strict=True)
+        exact = [row[name] if isinstance(row.get(name), str) else seen for row, seen in read]
         wire = wire.with_columns(wire[name].scatter(long, pl.Series(exact, dtype=pl.String)))
     return wire
 
 
-def _spelled(message: str) -> dict[str, str]:
-    row: dict[str, str] = json.loads(
+def _spelled(message: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(
         message, object_pairs_hook=_first_wins, parse_float=str, parse_int=str
     )
     return row

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from penstock.connectors.formats import casting
 from penstock.connectors.formats.casting import Converted
@@ -23,7 +24,7 @@ _FROM_TEXT = (
     pl.Datetime, pl.Date, pl.Time, pl.Decimal, pl.Enum, pl.Categorical, pl.Binary,
 )  # fmt: skip
 
-_RANGES = {
+_RANGES: dict[type[pl.DataType], tuple[int, int]] = {
     pl.Int64: (-(2**63), 2**63 - 1),
     pl.UInt64: (0, 2**64 - 1),
     pl.Int128: (-(2**127), 2**127 - 1),
@@ -53,14 +54,15 @@ def wire_type(dtype: pl.DataType) -> pl.DataType:
     )
 
 
-def _instance(dtype: Any) -> pl.DataType:
+def _instance(dtype: DataTypeClass | pl.DataType) -> pl.DataType:
     return dtype() if isinstance(dtype, type) else dtype
 
 
 def python_type(wire: pl.DataType) -> Any:
     """Return the msgspec type that takes at least what Polars takes for a wire type."""
     if isinstance(wire, pl.List):
-        return list[python_type(_instance(wire.inner)) | None]
+        inner = python_type(_instance(wire.inner))
+        return list[inner | None]  # type: ignore[valid-type]
     if isinstance(wire, pl.Struct):
         return dict[str, Any]
     if wire == pl.Int64:

@@ -14,6 +14,7 @@ from penstock.connectors.formats.contract import Decoded, LineByLine, errors_tab
 from penstock.connectors.formats.escapes import unescape
 from penstock.connectors.formats.messages import as_text, split_lines
 from penstock.connectors.formats.schemas import guessed, text_schema
+from penstock.connectors.formats.slices import in_slices
 from penstock.errors import ConfigError
 
 _PAIR = r'[^\s="]+(?:="(?:[^"\\]|\\.)*"|=[^\s"]*)?'
@@ -50,6 +51,9 @@ class Logfmt(LineByLine):
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one line of pairs per message."""
+        return in_slices(self._decode, messages)
+
+    def _decode(self, messages: pl.Series) -> Decoded:
         text, errors = as_text(messages)
         bad = (~text.str.contains(_LINE)).fill_null(value=False).arg_true().cast(pl.UInt32)
         shape = errors_table(bad, ["not made of key=value pairs"] * len(bad))

@@ -13,6 +13,7 @@ from penstock.connectors.formats.casting import cast_columns
 from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
 from penstock.connectors.formats.messages import as_text
 from penstock.connectors.formats.schemas import text_schema
+from penstock.connectors.formats.slices import in_slices
 from penstock.errors import ConfigError
 
 
@@ -24,8 +25,8 @@ class Regex(LineByLine):
     ``"INFO took 15 ms"`` -> ``level="INFO", ms=15``
 
     The pattern (Rust's syntax: no look-around, no back-references) may match anywhere in the line;
-    write ``^...$`` to claim all of it. Groups are String unless ``schema`` gives their type; a group
-    that took no part is null.
+    write ``^...$`` to claim all of it. Groups are String unless ``schema`` gives their type; a
+    group that took no part is null.
     """
 
     pattern: str
@@ -58,6 +59,9 @@ class Regex(LineByLine):
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Match the pattern in each message."""
+        return in_slices(self._decode, messages)
+
+    def _decode(self, messages: pl.Series) -> Decoded:
         text, errors = as_text(messages)
         groups = text.str.extract_groups(self.pattern).struct.unnest()
         unmatched = (~text.str.contains(self.pattern)).fill_null(value=False).arg_true()

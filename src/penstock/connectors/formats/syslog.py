@@ -20,6 +20,7 @@ import polars as pl
 from penstock.connectors.formats.casting import refused, text_to
 from penstock.connectors.formats.contract import Decoded, LineByLine, errors_table, verdict
 from penstock.connectors.formats.messages import as_text
+from penstock.connectors.formats.slices import in_slices
 
 _NEW = (
     r"^<(?P<priority>\d{1,3})>1 (?P<timestamp>\S+) (?P<host>\S+) (?P<app>\S+) (?P<process_id>\S+) "
@@ -27,8 +28,9 @@ _NEW = (
     r"(?: \x{feff}?(?P<message>(?s:.*)))?$"
 )
 _OLD = (
-    r"^(?:<(?P<priority>\d{1,3})>)?(?P<timestamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?P<host>\S+) "
-    r"(?:(?P<app>[^\s:\[\]]+)(?:\[(?P<process_id>[^\]]*)\])?: ?)?(?P<message>(?s:.*))$"
+    r"^(?:<(?P<priority>\d{1,3})>)?(?P<timestamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) "
+    r"(?P<host>\S+) (?:(?P<app>[^\s:\[\]]+)(?:\[(?P<process_id>[^\]]*)\])?: ?)?"
+    r"(?P<message>(?s:.*))$"
 )
 _TEXTS = ("host", "app", "process_id", "message_id", "structured_data", "message")
 _UTC_DATETIME = pl.Datetime("us", "UTC")
@@ -42,7 +44,7 @@ def _this_year() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Syslog(LineByLine):
-    """Syslog messages; ``year`` is the year of RFC 3164 timestamps (default: when this is built)."""
+    """Syslog messages; ``year`` is that of RFC 3164 timestamps (default: when this is built)."""
 
     year: int = field(default_factory=_this_year)
 
@@ -59,6 +61,9 @@ class Syslog(LineByLine):
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one syslog message per message."""
+        return in_slices(self._decode, messages)
+
+    def _decode(self, messages: pl.Series) -> Decoded:
         text, errors = as_text(messages)
         new = text.str.extract_groups(_NEW).struct.unnest()
         old = text.str.extract_groups(_OLD).struct.unnest()

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 import polars as pl
 
-from penstock.connectors.contract import Polled, Position
+from penstock.connectors.contract import OnePartition, Polled, Position
 
 INSTANT = pl.Datetime("us", "UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,7 +54,7 @@ class _RatePosition(msgspec.Struct):
     start_us: int
 
 
-class RateSource:
+class RateSource(OnePartition):
     """Brings the rows that are due."""
 
     def __init__(
@@ -142,7 +142,7 @@ class _TickPosition(msgspec.Struct):
     start_us: int
 
 
-class TickSource:
+class TickSource(OnePartition):
     """Brings the newest tick that is due."""
 
     def __init__(self, interval_ns: int, clock: Clock | None = None) -> None:

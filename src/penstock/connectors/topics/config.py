@@ -73,13 +73,15 @@ class TopicSourceSpec:
 
     path: str
     partitions: tuple[int, ...] | None = None
-    start: Start | datetime | Mapping[int, int] = Start.EARLIEST
+    start: Start | datetime | Mapping[int, int] | tuple[tuple[int, int], ...] = Start.EARLIEST
     stop: Stop = Stop.NEVER
     format: Decoder | None = None
     metadata: tuple[str, ...] | None = None
     on_trimmed: Trimmed = Trimmed.FAIL
 
     def __post_init__(self) -> None:
+        if isinstance(self.start, Mapping):  # held as pairs, so that the spec can be hashed
+            object.__setattr__(self, "start", tuple(sorted(self.start.items())))
         if isinstance(self.start, datetime) and self.start.tzinfo is None:
             raise ConfigError(
                 "the start instant needs a time zone", step=self.name, value=self.start
@@ -156,8 +158,8 @@ class TopicSourceSpec:
 
     def _check_partitions(self, topic: Topic) -> None:
         named = [*(self.partitions or ())]
-        if isinstance(self.start, Mapping):
-            named += self.start
+        if isinstance(self.start, tuple):
+            named += [number for number, _ in self.start]
         for number in named:
             if not 0 <= number < topic.partitions:
                 raise ConfigError(
@@ -204,8 +206,8 @@ class TopicSourceSpec:
     def _start_offsets(self, topic: Topic) -> Mapping[int, int]:
         if isinstance(self.start, datetime):
             return topic.offsets_at(self.start)
-        if isinstance(self.start, Mapping):
-            return {**topic.start_offsets(), **self.start}
+        if isinstance(self.start, Mapping | tuple):
+            return {**topic.start_offsets(), **dict(self.start)}
         return topic.start_offsets() if self.start is Start.EARLIEST else topic.end_offsets()
 
 

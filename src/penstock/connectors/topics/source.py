@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import polars as pl
@@ -182,6 +182,13 @@ class TopicSource:
             None if stop is None else {str(number): end for number, end in stop.items()},
         )
         return msgspec.to_builtins(position)
+
+    def partitions(self) -> Sequence[int]:
+        """Return the partitions read, less those that have reached their stop."""
+        stop = self._stop_at
+        if stop is None:
+            return self._partitions
+        return tuple(n for n in self._partitions if self._offsets.get(n, 0) < stop[n])
 
     def acknowledge(self, position: Position) -> None:
         """Nothing to do: retention decides what a topic forgets."""

@@ -64,6 +64,11 @@ def _null_count(a: Aggregation) -> Split:
     return _counted(_tally(a, "nulls", _value(a).is_null()), a)
 
 
+def _has_nulls(a: Aggregation) -> Split:
+    kept = _tally(a, "nulls", _value(a).is_null())
+    return Split((kept,), pl.col(kept.name) > 0)
+
+
 def _exact_sum(a: Aggregation) -> Partial:
     """Sum of value times weight over the whole numbers that are stored for the type."""
     wide = _value(a).to_physical().cast(_WIDE)
@@ -142,6 +147,7 @@ _SPLITS: dict[str, Callable[[Aggregation], Split | None]] = {
     "Agg.Mean": _mean,
     "Agg.Var": _spread(root=False),
     "Agg.Std": _spread(root=True),
+    "Boolean.HasNulls": _has_nulls,
     "Boolean.Any": _of_booleans(_any),
     "Boolean.All": _of_booleans(_all),
 }

@@ -107,12 +107,17 @@ def _join(nodes: list[Tree], schema: pl.Schema) -> object:
 
 
 def _python_shape(tree: Tree, schema: pl.Schema) -> object:
-    flags = int(payload_of(tree)["options"]["flags"])
-    if flags & _RETURNS_SCALAR:
+    function = payload_of(tree)
+    if function["options"]["flags"] & _RETURNS_SCALAR:
         return Shape.SCALAR
-    if flags & _ELEMENTWISE == _ELEMENTWISE:
+    if is_declared_elementwise(function):
         return _join(children(tree), schema)
     return Shape.OTHER
+
+
+def is_declared_elementwise(function: Tree) -> bool:
+    """Tell whether the payload of a Python function says that it works row by row."""
+    return bool(function["options"]["flags"] & _ELEMENTWISE == _ELEMENTWISE)
 
 
 def _eval_shape(tree: Tree, schema: pl.Schema) -> object:
@@ -201,7 +206,7 @@ def is_deterministic_tree(tree: Tree) -> bool:
             return False
         if key == "ListExpr" and "Sample" in str(value):
             return False
-        if key == "function" and isinstance(value, dict) and "Map" in value:
+        if key == "RollingExpr" and "Map" in value["function"]:
             return False
     return True
 

@@ -75,7 +75,7 @@ def decompose(expr: pl.Expr, schema: pl.Schema, changelog: bool) -> Decompositio
         finished = _finish_tree(tree, schema, found, linear=changelog)
     except _Indivisible:
         return None
-    finish = to_expr(finished).alias(_output_name(expr, schema))
+    finish = to_expr(_named(finished, tree, schema))
     result = Decomposition(tuple(found.values()), finish)
     return result if found and _finished_dtype(result) == dtype else None
 
@@ -83,8 +83,8 @@ def decompose(expr: pl.Expr, schema: pl.Schema, changelog: bool) -> Decompositio
 def _finish_tree(tree: Tree, schema: pl.Schema, found: dict[str, Partial], *, linear: bool) -> Tree:
     """Replace each aggregation in a tree by what finishes its partials, noting these."""
     kind = kind_of(tree)
-    if kind in ("Alias", "KeepName", "RenameAlias"):  # the outermost name is set at the end
-        return _finish_tree(children(tree)[0], schema, found, linear=linear)
+    if kind in ("Alias", "KeepName", "RenameAlias"):
+        return _named(_finish_tree(children(tree)[0], schema, found, linear=linear), tree, schema)
     if kind == "Literal":
         return tree
     if kind == "Len" or tag_of(tree) in tables.AGGREGATIONS:
@@ -93,7 +93,7 @@ def _finish_tree(tree: Tree, schema: pl.Schema, found: dict[str, Partial], *, li
             raise _Indivisible
         for partial in split.partials:
             found.setdefault(partial.name, partial)
-        return to_tree(split.finish)
+        return _named(to_tree(split.finish), tree, schema)
     if kind not in tables.STRUCTURAL and kind != "Function":
         raise _Indivisible
     parts = [_finish_tree(child, schema, found, linear=linear) for child in children(tree)]
@@ -112,19 +112,25 @@ def _aggregation(tree: Tree, schema: pl.Schema) -> Aggregation | None:
     if kind_of(tree) == "Len":
         out = dtype_of(tree, schema)
         return None if out is None else Aggregation("Len", None, None, None, out, None)
-    below = children(tree)
-    if len(below) != 1:
-        return None
-    read = _filtered_input(below[0], schema)
+    value, *others = children(tree)
+    read = _filtered_input(value, schema)
     out = dtype_of(tree, schema)
-    if read is None or out is None:
+    if read is None or out is None or (others and not _is_chosen(tree, schema)):
         return None
     value, predicate = read
     dtype = dtype_of(value, schema)
     if dtype is None:
         return None
     rows = None if predicate is None else to_expr(predicate)
-    return Aggregation(tag_of(tree), to_expr(value), rows, dtype, out, options_of(tree))
+    by, key = (to_expr(others[0]), dtype_of(others[0], schema)) if others else (None, None)
+    return Aggregation(tag_of(tree), to_expr(value), rows, dtype, out, options_of(tree), by, key)
+
+
+def _is_chosen(tree: Tree, schema: pl.Schema) -> bool:
+    """Tell whether a node is ``value.min_by(key)`` over plain rows."""
+    both = children(tree)
+    rowwise = len(both) == 2 and all(_reads_rows(node, schema) for node in both)
+    return rowwise and tag_of(tree) in ("MinBy", "MaxBy")
 
 
 def _filtered_input(tree: Tree, schema: pl.Schema) -> tuple[Tree, Tree | None] | None:
@@ -153,8 +159,10 @@ def _reads_rows(tree: Tree, schema: pl.Schema) -> bool:
     return has_column and classify_tree(tree, schema) is Shape.ELEMENTWISE
 
 
-def _output_name(expr: pl.Expr, schema: pl.Schema) -> str:
-    return pl.LazyFrame(schema=schema).select(expr).collect_schema().names()[0]
+def _named(finished: Tree, original: Tree, schema: pl.Schema) -> Tree:
+    """Give what stands in for a node the name the node has: fields of a struct take it."""
+    frame = pl.LazyFrame(schema=schema).select(to_expr(original))
+    return {"Alias": [finished, frame.collect_schema().names()[0]]}
 
 
 def _finished_dtype(result: Decomposition) -> pl.DataType | None:

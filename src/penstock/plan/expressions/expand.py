@@ -11,6 +11,7 @@ from polars import exceptions as plx
 
 from penstock.errors import PlanError
 from penstock.plan.expressions import tables
+from penstock.plan.expressions.classify import is_declared_elementwise
 from penstock.plan.expressions.tree import (
     Tree,
     children,
@@ -34,6 +35,7 @@ _MISSING = (
     re.compile(r"^([^\s\"]+)$"),
 )
 _GROUP = "_penstock_group"
+_UNTYPED_FUNCTION = b"PLPYFN\x94\xc0"  # Polars' header of a pickled function, then a null type
 
 
 def as_exprs(*exprs: Any, **named: Any) -> list[pl.Expr]:
@@ -214,6 +216,8 @@ def output_schema(exprs: Sequence[pl.Expr], schema: pl.Schema, verb: Verb) -> pl
     Runs them on an empty frame, so that a wrong column or type is an error now. For ``agg`` the
     result has the aggregations only. PlanError with ``step=verb`` for what Polars refuses.
     """
+    for expr in exprs:
+        _check_return_dtype(expr, verb)
     lazy = _apply(pl.LazyFrame(schema=schema), exprs, verb)
     with reporting(schema, verb):
         planned = lazy.collect_schema()
@@ -240,6 +244,25 @@ def _apply(frame: pl.LazyFrame, exprs: Sequence[pl.Expr], verb: Verb) -> pl.Lazy
         value=verb,
         alternatives=("select", "with_columns", "filter", "agg", "group_by"),
     )
+
+
+def _check_return_dtype(expr: pl.Expr, step: str) -> None:
+    """Polars takes a function per row without a type to give its input's type: a guess."""
+    if not _has_python([expr]):
+        return
+    try:
+        found = [value for key, value in raw_walk(to_tree(expr)) if key == "AnonymousFunction"]
+    except PlanError:
+        return
+    for function in found:
+        untyped = bytes(function["function"]).startswith(_UNTYPED_FUNCTION)
+        if untyped and is_declared_elementwise(function):
+            raise PlanError(
+                "a Python function per row needs its type",
+                step=step,
+                value=str(expr),
+                hint="add return_dtype=, for example return_dtype=pl.Int64",
+            )
 
 
 def _without_group(schema: pl.Schema) -> pl.Schema:

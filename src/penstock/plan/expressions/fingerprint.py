@@ -13,7 +13,7 @@ import polars as pl
 from penstock.plan.expressions.tree import Tree, kind_of, payload_of, raw_walk, to_expr, to_tree
 
 _PICKLE_START = b"\x80\x05\x95"  # opcode PROTO 5, then FRAME: what follows Polars' own header
-_CALLBACK_KEYS = frozenset({"callback", "Map"})
+_PICKLED_UNDER = frozenset({"function", "callback", "Map", "MapFieldNames"})
 _VERSION_BYTES = 3  # the version of Python, between Polars' header and the pickle
 
 
@@ -48,11 +48,17 @@ def _normal_node(node: dict[str, Any]) -> Any:
         return ("Literal", _normal_literal(node))
     fields = []
     for key, value in sorted(node.items()):
-        if key in _CALLBACK_KEYS or (key == "function" and isinstance(value, bytes)):
+        if key in _PICKLED_UNDER and _is_raw(value):
             fields.append((key, _normal_callback(value)))
         else:
             fields.append((key, _normal(value)))
     return tuple(fields)
+
+
+def _is_raw(value: Any) -> bool:
+    """Tell pickled bytes (some nodes list them one by one) from options of the same name."""
+    listed = isinstance(value, list) and all(isinstance(item, int) for item in value)
+    return isinstance(value, bytes) or listed
 
 
 def _normal_literal(node: Tree) -> Any:

@@ -37,7 +37,8 @@ class Aggregation:
     """One aggregation read from an expression.
 
     ``kind`` is its name in ``tables.AGGREGATIONS``; ``value`` what it aggregates (None for
-    ``pl.len()``); ``rows`` the predicate of a filter below it; ``out`` the type of its result.
+    ``pl.len()``); ``rows`` the predicate of a filter below it; ``out`` the type of its result;
+    ``by`` what ``min_by`` looks at.
     """
 
     kind: str
@@ -46,6 +47,8 @@ class Aggregation:
     dtype: pl.DataType | None
     out: pl.DataType
     options: Any
+    by: pl.Expr | None = None
+    key_dtype: pl.DataType | None = None
 
     @property
     def taken(self) -> pl.Expr:
@@ -57,7 +60,8 @@ class Aggregation:
         """Return a column name that is the same for the same role over the same rows."""
         read = "" if self.value is None else fingerprint(self.value)
         rows = "" if self.rows is None else fingerprint(self.rows)
-        return f"_penstock_{role}_{_short(read + '/' + rows)}"
+        by = "" if self.by is None else fingerprint(self.by)
+        return f"_penstock_{role}_{_short('/'.join((read, rows, by)))}"
 
     def length(self) -> pl.Expr:
         """Return the number of rows it takes."""
@@ -116,6 +120,11 @@ def _count(a: Aggregation) -> Split:
 
 def _null_count(a: Aggregation) -> Split:
     return _counted(a, "nulls", a.taken.null_count())
+
+
+def _has_nulls(a: Aggregation) -> Split:
+    kept = partial(a, "nulls", a.taken.null_count(), _total, pl.Int64())
+    return Split((kept,), pl.col(kept.name) > 0)
 
 
 def _sum(a: Aggregation) -> Split | None:
@@ -232,6 +241,27 @@ def _end(which: str) -> Callable[[Aggregation], Split]:
     return make
 
 
+def _chosen(which: str) -> Callable[[Aggregation], Split | None]:
+    """The value of the row with the least or greatest key; of equals, the first to arrive."""
+
+    def make(a: Aggregation) -> Split | None:
+        if a.by is None or a.value is None or a.key_dtype is None:
+            return None
+        key_name, name = a.name(f"{which}_key"), a.name(which)
+        key, value = pl.col(key_name), pl.col(name)
+        keys = Partial(
+            key_name,
+            getattr(a.by, f"{which}_by")(a.by).alias(key_name),
+            getattr(key, f"{which}_by")(key).alias(key_name),
+            a.key_dtype,
+        )
+        extract = getattr(a.value, f"{which}_by")(a.by).alias(name)
+        merge = getattr(value, f"{which}_by")(key).alias(name)
+        return Split((keys, Partial(name, extract, merge, a.out)), value)
+
+    return make
+
+
 def _boolean(which: str) -> Callable[[Aggregation], Split | None]:
     def make(a: Aggregation) -> Split | None:
         ignore = bool(a.options["ignore_nulls"])
@@ -266,8 +296,11 @@ _SPLITS: dict[str, Callable[[Aggregation], Split | None]] = {
     "Agg.Last": _end("last"),
     "Agg.FirstNonNull": _same("first_value", lambda e: e.first(ignore_nulls=True)),
     "Agg.LastNonNull": _same("last_value", lambda e: e.last(ignore_nulls=True)),
+    "Boolean.HasNulls": _has_nulls,
     "Boolean.Any": _boolean("any"),
     "Boolean.All": _boolean("all"),
+    "MinBy": _chosen("min"),
+    "MaxBy": _chosen("max"),
     "Product": _product,
     "Bitwise.And": _same("bit_and", lambda e: e.bitwise_and()),
     "Bitwise.Or": _same("bit_or", lambda e: e.bitwise_or()),

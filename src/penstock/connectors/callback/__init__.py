@@ -1,0 +1,1 @@
+"""A Python function that is called with each frame."""

@@ -1,0 +1,1 @@
+"""Gather everything in memory."""

@@ -1,0 +1,1 @@
+"""Lines and datagrams from TCP and UDP sockets."""

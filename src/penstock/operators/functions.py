@@ -1,0 +1,151 @@
+"""Functions: a user's Python code on rows, once per row however often epochs bring it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from penstock.columns import PARTITION, WEIGHT
+from penstock.errors import PenstockError
+from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.deltas import concat, consolidate
+from penstock.operators.map import refuse
+from penstock.state.rows import RowStore
+from penstock.state.table import KeyedTable
+
+_COUNT = "count"
+
+Answer = tuple[pl.DataFrame, np.ndarray]
+"""Output rows, and for each the position of the input row it belongs to."""
+
+
+class RowFunction(Protocol):
+    """A function from rows to rows that looks at one row at a time."""
+
+    def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return what becomes of the rows; raises whatever the user's code raises."""
+
+    def apply_by_row(self, frame: pl.DataFrame) -> Answer:
+        """Return what becomes of the rows, and which row each came from."""
+
+
+class MapFunction(Operator):
+    """Call a function with each delta of an append-only input. Keeps nothing.
+
+    Rows that make it raise are found by bisection and go to the dead letters; the others pass.
+    """
+
+    def __init__(self, function: RowFunction, name: str) -> None:
+        self._function = function
+        self._name = name
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Call the function, for each source partition apart where they are carried."""
+        delta = deltas[0]
+        if delta is None:
+            return None
+        if PARTITION not in delta.columns:
+            return concat(bisect(self._function.apply, delta, self._name, tick))
+        parts = []
+        for part in delta.partition_by(PARTITION, maintain_order=True):
+            found = concat(bisect(self._function.apply, part.drop(PARTITION), self._name, tick))
+            if found is not None:
+                parts.append(
+                    found.with_columns(pl.lit(part[PARTITION][0], pl.UInt32).alias(PARTITION))
+                )
+        return concat(parts)
+
+
+class RememberedFunction(Operator):
+    """Call a function once for each distinct row of a changelog and store what it gave.
+
+    ``+a`` -> call, ``+f(a)``; later ``-a`` -> no call, ``-f(a)`` as it was given then.
+
+    State: each distinct input row with its weight and its output rows, freed when the weight is
+    zero. Rows that make the function raise are dead letters and give nothing.
+    """
+
+    def __init__(
+        self, function: RowFunction, *, input_schema: pl.Schema, output: pl.Schema, name: str
+    ) -> None:
+        self._function = function
+        self._schema = input_schema
+        self._name = name
+        self._rows = KeyedTable(input_schema, pl.Schema({_COUNT: pl.Int64}))
+        self._answers = RowStore(output)
+        self.state = {"rows": self._rows, "answers": self._answers}
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Emit the stored rows of each changed row, times the change of its weight."""
+        if deltas[0] is None:
+            return None
+        delta = deltas[0].select(*self._schema, WEIGHT)
+        delta = delta.group_by(*self._schema, maintain_order=True).agg(pl.col(WEIGHT).sum())
+        delta = delta.filter(pl.col(WEIGHT) != 0)
+        if not delta.height:
+            return None
+        rows, weights = delta.drop(WEIGHT), delta[WEIGHT].to_numpy()
+        slots = self._rows.assign(rows, unique=True)
+        before = self._rows.get(slots)[_COUNT].fill_null(0).to_numpy()
+        new = (before == 0) & (weights > 0)
+        if new.any():
+            self._ask(rows.filter(new), slots[new], tick)
+        result = self._changes(slots, weights)
+        after = before + weights
+        self._rows.set(slots, pl.DataFrame({_COUNT: after}))
+        self._free(slots[after <= 0])
+        return result
+
+    def _ask(self, rows: pl.DataFrame, slots: np.ndarray, tick: Tick) -> None:
+        position = pl.Series(_POSITION, np.arange(rows.height))
+
+        def answer(part: pl.DataFrame) -> pl.DataFrame:
+            given, places = self._function.apply_by_row(part.drop(_POSITION))
+            return given.with_columns(part[_POSITION].gather(pl.Series(places)))
+
+        found = concat(bisect(answer, rows.with_columns(position), self._name, tick))
+        if found is not None:
+            self._answers.append(slots[found[_POSITION].to_numpy()], found.drop(_POSITION))
+
+    def _changes(self, slots: np.ndarray, weights: np.ndarray) -> Delta | None:
+        unique, where = np.unique(slots, return_index=True)
+        positions, rows = self._answers.lookup(unique)
+        if not rows.height:
+            return None
+        weight = pl.Series(WEIGHT, weights[where][positions])
+        changes = consolidate(rows.with_columns(weight))
+        return changes if changes.height else None
+
+    def _free(self, slots: np.ndarray) -> None:
+        if slots.size:
+            self._answers.remove_slots(np.unique(slots))
+            self._rows.delete(slots)
+
+
+_POSITION = "_penstock_position"
+
+
+def bisect(
+    run: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame, name: str, tick: Tick
+) -> list[pl.DataFrame]:
+    """Run a user's function; rows that make it raise become dead letters.
+
+    Unlike ``map.tolerant`` it never calls the function without rows: models and the like seldom
+    bear that. An error of our own (a wrong schema) is not a row's, and is raised.
+    """
+    try:
+        return [run(frame)]
+    except PenstockError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+        cause: BaseException = error
+    except pl.exceptions.PanicException as error:
+        cause = error
+    if frame.height == 1:
+        refuse(frame.drop(_POSITION, strict=False), name, cause, tick)
+        return []
+    half = frame.height // 2
+    return [f for part in (frame[:half], frame[half:]) for f in bisect(run, part, name, tick)]

@@ -1,0 +1,238 @@
+"""Join: rows of two inputs with equal keys."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.operators.bag import Bag
+from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.expiry import Expiry
+from penstock.operators.pairs import LEFT, RIGHT, Changes, Pairing, Side, matches
+from penstock.state.arrays import Ids
+from penstock.state.contract import Stateful
+from penstock.state.index import KeyIndex
+from penstock.state.rows import RowStore
+from penstock.state.tally import Tally
+
+
+class How(enum.Enum):
+    """Which rows a join gives, named as in Polars."""
+
+    INNER = "inner"
+    LEFT = "left"
+    RIGHT = "right"
+    FULL = "full"
+    SEMI = "semi"
+    ANTI = "anti"
+    CROSS = "cross"
+
+    @property
+    def pairs(self) -> bool:
+        """Whether rows of both sides are put together."""
+        return self not in (How.SEMI, How.ANTI)
+
+    def keeps(self, side: Side) -> bool:
+        """Tell whether rows of a side without a match are emitted, padded with nulls."""
+        return self is How.FULL or self is (How.LEFT if side == LEFT else How.RIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinInput:
+    """One side: its schema, the expressions of its key, and whether it is a changelog."""
+
+    schema: pl.Schema
+    keys: tuple[pl.Expr, ...]
+    changelog: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSpec:
+    """What to join: both sides, the common types of the keys, and how output rows are made.
+
+    Keys that are null match nothing unless ``nulls_equal``.
+    """
+
+    left: JoinInput
+    right: JoinInput
+    how: How
+    key_schema: pl.Schema
+    pairing: Pairing
+    changelog: bool
+    nulls_equal: bool = False
+
+    def side(self, side: Side) -> JoinInput:
+        """Return one input."""
+        return self.left if side == LEFT else self.right
+
+
+class _TallyOf:
+    """The right side of a semi or anti join: how many rows a key has, not which."""
+
+    def __init__(self) -> None:
+        self.store = Tally()
+
+    def apply(self, slots: Ids, rows: pl.DataFrame, weights: Ids | None) -> None:  # noqa: ARG002
+        """Count rows with weights (None: all one)."""
+        self.store.add(slots, np.ones(len(slots), np.int64) if weights is None else weights)
+
+
+class Join(Operator):
+    """Join two inputs, append-only or changelogs, on equal keys, by the bilinear rule.
+
+    d(L x R) = dL x R + (L + dL) x dR: one side's changes meet the rows of the other side, first
+    the left's, then the right's. A row without a match counts as such while the other side has no
+    row of its key: when that turns, the rows of that key are emitted or retracted.
+
+    State: the columns that the output needs of all living rows of both sides, under one index of
+    keys; of the right side of semi and anti joins the number of rows of each key. Freed by
+    retraction, by a key that the watermark bounds, or by a time to live.
+    """
+
+    def __init__(self, spec: JoinSpec, expiry: Callable[[KeyIndex], Expiry] | None = None) -> None:
+        self._spec = spec
+        self._index = KeyIndex(spec.key_schema)
+        self._bags = [self._bag(LEFT), self._bag(RIGHT) if spec.how.pairs else _TallyOf()]
+        self._expiry = expiry(self._index) if expiry else None
+        # A left row that matches is out of a semi or anti join for good if the right only grows.
+        self._settles = not spec.how.pairs and not spec.right.changelog
+        state: dict[str, Stateful] = {
+            "index": self._index,
+            "left": self._bags[LEFT].store,
+            "right": self._bags[RIGHT].store,
+        }
+        self.state = {**state, **(self._expiry.state if self._expiry else {})}
+
+    def _bag(self, side: Side) -> Bag:
+        spec = self._spec
+        needs = spec.pairing.needs(side)
+        return Bag(pl.Schema({c: spec.side(side).schema[c] for c in needs}))
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Take the left's changes, then the right's; then free what is over."""
+        out = Changes(changelog=self._spec.changelog)
+        for side in (LEFT, RIGHT):
+            delta = deltas[side]
+            if delta is not None:
+                self._take(side, delta, tick, out)
+        if self._expiry is not None:
+            self._free(self._expiry.expired(tick))
+        return out.result()
+
+    def _take(self, side: Side, delta: pl.DataFrame, tick: Tick, out: Changes) -> None:
+        weights = None
+        if self._spec.side(side).changelog:
+            weights, delta = delta[WEIGHT].to_numpy(), delta.drop(WEIGHT)
+        keys = self._keys(side, delta)
+        joinable = self._joinable(keys)
+        if joinable is not None:
+            rest = None if weights is None else weights[~joinable]
+            self._unmatched(side, delta.filter(~joinable), rest, out)
+            delta, keys = delta.filter(joinable), keys.filter(joinable)
+            weights = None if weights is None else weights[joinable]
+        if delta.height:
+            slots = self._index.assign(keys)
+            if self._expiry is not None:
+                used, first = np.unique(slots, return_index=True)
+                self._expiry.touch(used, keys[first], tick)
+            self._meet(side, slots, delta, weights, out)
+
+    def _keys(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:
+        exprs, schema = self._spec.side(side).keys, self._spec.key_schema
+        if not exprs:
+            return pl.DataFrame(height=rows.height)
+        found = rows.select(expr.alias(name) for expr, name in zip(exprs, schema, strict=True))
+        return found if found.schema == schema else found.cast(dict(schema))
+
+    def _joinable(self, keys: pl.DataFrame) -> np.ndarray | None:
+        """Return which rows have no null in their key; None if none has."""
+        if self._spec.nulls_equal or not any(column.null_count() for column in keys):
+            return None
+        return keys.select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy()
+
+    def _unmatched(self, side: Side, rows: pl.DataFrame, weights: Ids | None, out: Changes) -> None:
+        """Emit rows that have no match."""
+        how = self._spec.how
+        if how.keeps(side):
+            out.add(self._spec.pairing.alone(side, rows), 1 if weights is None else weights)
+        elif how is How.ANTI and side == LEFT:
+            out.add(rows, 1 if weights is None else weights)
+
+    def _meet(
+        self, side: Side, slots: Ids, rows: pl.DataFrame, weights: Ids | None, out: Changes
+    ) -> None:
+        """Emit what changed rows give with the other side as it is, then keep them."""
+        how, mine, other = self._spec.how, self._bags[side], self._bags[1 - side]
+        if how.pairs:
+            self._pair(side, slots, rows, weights, out)
+        if how.keeps(side) or (side == LEFT and not how.pairs):
+            matched = other.store.count(slots) > 0
+            if how is How.SEMI:
+                self._emit(rows, weights, matched, out)
+            else:
+                lonely = None if weights is None else weights[~matched]
+                self._unmatched(side, rows.filter(~matched), lonely, out)
+            if self._settles:
+                slots, rows = slots[~matched], rows.filter(~matched)
+                weights = None if weights is None else weights[~matched]
+        touched = np.unique(slots)
+        before = mine.store.count(touched)
+        mine.apply(slots, rows, weights)
+        after = mine.store.count(touched)
+        if how.keeps(RIGHT if side == LEFT else LEFT) or (side == RIGHT and not how.pairs):
+            self._turn(side, touched[(before == 0) & (after > 0)], out, appeared=True)
+            self._turn(side, touched[(before > 0) & (after == 0)], out, appeared=False)
+        if weights is not None or self._settles:
+            self._release(touched)
+
+    @staticmethod
+    def _emit(rows: pl.DataFrame, weights: Ids | None, chosen: np.ndarray, out: Changes) -> None:
+        out.add(rows.filter(chosen), 1 if weights is None else weights[chosen])
+
+    def _pair(
+        self, side: Side, slots: Ids, rows: pl.DataFrame, weights: Ids | None, out: Changes
+    ) -> None:
+        pairing, store = self._spec.pairing, self._bags[1 - side].store
+        assert isinstance(store, RowStore)
+        rows = rows.select(pairing.needs(side))
+        for take, ids in matches(slots, store):
+            mine, other = rows[take], store.rows(ids)
+            pairs = pairing.both(mine, other) if side == LEFT else pairing.both(other, mine)
+            each = None if weights is None else weights[take]
+            if pairing.condition is not None:
+                true = pairs.select(pairing.condition).to_series().fill_null(value=False).to_numpy()
+                self._emit(pairs, each, true, out)
+            else:
+                out.add(pairs, 1 if each is None else each)
+
+    def _turn(self, side: Side, slots: Ids, out: Changes, *, appeared: bool) -> None:
+        """Rows of the other side under ``slots`` have found their first match, or lost the last."""
+        other, how = self._bags[1 - side].store, self._spec.how
+        if not len(slots) or not len(other):
+            return
+        assert isinstance(other, RowStore)
+        rows = other.lookup(slots)[1]
+        if how.pairs:
+            padded = self._spec.pairing.alone(RIGHT if side == LEFT else LEFT, rows)
+            out.add(padded, -1 if appeared else 1)
+        else:
+            out.add(rows, 1 if appeared == (how is How.SEMI) else -1)
+            if self._settles:
+                other.remove_slots(slots)
+
+    def _release(self, slots: Ids) -> None:
+        left, right = (bag.store.count(slots) for bag in self._bags)
+        empty = slots[(left == 0) & (right == 0)]
+        if len(empty) and self._spec.key_schema:
+            self._index.release(empty)
+
+    def _free(self, slots: Ids) -> None:
+        if len(slots):
+            for bag in self._bags:
+                bag.store.remove_slots(slots)
+            self._index.release(slots)

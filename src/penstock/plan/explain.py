@@ -1,0 +1,67 @@
+"""A plan as text: steps, what is proven about their output, and what their state costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from penstock.instants import duration_text
+from penstock.plan.grouping import Aggregate, Over
+from penstock.plan.node import Node, walk
+from penstock.plan.properties import Properties
+from penstock.plan.sinks import SinkNode
+
+
+def explain(*roots: Node) -> str:
+    """Return the plan as a tree, sinks first; a step that several read is shown once.
+
+    Behind each step: ``append-only`` or ``changes``, the watermark, and a warning where state is
+    not bounded by anything.
+    """
+    shown: dict[int, int] = {}
+    lines: list[str] = []
+    for root in roots:
+        lines.extend(_tree(root, "", "", shown))
+    warnings = [f"! {line}" for node in walk(*roots) for line in _warnings(node)]
+    return "\n".join([*lines, *dict.fromkeys(warnings)])
+
+
+def _tree(node: Node, first: str, rest: str, shown: dict[int, int]) -> Iterator[str]:
+    if id(node) in shown:
+        yield f"{first}(step {shown[id(node)]}, shown above)"
+        return
+    shown[id(node)] = len(shown) + 1
+    yield f"{first}{shown[id(node)]}. {node.describe()}  [{_facts(node.properties)}]"
+    yield from _children(node.inputs, rest, shown)
+
+
+def _children(inputs: Sequence[Node], rest: str, shown: dict[int, int]) -> Iterator[str]:
+    for number, child in enumerate(inputs, 1):
+        last = number == len(inputs)
+        branch = "└─ " if last else "├─ "
+        yield from _tree(child, rest + branch, rest + ("   " if last else "│  "), shown)
+
+
+def _facts(properties: Properties) -> str:
+    facts = ["changes" if properties.changelog else "append-only"]
+    if properties.keys:
+        facts.append("unique on " + " or ".join(", ".join(k) or "one row" for k in properties.keys))
+    for column, bound in properties.times.items():
+        offset = f" {duration_text(bound.shift_ns)}" if bound.shift_ns else ""
+        facts.append(f"watermark on {column}{offset}")
+    if properties.bounded:
+        facts.append("ends")
+    return "; ".join(facts)
+
+
+def _warnings(node: Node) -> Iterator[str]:
+    if isinstance(node, SinkNode):
+        yield f"{node.describe()}: {node.spec.guarantee.value} when run with a checkpoint"
+    if isinstance(node, Aggregate) and node.keys and not node.window and not _freed(node):
+        yield f"{node.describe()}: keeps every key for ever; group by a window or give ttl="
+    if isinstance(node, Over):
+        yield f"{node.describe()}: keeps all rows and recomputes the touched keys in each epoch"
+
+
+def _freed(node: Aggregate) -> bool:
+    bounded = any(name in node.properties.times for name in node.key_names)
+    return node.ttl_ns is not None or bounded or node.input.properties.bounded
