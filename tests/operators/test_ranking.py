@@ -163,7 +163,7 @@ def test_what_has_no_order_is_refused() -> None:
 
 
 TIMED: dict[str, Any] = {"ts": pl.Datetime("us"), "v": pl.Int64}
-START = datetime(1970, 1, 1)  # noqa: DTZ001 - a column without zone
+START = datetime(1970, 1, 1)
 
 
 def test_groups_are_freed_behind_the_watermark() -> None:

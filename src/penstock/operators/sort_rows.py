@@ -37,7 +37,7 @@ class SortRows(Operator):
         """Keep the rows; at the end let them go."""
         if deltas[0] is not None:
             self._rows.append(deltas[0])
-        if tick.watermark < MAX_INSTANT or not self._rows.rows:
+        if tick.watermark < MAX_INSTANT or not len(self._rows):
             return None
         rows = self._rows.read()
         self._rows.replace([])

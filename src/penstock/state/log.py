@@ -24,9 +24,6 @@ class RowLog:
     def __len__(self) -> int:
         return self._rows
 
-    def __len__(self) -> int:
-        return self.rows
-
     def append(self, frame: pl.DataFrame) -> None:
         """Add rows at the end; small frames are merged geometrically."""
         if not frame.height:
