@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import polars as pl
 
 from penstock.columns import WEIGHT
+from penstock.instants import unit_ns
 from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
 from penstock.operators.contract import Operator
+from penstock.operators.count_windows import CountedGroups, CountWindows
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.final import FinalRows
 from penstock.operators.panes import PANE, AssignWindows, WindowEnd
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.session_aggregate import SessionAggregate, SessionGroups, SessionRows
+from penstock.operators.sessions import sessions_of
+from penstock.operators.settling import Settling
+from penstock.operators.sliding_aggregate import SlidingAggregate, slides_of
 from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
 from penstock.plan.expressions import decompose
 from penstock.plan.grouping import Aggregate, Final
 from penstock.plan.properties import Properties, copied_columns
-from penstock.windows import END, START, Hopping
+from penstock.windows import END, START, Hopping, Rows, Session, Sliding
+
+_ORDERED = re.compile(r"_penstock_(first|last)(_value)?_")
 
 MAX_GROUP_ROWS = 1_000_000
 """Rows that a recomputed group may have: at this size one epoch costs tens of milliseconds."""
@@ -64,8 +73,12 @@ def expiry_for(
 
 
 def final_rows(schema: pl.Schema, properties: Properties) -> FinalRows:
-    """Return the operator that emits rows once they can no longer change."""
-    for column, bound in properties.times.items():
+    """Return the operator that emits rows once they can no longer change.
+
+    A window's end says so best; otherwise any column that the watermark bounds.
+    """
+    for column in sorted(properties.times, key=lambda name: name != END):
+        bound = properties.times[column]
         due = bound.due(column, schema[column])
         return FinalRows(schema, due, refined=bound.refine_ns > 0)
     return FinalRows(schema, None, refined=False)
@@ -82,7 +95,11 @@ def lower_aggregate(node: Aggregate) -> list[Operator]:
         return _finished(node, [_plain(node)])
     if isinstance(node.window, Hopping):
         return _hopping(node, node.window)
-    raise NotImplementedError(node.window.kind)
+    if isinstance(node.window, Session):
+        return _session(node, node.window)
+    if isinstance(node.window, Sliding):
+        return _sliding(node, node.window)
+    return [_counted(node, node.window)]
 
 
 def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
@@ -191,3 +208,71 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
         inner,
         WindowEnd(window, dtype, node.schema),
     ]
+
+
+def _once(node: Aggregate) -> bool:
+    """Tell whether rows are only added and a window that has closed stays as it is."""
+    bound = node.window_bound
+    append_only = not node.input.properties.changelog
+    return node.final and append_only and bound is not None and not bound.refine_ns
+
+
+def _session(node: Aggregate, window: Session) -> list[Operator]:
+    column = node.window_column
+    assert column is not None
+    schema = node.input.schema
+    groups = SessionGroups(column, window.gap_ns, node.keys, node.aggs, schema, node.schema)
+    if _once(node):
+        partials = partial_aggregates(node, node.keys)
+        if partials is None or any(_ORDERED.match(name) for name in partials.schema):
+            return [SessionRows(groups)]
+        return [SessionAggregate(groups, partials)]
+    evaluate = sessions_of(column, groups.gap, node.keys, node.aggs)
+    return _finished(node, [_by_key(node, evaluate, column, None)])
+
+
+def _sliding(node: Aggregate, window: Sliding) -> list[Operator]:
+    column = node.window_column
+    assert column is not None
+    schema = node.input.schema
+    dtype = schema[column]
+    size = window.size_ns // unit_ns(dtype)
+    if _once(node):
+        evaluate = slides_of(column, dtype, size, node.keys, node.aggs, list(node.schema))
+        return [SlidingAggregate(evaluate, schema=schema, column=column, size=size)]
+    output = [*node.schema, SLOT]
+    evaluate = slides_of(column, dtype, size, (pl.col(SLOT), *node.keys), node.aggs, output)
+    return _finished(node, [_by_key(node, evaluate, column, size)])
+
+
+def _by_key(
+    node: Aggregate,
+    evaluate: Callable[[pl.DataFrame], pl.DataFrame],
+    column: str,
+    reach: int | None,
+) -> Recompute:
+    """Compute the windows of each touched key afresh from its rows."""
+    before, schema = node.input.properties, node.input.schema
+    bound = node.window_bound
+    settling = None
+    if bound is not None:
+        settling = Settling(bound.over(END, schema[column]), column, reach)
+    copied = copied_columns(node.keys)
+    expiry = None if settling else expiry_for(before, schema, copied, node.ttl_ns)
+    return Recompute(
+        [RecomputeInput(schema, node.keys, before.changelog)],
+        evaluate,
+        output=node.schema,
+        step="group_by",
+        max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+        expiry=expiry,
+        settling=settling,
+    )
+
+
+def _counted(node: Aggregate, window: Rows) -> Operator:
+    before, schema = node.input.properties, node.input.schema
+    expiry = expiry_for(before, schema, copied_columns(node.keys), node.ttl_ns)
+    column = node.window_column
+    groups = CountedGroups(window.count, column, node.keys, node.aggs, schema, node.schema)
+    return CountWindows(groups, expiry)

@@ -14,6 +14,7 @@ from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import consolidate, difference
 from penstock.operators.expiry import Expiry
+from penstock.operators.settling import Settled, Settling
 from penstock.state.cell import Cell
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
@@ -40,7 +41,7 @@ class Recompute(Operator):
     in order of arrival; those of a changelog, which is a bag, sorted by all columns.
 
     State: all rows of all inputs, and what was last emitted, until ``expiry`` frees a key or a
-    retraction takes its last row. A key of more than ``max_group_rows`` rows is an error.
+    retraction takes its last row, or ``settling`` says that a result is final. A key of more than ``max_group_rows`` rows is an error.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Recompute(Operator):
         step: str,
         max_group_rows: int,
         expiry: Callable[[KeyIndex], Expiry] | None = None,
+        settling: Settling | None = None,
     ) -> None:
         self._inputs = list(inputs)
         self._function = function
@@ -75,6 +77,9 @@ class Recompute(Operator):
             **named,
             **extra,
         }
+        self._settled = None if settling is None else Settled(settling)
+        if self._settled is not None:
+            self.state = {**self.state, "settled": self._settled.below}
 
     @property
     def _stores(self) -> list[RowStore]:
@@ -98,6 +103,8 @@ class Recompute(Operator):
         result = self._evaluate(np.unique(np.concatenate(touched))) if touched else None
         if self._expiry is not None:
             self._free(self._expiry.expired(tick))
+        if self._settled is not None:
+            self._release_empty(self._settled.free(self._rows[0], self._emitted, tick))
         return result
 
     def _absorb(self, number: int, delta: pl.DataFrame, tick: Tick) -> np.ndarray:
@@ -128,14 +135,24 @@ class Recompute(Operator):
             positions, rows = store.lookup(slots)
             frames.append(self._ordered(rows, slots[positions], spec))
         after = self._function(*frames).select(*self._output, SLOT)
+        if self._settled is not None:
+            after = self._settled.open_only(after)
         old_positions, before = self._emitted.lookup(slots)
         before = before.with_columns(pl.Series(SLOT, slots[old_positions], dtype=pl.Int64))
         delta = difference(before, after)
         self._emitted.remove_slots(slots)
         self._emitted.append(after[SLOT].to_numpy(), after.drop(SLOT))
-        if self._key_schema:
-            self._index.release(slots[counts == 0])
+        self._release_empty(slots[counts == 0])
         return None if delta is None else self._plain(delta)
+
+    def _release_empty(self, slots: np.ndarray) -> None:
+        """Release the keys without rows and results."""
+        if not self._key_schema or not slots.size:
+            return
+        held = self._emitted.count(slots)
+        for store in self._rows:
+            held = held + store.count(slots)
+        self._index.release(slots[held == 0])
 
     def _plain(self, delta: pl.DataFrame) -> Delta | None:
         """Drop the slot; rows that moved from one group to another may then cancel."""
