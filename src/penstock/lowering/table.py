@@ -15,6 +15,7 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
+from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
@@ -23,6 +24,7 @@ from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.node import Node, walk
+from penstock.plan.process import Process
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
@@ -73,6 +75,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     MapBatches: lower_batches,
     MapRows: lower_rows,
     Over: _over,
+    Process: lower_process,
     Remember: lower_remember,
     Union: _union,
     Watermark: _watermark,

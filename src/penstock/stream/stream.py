@@ -11,13 +11,14 @@ from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
+from penstock.stream.process import ProcessVerbs
 from penstock.stream.rows import RowVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, FunctionVerbs):
+class Stream(RowVerbs, GroupVerbs, FunctionVerbs, ProcessVerbs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
