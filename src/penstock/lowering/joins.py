@@ -75,8 +75,8 @@ def lower_interval_join(node: IntervalJoin) -> list[Operator]:
         return [recomputed_join(spec, near, expiry, node.describe(), node.max_group_rows)]
     one, two = node.bounds
     over = (
-        one and one.over(node.left_time, dtype),
-        two and two.over(node.right_time, dtype),
+        None if one is None else one.over(node.left_time, dtype),
+        None if two is None else two.over(node.right_time, dtype),
     )
     interval = Interval((node.left_time, node.right_time), lower, upper, over)
     return [IntervalOperator(spec, interval, None if all(over) else expiry)]

@@ -17,6 +17,7 @@ from penstock.lowering.functions import lower_batches, lower_remember, lower_row
 from penstock.lowering.graph import Graph, Vertex
 from penstock.lowering.joins import lower_interval_join, lower_join
 from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
+from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
@@ -28,6 +29,7 @@ from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
+from penstock.plan.process import Process
 from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.plan.sharing import shared
@@ -77,13 +79,13 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
-    Join: lower_join,
     Limit: lower_limit,
     MapBatches: lower_batches,
     MapRows: lower_rows,
     IntervalJoin: lower_interval_join,
     Join: lower_join,
     Over: _over,
+    Process: lower_process,
     Remember: lower_remember,
     Sort: lower_sort,
     TopK: lower_top_k,

@@ -41,7 +41,8 @@ class Recompute(Operator):
     in order of arrival; those of a changelog, which is a bag, sorted by all columns.
 
     State: all rows of all inputs, and what was last emitted, until ``expiry`` frees a key or a
-    retraction takes its last row, or ``settling`` says that a result is final. A key of more than ``max_group_rows`` rows is an error.
+    retraction takes its last row, or ``settling`` says that a result is final. A key of more than
+    ``max_group_rows`` rows is an error.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Recompute(Operator):
         if self._expiry is not None:
             self._free(self._expiry.expired(tick))
         if self._settled is not None:
-            self._release_empty(self._settled.free(self._rows[0], self._emitted, tick))
+            self._release_empty(self._settled.free(self._stores[0], self._emitted, tick))
         return result
 
     def _absorb(self, number: int, delta: pl.DataFrame, tick: Tick) -> np.ndarray:
@@ -150,7 +151,7 @@ class Recompute(Operator):
         if not self._key_schema or not slots.size:
             return
         held = self._emitted.count(slots)
-        for store in self._rows:
+        for store in self._stores:
             held = held + store.count(slots)
         self._index.release(slots[held == 0])
 

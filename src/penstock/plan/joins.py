@@ -104,7 +104,9 @@ def layout(
 
 
 def _merged_keys(
-    how: str, keys: Sequence[tuple[pl.Expr, pl.Expr]], coalesce: bool | None
+    how: str,
+    keys: Sequence[tuple[pl.Expr, pl.Expr]],
+    coalesce: bool | None,  # noqa: FBT001
 ) -> list[tuple[str, str]]:
     """Return the pairs of key columns of which the output has one."""
     wanted = how in ("inner", "left", "right") if coalesce is None else coalesce

@@ -64,7 +64,7 @@ class JoinVerbs(StreamBase):
         return self._derived(
             Join,
             left=self._node,
-            right=other._node,
+            right=other.node,
             left_on=left,
             right_on=right,
             how=how,
@@ -115,7 +115,7 @@ class JoinVerbs(StreamBase):
         return self._derived(
             IntervalJoin,
             left=self._node,
-            right=other._node,
+            right=other.node,
             left_on=left,
             right_on=right,
             left_time=_time_column(step, "left", self, left_time),
