@@ -6,10 +6,17 @@ from collections.abc import Callable
 
 import polars as pl
 
+from penstock.instants import unit_ns
+from penstock.lowering.aggregates import MAX_GROUP_ROWS
 from penstock.operators import join as operator
 from penstock.operators.contract import Operator
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
+from penstock.operators.interval_join import Interval
+from penstock.operators.interval_join import IntervalJoin as IntervalOperator
 from penstock.operators.pairs import OutputColumn, Pairing
+from penstock.operators.recompute import Recompute, RecomputeInput
+from penstock.operators.recomputed_joins import Near, evaluation
+from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join, Layout
 from penstock.plan.node import Node
 
@@ -47,3 +54,57 @@ def _expiry(node: Join) -> Callable[[Keys], Expiry] | None:
         over = bound.over(f"key{number}", node.types[number])
         return lambda store: BoundExpiry(store, over)
     return None if ttl_ns is None else lambda store: TtlExpiry(store, ttl_ns)
+
+
+def lower_interval_join(node: IntervalJoin) -> list[Operator]:
+    """Lower an interval join, or its fallback where unmatched rows may come and go."""
+    spec = operator.JoinSpec(
+        left=_side(node.left, node.left_on),
+        right=_side(node.right, node.right_on),
+        how=operator.How(node.how),
+        key_schema=_key_schema(node.types),
+        pairing=_pairing(node.columns),
+        changelog=node.properties.changelog,
+    )
+    dtype = node.left.schema[node.left_time]
+    unit, ttl_ns = unit_ns(dtype), node.ttl_ns
+    lower, upper = -(-node.lower_ns // unit), node.upper_ns // unit
+    expiry = None if ttl_ns is None else lambda store: TtlExpiry(store, ttl_ns)
+    if not node.incremental:
+        near = Near(node.left_time, node.right_time, lower, upper)
+        return [recomputed_join(spec, near, expiry, node.describe(), node.max_group_rows)]
+    one, two = node.bounds
+    over = (
+        None if one is None else one.over(node.left_time, dtype),
+        None if two is None else two.over(node.right_time, dtype),
+    )
+    interval = Interval((node.left_time, node.right_time), lower, upper, over)
+    return [IntervalOperator(spec, interval, None if all(over) else expiry)]
+
+
+def recomputed_join(
+    spec: operator.JoinSpec,
+    near: Near | None,
+    expiry: Callable[[Keys], Expiry] | None,
+    step: str,
+    max_group_rows: int | None,
+) -> Recompute:
+    """Return the operator that joins all rows of a key afresh when it is touched."""
+    sides = [
+        RecomputeInput(side.schema, typed_keys(side.keys, spec.key_schema), side.changelog)
+        for side in (spec.left, spec.right)
+    ]
+    return Recompute(
+        sides,
+        evaluation(spec, near),
+        output=spec.pairing.schema,
+        step=step,
+        max_group_rows=max_group_rows or MAX_GROUP_ROWS,
+        expiry=expiry,
+    )
+
+
+def typed_keys(keys: tuple[pl.Expr, ...], schema: pl.Schema) -> tuple[pl.Expr, ...]:
+    """Return the keys of a side in the common types and under the names of ``schema``."""
+    pairs = zip(keys, schema.items(), strict=True)
+    return tuple(key.cast(dtype).alias(name) for key, (name, dtype) in pairs)

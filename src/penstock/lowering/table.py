@@ -15,8 +15,9 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.joins import lower_join
-from penstock.lowering.ordering import lower_unique
+from penstock.lowering.joins import lower_interval_join, lower_join
+from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
+from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
@@ -25,8 +26,11 @@ from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
+from penstock.plan.process import Process
+from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.plan.sharing import shared
 from penstock.plan.sinks import SinkNode
@@ -75,11 +79,16 @@ def _over(node: Over) -> list[Operator]:
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     Final: lower_final,
-    Join: lower_join,
+    Limit: lower_limit,
     MapBatches: lower_batches,
     MapRows: lower_rows,
+    IntervalJoin: lower_interval_join,
+    Join: lower_join,
     Over: _over,
+    Process: lower_process,
     Remember: lower_remember,
+    Sort: lower_sort,
+    TopK: lower_top_k,
     Union: _union,
     Unique: lower_unique,
     Watermark: _watermark,

@@ -147,7 +147,7 @@ class Join(Operator):
         if not exprs:
             return pl.DataFrame(height=rows.height)
         found = rows.select(expr.alias(name) for expr, name in zip(exprs, schema, strict=True))
-        return found if found.schema == schema else found.cast(dict(schema))
+        return found if found.schema == schema else found.cast(schema)
 
     def _joinable(self, keys: pl.DataFrame) -> np.ndarray | None:
         """Return which rows have no null in their key; None if none has."""
@@ -201,7 +201,7 @@ class Join(Operator):
         assert isinstance(store, RowStore)
         rows = rows.select(pairing.needs(side))
         for take, ids in matches(slots, store):
-            mine, other = rows[take], store.rows(ids)
+            mine, other = (rows[take] if rows.width else rows), store.rows(ids)
             pairs = pairing.both(mine, other) if side == LEFT else pairing.both(other, mine)
             each = None if weights is None else weights[take]
             if pairing.condition is not None:

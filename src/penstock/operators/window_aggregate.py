@@ -94,8 +94,8 @@ class WindowAggregate(Operator):
         if delta is not None:
             frame = self._assign.apply(delta)
             if frame.height:
-                low = _lowest(frame)
-                self._lowest = low if self._lowest is None else min(low, self._lowest)
+                if self._lowest is not None:  # None: not known, rows may be held that are lower
+                    self._lowest = min(_lowest(frame), self._lowest)
                 self._raw.append(frame)
             if len(self._raw) > _COMPACT_ROWS and self._groups.partials is not None:
                 self._keep(self._raw.read())

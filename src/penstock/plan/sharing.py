@@ -50,7 +50,7 @@ def _rewired(node: Node, canonical: dict[int, Node]) -> Node:
 
 def _replaced(value: object, canonical: dict[int, Node]) -> object:
     if isinstance(value, Node):
-        return canonical[id(value)]
+        return canonical.get(id(value), value)
     if isinstance(value, tuple) and any(isinstance(item, Node) for item in value):
         items = tuple(_replaced(item, canonical) for item in value)
         same = all(new is old for new, old in zip(items, value, strict=True))

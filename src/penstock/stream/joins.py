@@ -9,6 +9,7 @@ import polars as pl
 from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
 from penstock.plan.expressions import Shape, classify
+from penstock.plan.interval_joins import INTERVAL_HOWS, IntervalJoin
 from penstock.plan.joins import HOWS, Join
 from penstock.stream.base import StreamBase
 
@@ -50,7 +51,8 @@ class JoinVerbs(StreamBase):
         if how == "cross":
             if not (on is None and left_on is None and right_on is None):
                 raise PlanError("a cross join has no keys", step="join", hint="leave out on=")
-            left, right = (), ()
+            left: tuple[pl.Expr, ...] = ()
+            right: tuple[pl.Expr, ...] = ()
         else:
             left, right = self._key_pairs("join", other, on, left_on, right_on)
             if not left:
@@ -70,6 +72,60 @@ class JoinVerbs(StreamBase):
             nulls_equal=nulls_equal,
             coalesce=coalesce,
             ttl_ns=None if ttl is None else duration_ns(ttl, step="join", option="ttl"),
+        )
+
+    def join_interval(
+        self,
+        other: StreamBase,
+        on: Any = None,
+        how: str = "inner",
+        *,
+        lower: Duration,
+        upper: Duration,
+        left_on: Any = None,
+        right_on: Any = None,
+        left_time: str | None = None,
+        right_time: str | None = None,
+        suffix: str = "_right",
+        ttl: Duration | None = None,
+        max_group_rows: int | None = None,
+    ) -> Self:
+        """Join rows with equal keys whose right time is in ``[left + lower, left + upper]``.
+
+        The times are the streams' event-time columns unless named; without keys all rows are
+        compared. With watermarks on both the output of append-only streams is append-only: pairs
+        leave at once, unmatched rows (left, right, full, anti) once, when the other side's watermark
+        has passed their interval; rows that can find no more matches are freed. Otherwise
+        unmatched rows come and go as changes, and ``ttl`` frees what was not touched for that long.
+
+        >>> import penstock as ps, polars as pl
+        >>> from datetime import datetime as at
+        >>> left = ps.scan_batches([pl.DataFrame({"t": [at(2025, 1, 1, 0, 0, 9)]})])
+        >>> right = ps.scan_batches([pl.DataFrame({"s": [at(2025, 1, 1, 0, 0, 7)]})])
+        >>> near = left.join_interval(
+        ...     right, left_time="t", right_time="s", lower="-5s", upper="5s"
+        ... )
+        >>> near.collect().height
+        1
+        """
+        step = "join_interval"
+        _check_other(step, other)
+        _check_choice(step, "how", how, INTERVAL_HOWS)
+        left, right = self._key_pairs(step, other, on, left_on, right_on)
+        return self._derived(
+            IntervalJoin,
+            left=self._node,
+            right=other.node,
+            left_on=left,
+            right_on=right,
+            left_time=_time_column(step, "left", self, left_time),
+            right_time=_time_column(step, "right", other, right_time),
+            lower_ns=duration_ns(lower, step=step, option="lower"),
+            upper_ns=duration_ns(upper, step=step, option="upper"),
+            how=how,
+            suffix=suffix,
+            ttl_ns=None if ttl is None else duration_ns(ttl, step=step, option="ttl"),
+            max_group_rows=max_group_rows,
         )
 
     def _key_pairs(
@@ -103,6 +159,17 @@ def _keys(step: str, side: str, stream: StreamBase, on: Any) -> tuple[pl.Expr, .
                 hint="leave it out, or name the column with with_columns first",
             )
     return keys
+
+
+def _time_column(step: str, side: str, stream: StreamBase, column: str | None) -> str:
+    found = column or stream._node.properties.event_time  # noqa: SLF001 - one class in two parts
+    if found is None:
+        raise PlanError(
+            f"the {side} stream has no event-time column",
+            step=step,
+            hint=f'name it with {side}_time="...", or declare it with .with_watermark("ts")',
+        )
+    return found
 
 
 def _check_other(step: str, other: object) -> None:

@@ -27,6 +27,7 @@ from penstock.connectors.topics.config import TopicSinkSpec
 from penstock.deferred import asyncio
 from penstock.errors import PlanError, user_line
 from penstock.plan.explain import explain
+from penstock.plan.ranking import final_order
 from penstock.plan.sinks import SinkNode
 from penstock.query import Query
 from penstock.stream.base import StreamBase
@@ -100,7 +101,9 @@ class Outputs(StreamBase):
             )
         into = Collected()
         self.sink(CollectSinkSpec(into)).start().wait()
-        return into.table(self.schema).select(self.columns)
+        table = into.table(self.schema).select(self.columns)
+        order = final_order(self._node)
+        return table if order is None else order.sort(table)
 
     def changes(self) -> Changes:
         """Iterate over the deltas, one frame an epoch: ``for delta in ...`` or ``async for``.

@@ -13,13 +13,14 @@ from penstock.stream.grouping import GroupVerbs
 from penstock.stream.joins import JoinVerbs
 from penstock.stream.ordering import OrderVerbs
 from penstock.stream.outputs import Outputs
+from penstock.stream.process import ProcessVerbs
 from penstock.stream.rows import RowVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Outputs):
+class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, ProcessVerbs, Outputs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
