@@ -115,9 +115,7 @@ def driven(names: Sequence[str], parts: Sequence[History]) -> list[Epoch]:
 
 def plain(row: Iterable[Any]) -> Row:
     """One NaN and one zero."""
-    return tuple(
-        ("nan" if math.isnan(v) else v + 0.0) if isinstance(v, float) else v for v in row
-    )
+    return tuple(("nan" if math.isnan(v) else v + 0.0) if isinstance(v, float) else v for v in row)
 
 
 def bag(frame: pl.DataFrame) -> Counter[Row]:

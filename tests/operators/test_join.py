@@ -82,9 +82,7 @@ def test_every_epoch_equals_nested_loops(how: str, data: st.DataObject) -> None:
     nulls_equal = data.draw(st.booleans())
     merge = data.draw(st.sampled_from([None, True, False]))
     one, two = streams(left, right)
-    joined = one.join(
-        two, on=["k", "f"][:width], how=how, nulls_equal=nulls_equal, coalesce=merge
-    )
+    joined = one.join(two, on=["k", "f"][:width], how=how, nulls_equal=nulls_equal, coalesce=merge)
     grows = how in ("inner", "semi") and not (left.changelog or right.changelog)
     assert joined.is_changelog is not grows
     restarts = data.draw(st.sets(st.integers(0, count - 1)))

@@ -64,9 +64,7 @@ def nested_loops(
     return +found
 
 
-def joined(
-    one: Stream, two: Stream, how: str, lower: int, upper: int, *, keyed: bool
-) -> Stream:
+def joined(one: Stream, two: Stream, how: str, lower: int, upper: int, *, keyed: bool) -> Stream:
     return one.join_interval(
         two,
         on="k" if keyed else None,

@@ -14,12 +14,13 @@ from penstock.lowering.aggregates import (
     lower_final,
 )
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.joins import lower_interval_join, lower_join
+from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
@@ -70,6 +71,7 @@ def _over(node: Over) -> list[Operator]:
 
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
+    AsofJoin: lower_asof_join,
     Final: lower_final,
     IntervalJoin: lower_interval_join,
     Join: lower_join,

@@ -45,14 +45,17 @@ class Pairing:
 
     def needs(self, side: Side) -> list[str]:
         """Return the columns of one side that must be kept."""
-        return list(dict.fromkeys(c for column in self.columns if (c := column.on(side))))
+        return list(
+            dict.fromkeys(c for column in self.columns if (c := column.on(side)) is not None)
+        )
 
     def both(self, left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
         """Put rows of equal height side by side."""
-        found = [
-            self._typed(left[c.left] if c.left is not None else right[str(c.right)], c.name)
-            for c in self.columns
-        ]
+        found = []
+        for column in self.columns:
+            name = column.left
+            series = right[str(column.right)] if name is None else left[name]
+            found.append(self._typed(series, column.name))
         return pl.DataFrame(found)
 
     def alone(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:

@@ -54,8 +54,12 @@ def _pairs(
     spec: JoinSpec, near: Near | None, left: pl.DataFrame, right: pl.DataFrame
 ) -> pl.DataFrame:
     """Return the numbers of the rows that belong together."""
-    one = _numbered(left, spec.left.keys, _LEFT_ROW, (near and near.left, _LEFT_TIME), spec)
-    two = _numbered(right, spec.right.keys, _RIGHT_ROW, (near and near.right, _RIGHT_TIME), spec)
+    one = _numbered(
+        left, spec.left.keys, _LEFT_ROW, (near.left if near else None, _LEFT_TIME), spec
+    )
+    two = _numbered(
+        right, spec.right.keys, _RIGHT_ROW, (near.right if near else None, _RIGHT_TIME), spec
+    )
     pairs = one.join(two, on=SLOT)
     if near is not None:
         apart = pl.col(_RIGHT_TIME) - pl.col(_LEFT_TIME)
