@@ -85,7 +85,8 @@ class WindowAggregate(Operator):
             frame = delta.select(*self._groups.roots, self._pane)
             low = frame[PANE].to_physical().min()
             assert isinstance(low, int)
-            self._lowest = low if self._lowest is None else min(low, self._lowest)
+            # None: not known, because rows left; _due() then looks at all rows that are held.
+            self._lowest = None if self._lowest is None else min(low, self._lowest)
             self._raw.append(frame)
             if self._raw.rows > _COMPACT_ROWS and self._groups.partials is not None:
                 self._reduce(self._raw.read())
