@@ -15,7 +15,7 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.joins import lower_interval_join, lower_join
+from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
 from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
 from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
@@ -23,6 +23,7 @@ from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
@@ -78,6 +79,7 @@ def _over(node: Over) -> list[Operator]:
 
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
+    AsofJoin: lower_asof_join,
     Final: lower_final,
     Limit: lower_limit,
     MapBatches: lower_batches,

@@ -99,10 +99,10 @@ class RowStore:
             counts[slots < 0] = 0
         return counts
 
-    def lookup_ids(self, slots_unique: Ids) -> tuple[Ids, Ids]:
-        """Return positions in ``slots_unique``, ascending, and the ids of the rows under them."""
-        wanted = np.flatnonzero(self.count(slots_unique))
-        found, ids = self._runs.find(slots_unique[wanted])
+    def lookup_ids(self, slots: Ids) -> tuple[Ids, Ids]:
+        """Return positions in ``slots``, ascending, and the ids of the rows under them."""
+        wanted = np.flatnonzero(self.count(slots))
+        found, ids = self._runs.find(slots[wanted])
         alive = self._alive.data[ids]
         if not alive.all():
             found, ids = found[alive], ids[alive]
