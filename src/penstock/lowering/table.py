@@ -16,7 +16,7 @@ from penstock.lowering.aggregates import (
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
 from penstock.lowering.joins import lower_join
-from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
+from penstock.lowering.ordering import lower_limit, lower_running, lower_sort, lower_top_k, lower_unique
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
@@ -29,6 +29,7 @@ from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
 from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
+from penstock.plan.running import Running
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
 
@@ -81,6 +82,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     MapRows: lower_rows,
     Over: _over,
     Remember: lower_remember,
+    Running: lower_running,
     Sort: lower_sort,
     TopK: lower_top_k,
     Union: _union,
