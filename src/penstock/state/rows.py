@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from penstock.state.arrays import GrowArray, IdList, Ids, Mask
+from penstock.state.arrays import GrowArray, IdList, Ids, Mask, distinct
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
 from penstock.state.index import numbered
@@ -127,7 +127,7 @@ class RowStore:
         if not len(ids):
             return
         if len(ids) > 1:
-            ids = np.unique(ids)
+            ids = distinct(ids)
         self._alive.data[ids] = False
         self._living -= len(ids)
         np.subtract.at(self._counts.data, self._slots.data[ids], 1)
@@ -140,7 +140,7 @@ class RowStore:
 
     def replace(self, slots: Ids, frame: pl.DataFrame) -> None:
         """Remove all rows under the slots that occur in ``slots``, then append the new ones."""
-        self.remove_slots(np.unique(slots))
+        self.remove_slots(distinct(slots))
         self.append(slots, frame)
 
     def is_alive(self, row_ids: Ids) -> Mask:
