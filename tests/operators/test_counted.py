@@ -111,7 +111,10 @@ AGGS: dict[str, tuple[pl.Expr, Any]] = {
     "x_few": (pl.col("x").n_unique(), lambda r: distinct([x for _, _, x, _, _ in r])),
     "s_min": (pl.col("s").min(), lambda r: extreme([s for _, _, _, s, _ in r], min)),
     "s_max": (pl.col("s").max(), lambda r: extreme([s for _, _, _, s, _ in r], max)),
-    "s_few": (pl.col("s").drop_nulls().n_unique(), lambda r: distinct(known([s for *_, s, _ in r]))),
+    "s_few": (
+        pl.col("s").drop_nulls().n_unique(),
+        lambda r: distinct(known([s for *_, s, _ in r])),
+    ),
     "n_few": (pl.col("n").approx_n_unique(), lambda r: distinct([n for *_, n in r])),
     "n_range": (
         pl.col("n").filter(pl.col("s") == "u").max() - pl.col("n").filter(pl.col("s") == "u").min(),
@@ -153,7 +156,7 @@ def operators(stream: Stream) -> list[type]:
     names=st.lists(st.sampled_from(sorted(AGGS)), min_size=1, max_size=5, unique=True),
     restarts=RESTARTS,
 )
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_by_key(batches: list[list[Any]], names: list[str], restarts: set[int]) -> None:
     stream = table().group_by("k").agg(AGGS[name][0].alias(name) for name in names)
     assert Recompute not in operators(stream)
@@ -166,12 +169,14 @@ def test_by_key(batches: list[list[Any]], names: list[str], restarts: set[int]) 
 
 
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_of_everything(batches: list[list[Any]], restarts: set[int]) -> None:
     """Without keys there is one group, also when it is empty."""
     names = list(AGGS)
-    stream = table().select(pl.lit("all").alias("k"), *[pl.col(c) for c in "xsn"]).select(
-        AGGS[name][0].alias(name) for name in names
+    stream = (
+        table()
+        .select(pl.lit("all").alias("k"), *[pl.col(c) for c in "xsn"])
+        .select(AGGS[name][0].alias(name) for name in names)
     )
     assert CountedAggregate in operators(stream)
     rows: list[Any] = []
@@ -185,7 +190,7 @@ def test_of_everything(batches: list[list[Any]], restarts: set[int]) -> None:
 
 
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_distinct_values_of_rows_that_stay(batches: list[list[Any]], restarts: set[int]) -> None:
     names = ["rows", "x_few", "s_few", "n_few", "s_max"]
     source = scripted("s", SCHEMA)

@@ -156,6 +156,25 @@ def test_a_deletion_takes_back_what_was_given(
         assert total["v"].n_unique() == total.height
 
 
+@pytest.mark.parametrize("mapped", UNREPEATABLE[1:3])
+@given(batches=EPOCHS, restarts=RESTARTS)
+@settings(max_examples=25)
+def test_equal_rows_share_an_answer(
+    mapped: Any, batches: list[list[Any]], restarts: set[int]
+) -> None:
+    """Rows are a bag: the answer is asked for once, and counts as often as the row is there."""
+    stream = mapped(changes().with_columns(k=pl.lit("x"), old=pl.col("v")), Tickets())
+    seen: list[Any] = []
+    sofar: list[Any] = []
+    for number, deltas in enumerate(drive(stream, epochs_of(batches), restart_after=restarts)):
+        sofar.append(deltas[0])
+        seen += batches[number]
+        total = integrate(stream, sofar)
+        found = dict(zip(total["old"], total["_weight"], strict=True))
+        assert total["old"].n_unique() == total.height
+        assert found == Counter(maxima(seen).values())
+
+
 @given(batches=EPOCHS, restarts=RESTARTS)
 @settings(max_examples=25)
 def test_an_unrepeatable_filter_keeps_its_word(

@@ -17,7 +17,7 @@ from penstock.stream import Stream
 from penstock.testing.driving import Epoch, drive, integrate, outputs, scripted
 
 SCHEMA = {"k": pl.String, "ts": pl.Datetime("us"), "v": pl.Int64}
-START = datetime(2024, 1, 1)
+START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 SECOND = 1_000_000_000
 
 

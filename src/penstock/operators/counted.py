@@ -79,7 +79,9 @@ class CountedAggregate(RunningAggregate):
             by_source.setdefault((of_sum, column.source), []).append(column)
         empty = pl.DataFrame(schema=input_schema)
         self._sources: list[_Source] = [
-            _Sums(columns[0]) if of_sum else _Values(columns, empty.select(columns[0].value).dtypes[0])
+            _Sums(columns[0])
+            if of_sum
+            else _Values(columns, empty.select(columns[0].value).dtypes[0])
             for (of_sum, _), columns in by_source.items()
         ]
         tables: dict[str, Stateful] = {

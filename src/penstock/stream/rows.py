@@ -101,14 +101,22 @@ class RowVerbs(StreamBase):
                 step=verb.value,
                 hint="apply it to the append-only stream first",
             )
-        keys = [over_keys(expr, self.schema) for expr in exprs if self._shapes([expr]) != {Shape.ELEMENTWISE}]
+        keys = [
+            over_keys(expr, self.schema)
+            for expr in exprs
+            if self._shapes([expr]) != {Shape.ELEMENTWISE}
+        ]
         same = {frozenset(key) if key is not None else None for key in keys}
         shared = keys[0] if len(same) == 1 and keys[0] is not None else ()
-        return self._derived(Over, input=self._node, verb=verb, exprs=exprs, keys=tuple(shared or ()))
+        return self._derived(
+            Over, input=self._node, verb=verb, exprs=exprs, keys=tuple(shared or ())
+        )
 
     def drop(self, *columns: Any, strict: bool = True) -> Self:
         """Remove columns."""
-        names = {n for c in columns for n in ([c] if isinstance(c, str) else self._names("drop", c))}
+        names = {
+            n for c in columns for n in ([c] if isinstance(c, str) else self._names("drop", c))
+        }
         if strict:
             require_columns("drop", self.schema, sorted(names))
         kept = [name for name in self.columns if name not in names]
@@ -161,8 +169,12 @@ class RowVerbs(StreamBase):
             return self.with_columns(pl.all().fill_null(strategy=strategy))  # type: ignore[arg-type]
         if strategy is not None:
             value = 0 if strategy == "zero" else 1
-        wanted = pl.select(pl.lit(value) if not isinstance(value, pl.Expr) else pl.lit(None)).to_series()
-        fits = [n for n, t in self.schema.items() if isinstance(value, pl.Expr) or _holds(t, wanted)]
+        wanted = pl.select(
+            pl.lit(value) if not isinstance(value, pl.Expr) else pl.lit(None)
+        ).to_series()
+        fits = [
+            n for n, t in self.schema.items() if isinstance(value, pl.Expr) or _holds(t, wanted)
+        ]
         exprs = tuple(pl.col(name).fill_null(value) for name in fits)
         return self._row_step(WithColumns, exprs, exprs=exprs) if exprs else self
 

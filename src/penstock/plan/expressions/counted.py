@@ -90,8 +90,10 @@ def _counted(a: Aggregation, kind: CountedKind, dtype: pl.DataType) -> Counted:
 
 
 def _can_be_counted(a: Aggregation) -> bool:
-    return a.value is not None and a.dtype is not None and (
-        a.dtype.is_numeric() or isinstance(a.dtype, _KEYS)
+    return (
+        a.value is not None
+        and a.dtype is not None
+        and (a.dtype.is_numeric() or isinstance(a.dtype, _KEYS))
     )
 
 
@@ -151,4 +153,3 @@ def partials_or_counted(a: Aggregation, noted: Noted, *, linear: bool) -> Split 
     for counted in found.counted:
         noted(counted)
     return found.split
-
