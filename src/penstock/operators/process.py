@@ -293,7 +293,6 @@ class _Calls:
     def _returned(self, given: object) -> pl.DataFrame | None:
         if isinstance(given, pl.DataFrame):
             frame = fitted(given, self._spec.output, self._spec.name)
-        else:
-            rows = as_rows(given)
-            frame = frame_of(rows, self._spec.output) if rows else None
-        return frame if frame is not None and frame.height else None
+            return frame if frame.height else None
+        rows = as_rows(given)
+        return frame_of(rows, self._spec.output) if rows else None
