@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import queue
 import threading
@@ -21,9 +20,11 @@ from penstock.connectors.console.config import ConsoleSinkSpec
 from penstock.connectors.contract import SinkSpec
 from penstock.connectors.duckdb.config import DuckdbSinkSpec
 from penstock.connectors.file_sink.config import FilesSinkSpec
+from penstock.connectors.file_sink.formats import FileFormat, named
 from penstock.connectors.postgres.config import PostgresSinkSpec
 from penstock.connectors.sqlite.config import SqliteSinkSpec
 from penstock.connectors.topics.config import TopicSinkSpec
+from penstock.deferred import asyncio
 from penstock.errors import PlanError, user_line
 from penstock.plan.explain import explain
 from penstock.plan.ranking import final_order
@@ -57,9 +58,21 @@ class Outputs(StreamBase):
         """Write to a PostgreSQL table by COPY. Needs the extra ``postgres``."""
         return self.sink(PostgresSinkSpec(url, table, _key(key), **options))
 
-    def sink_files(self, folder: str | Path, **options: Any) -> Query:
-        """Write files (CSV, NDJSON, Parquet, Arrow, text) into a folder, each whole or not at all."""
-        return self.sink(FilesSinkSpec(folder, **options))
+    def sink_files(
+        self,
+        folder: str | Path,
+        format: str | FileFormat = "parquet",  # noqa: A002 - the word that users know
+        *,
+        partition_by: Any = (),
+        **options: Any,
+    ) -> Query:
+        """Write files into a folder, each whole or not at all.
+
+        ``format``: ``"parquet"``, ``"csv"``, ``"ndjson"``, ``"ipc"`` or ``"text"``. When a file is
+        full: ``roll_rows=``, ``roll_bytes=``, ``roll_after=`` (a ``timedelta``; one minute).
+        """
+        kind = named(format, f"files {folder}")
+        return self.sink(FilesSinkSpec(folder, kind, _key(partition_by), **options))
 
     def sink_topic(self, path: str | Path, **options: Any) -> Query:
         """Append to an embedded durable topic."""
