@@ -25,9 +25,12 @@ from penstock.scans import (
     scan_parquet,
     scan_rate,
     scan_tail,
+    scan_tcp,
+    scan_tcp_client,
     scan_text,
     scan_ticks,
     scan_topic,
+    scan_udp,
 )
 from penstock.stream import GroupBy, Stream
 from penstock.windows import hopping, session, sliding, tumbling
@@ -62,9 +65,12 @@ __all__ = [
     "scan_parquet",
     "scan_rate",
     "scan_tail",
+    "scan_tcp",
+    "scan_tcp_client",
     "scan_text",
     "scan_ticks",
     "scan_topic",
+    "scan_udp",
     "session",
     "sliding",
     "tumbling",
