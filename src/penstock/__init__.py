@@ -24,9 +24,12 @@ from penstock.scans import (
     scan_parquet,
     scan_rate,
     scan_tail,
+    scan_tcp,
+    scan_tcp_client,
     scan_text,
     scan_ticks,
     scan_topic,
+    scan_udp,
 )
 from penstock.stream import GroupBy, Stream
 from penstock.windows import hopping, session, sliding, tumbling
@@ -67,9 +70,12 @@ __all__ = [
     "scan_parquet",
     "scan_rate",
     "scan_tail",
+    "scan_tcp",
+    "scan_tcp_client",
     "scan_text",
     "scan_ticks",
     "scan_topic",
+    "scan_udp",
     "session",
     "sliding",
     "start",
