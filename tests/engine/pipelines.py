@@ -9,7 +9,7 @@ predicate on them would turn on the last bit. All other floats are small multipl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -66,6 +66,11 @@ class Pair:
             for name, dtype in self.stream.schema.items()
             if isinstance(dtype, dtypes) and not name.startswith("x")
         ]
+
+    def reached(self, text: str, stream: Stream, query: Query) -> Pair:
+        """Append a step whose query reads the time."""
+        steps = (*self.steps, text)
+        return Pair(stream, query, self.bases, ordered=False, at_end=self.at_end, steps=steps)
 
     @property
     def numbers(self) -> list[str]:
@@ -268,9 +273,6 @@ def windowed(d: Drawn, pair: Pair) -> Pair:
     size, slide = d.one([(2, 2), (3, 3), (10, 10), (4, 2), (6, 2), (5, 3), (2, 5), (3, 4)])
     offset = d.one([0, 0, 1])
     keys = d.draw(st.lists(st.sampled_from(pair.keys), unique=True, max_size=1))
-    keys = [k for k in keys if k not in ("window_start", "window_end")]
-    if {"window_start", "window_end"} & set(keys):
-        return pair
     aggs = aggregates(d, pair)
     there = pair.stream.filter(pl.col(column).is_not_null())
     window = ps.hopping(f"{size}s", slide=f"{slide}s", offset=f"{offset}s", on=column)
@@ -286,9 +288,7 @@ def windowed(d: Drawn, pair: Pair) -> Pair:
         return closed(found, now(seen)) if final else found
 
     text = f"window {size}/{slide}+{offset} on {column} by {keys} agg {aggs} {mode}"
-    return Pair(
-        stream, run, pair.bases, ordered=False, at_end=pair.at_end, steps=(*pair.steps, text)
-    )
+    return pair.reached(text, stream, run)
 
 
 def assigned(
@@ -315,6 +315,158 @@ def closed(found: pl.LazyFrame, now: int) -> pl.LazyFrame:
     if now >= FOREVER:
         return found
     return found.filter(pl.col("window_end").dt.timestamp("us") <= now * US)
+
+
+def by_event(d: Drawn, pair: Pair, kind: str) -> Pair:
+    """Group by sessions, or by windows that end at every row, and perhaps a key."""
+    if not pair.instants:
+        return pair
+    column, length = d.one(pair.instants), d.one([1, 2, 4])
+    keys = d.draw(st.lists(st.sampled_from(pair.keys), unique=True, max_size=1))
+    aggs = aggregates(d, replace(pair, ordered=False))
+    there = pair.stream.filter(pl.col(column).is_not_null())
+    make, assign = (ps.session, sessions) if kind == "session" else (ps.sliding, slides)
+    stream = there.group_by(*keys, make(f"{length}s", on=column)).agg(aggs)
+    mode = d.one([None, None, "changes"])
+    if mode:
+        stream = stream.emit(mode)
+    final, query, now = not stream.is_changelog, pair.query, pair.now
+
+    def run(seen: Seen) -> pl.LazyFrame:
+        rows = query(seen).filter(pl.col(column).is_not_null())
+        found = assign(rows, column, length * US, keys, aggs)
+        return passed(found, now(seen)) if final else found
+
+    return pair.reached(f"{kind} {length} on {column} by {keys} agg {aggs} {mode}", stream, run)
+
+
+def session(d: Drawn, pair: Pair) -> Pair:
+    """Group by sessions."""
+    return by_event(d, pair, "session")
+
+
+def sliding(d: Drawn, pair: Pair) -> Pair:
+    """Group by windows that end at every row."""
+    return by_event(d, pair, "sliding")
+
+
+def passed(found: pl.LazyFrame, now: int) -> pl.LazyFrame:
+    """Keep the windows whose end the time is past: a row at the end would still belong to them."""
+    if now >= FOREVER:
+        return found
+    return found.filter(pl.col("window_end").dt.timestamp("us") < now * US)
+
+
+def sessions(
+    rows: pl.LazyFrame, column: str, gap: int, keys: list[str], aggs: list[pl.Expr]
+) -> pl.LazyFrame:
+    """Begin a session at each row that is more than ``gap`` behind the one before it."""
+    at = pl.col(column).dt.timestamp("us")
+    begins = (at.diff() > gap).fill_null(value=True).cum_sum()
+    number = (begins.over(keys) if keys else begins).alias("number")
+    found = rows.sort(column).with_columns(number).group_by(*keys, "number")
+    return found.agg(
+        pl.col(column).min().alias("window_start"),
+        (pl.col(column).max() + pl.duration(microseconds=gap)).alias("window_end"),
+        *aggs,
+    ).drop("number")
+
+
+def slides(
+    rows: pl.LazyFrame, column: str, size: int, keys: list[str], aggs: list[pl.Expr]
+) -> pl.LazyFrame:
+    """Join each row with the rows up to ``size`` before it."""
+    each = rows.select(*keys, pl.col(column).alias("window_end")).with_row_index("number")
+    pairs = (
+        each.join(rows, on=keys, nulls_equal=True) if keys else each.join(rows, how="cross")
+    )
+    behind = (pl.col("window_end") - pl.col(column)).dt.total_microseconds()
+    near = pairs.filter((behind >= 0) & (behind < size))
+    start = (pl.col("window_end") - pl.duration(microseconds=size)).alias("window_start")
+    found = near.group_by("number", *keys, "window_end").agg(aggs).with_columns(start)
+    names = [agg.meta.output_name() for agg in aggs]
+    return found.select(*keys, "window_start", "window_end", *names)
+
+
+def best(d: Drawn, pair: Pair) -> Pair:
+    """Keep the first rows of an order on all columns, of all rows or of each key."""
+    names = pair.keys + pair.instants
+    k, largest = d.one([1, 2, 3]), d.one([True, False])
+    first = d.one(names)
+    by = [first, *(n for n in names if n != first)]
+    pair = pair.then(f"select {names}", pair.stream.select(names), lambda f: f.select(names))
+    keys = d.draw(st.lists(st.sampled_from(pair.keys), unique=True, max_size=1))
+    stream = (pair.stream.top_k if largest else pair.stream.bottom_k)(k, by=by, group_by=keys)
+
+    def change(rows: pl.LazyFrame) -> pl.LazyFrame:
+        ordered = rows.sort(by, descending=largest, nulls_last=True)
+        return ordered.group_by(keys).head(k).select(names) if keys else ordered.head(k)
+
+    text = f"{'top' if largest else 'bottom'} {k} by {by} in {keys}"
+    return pair.then(text, stream, change, ordered=False)
+
+
+def limited(d: Drawn, pair: Pair) -> Pair:
+    """Keep the first rows that arrive."""
+    if not pair.ordered:
+        return pair
+    count = d.one([0, 1, 3])
+    return pair.then(f"limit {count}", pair.stream.limit(count), lambda f: f.head(count))
+
+
+def joined_near(d: Drawn, pair: Pair) -> Pair:
+    """Join rows whose times are near; what is unmatched is modelled at the end only."""
+    other = pipeline(d, d.one([0, 1]))
+    if d.joins >= 2 or not pair.instants or not other.instants:
+        return pair
+    left, right = same_typed(d, pair, other)
+    if left is None or right is None:
+        return pair
+    d.joins += 1
+    here, there = d.one(pair.instants), d.one(other.instants)
+    lower, upper = d.one([(-2, 2), (0, 3), (-4, -1), (0, 0)])
+    how, suffix, mark = d.one(["inner", "inner", "left", "anti", "semi"]), f"_{d.name()}", d.name()
+    if {here, there} & {*left, *right}:
+        return pair
+    stream = pair.stream.join_interval(
+        other.stream,
+        how=how,
+        left_on=left,
+        right_on=right,
+        left_time=here,
+        right_time=there,
+        lower=f"{lower}s",
+        upper=f"{upper}s",
+        suffix=suffix,
+    )
+    one, two = pair.query, other.query
+    theirs = there + suffix if there in pair.stream.columns else there
+
+    def run(seen: Seen) -> pl.LazyFrame:
+        rows = one(seen).with_row_index(mark)
+        pairs = rows.join(two(seen), left_on=left, right_on=right, suffix=suffix)
+        ahead = (pl.col(theirs) - pl.col(here)).dt.total_seconds()
+        pairs = pairs.filter((ahead >= lower) & (ahead <= upper))
+        if how == "inner":
+            return pairs.drop(mark)
+        lonely = rows.join(pairs, on=mark, how="anti")
+        if how == "semi":
+            return rows.join(pairs, on=mark, how="semi").drop(mark)
+        if how == "anti":
+            return lonely.drop(mark)
+        return pl.concat([pairs, lonely], how="diagonal").drop(mark)
+
+    return Pair(
+        stream,
+        run,
+        pair.bases | other.bases,
+        ordered=False,
+        at_end=pair.at_end or other.at_end or (how in ("left", "anti") and not stream.is_changelog),
+        steps=(
+            *pair.steps,
+            f"near {how} {left}={right} {here}~{there} {lower}..{upper} ({' | '.join(other.steps)})",
+        ),
+    )
 
 
 def distinct(d: Drawn, pair: Pair) -> Pair:
@@ -481,6 +633,11 @@ STEPS = [
     windowed,
     windowed,
     windowed,
+    session,
+    sliding,
+    best,
+    limited,
+    joined_near,
     distinct,
     over,
     running,
