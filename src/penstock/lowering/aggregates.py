@@ -209,7 +209,13 @@ def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
         partials=partials,
         input=node.input.schema,
         output=node.schema,
+        divided=not _in_order(split),
     )
+
+
+def _in_order(split: SplitAggregates | None) -> bool:
+    """Tell whether the result may depend on the order in which the rows of a group arrived."""
+    return split is None or any(_ORDERED.match(name) for name in split.partials.schema)
 
 
 def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Operator]:
@@ -254,7 +260,7 @@ def _session(node: Aggregate, window: Session) -> list[Operator]:
     groups = SessionGroups(column, window.gap_ns, node.keys, node.aggs, schema, node.schema)
     if _once(node):
         split = split_aggregates(node)
-        if split is None or any(_ORDERED.match(name) for name in split.partials.schema):
+        if split is None or _in_order(split):
             return [SessionRows(groups)]
         return [SessionAggregate(groups, split.partials)]
     evaluate = sessions_of(column, groups.gap, node.keys, node.aggs)

@@ -18,16 +18,24 @@ PANE = "_penstock_pane"
 class PaneAssignment:
     """Which pane a row is in, and which windows a pane is in. All numbers in the column's unit.
 
-    Fixed lengths: panes of gcd(size, slide), a window is a whole number of them. Otherwise
-    (calendar lengths, time zones) each window is its own pane, and rows are copied into each.
+    Fixed lengths: panes of gcd(size, slide), a window is a whole number of them. Otherwise each
+    window is its own pane, and rows are copied into each: for calendar lengths and time zones, and
+    if not ``divided``, where an aggregate depends on the order in which a window's rows arrived.
     """
 
     def __init__(
-        self, window: Hopping, column: str, dtype: pl.DataType, columns: Sequence[str]
+        self,
+        window: Hopping,
+        column: str,
+        dtype: pl.DataType,
+        columns: Sequence[str],
+        *,
+        divided: bool,
     ) -> None:
         self._window, self._column, self._dtype = window, column, dtype
         self._columns = list(columns)
-        self._fixed = not is_calendar(window.size) and window.time_zone is None
+        regular = not is_calendar(window.size) and window.time_zone is None
+        self._fixed = regular and (divided or window.size == window.slide)
         self.pane_is_window = not self._fixed or window.size == window.slide
         unit = unit_ns(dtype)
         if self._fixed:
