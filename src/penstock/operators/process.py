@@ -6,6 +6,7 @@ import copy
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -209,13 +210,7 @@ class _Calls:
             parts = (delta[a:b] for a, b in zip(starts.tolist(), ends, strict=True))
         for slot, part in zip(places, parts, strict=True):
             key = keys[slot]
-            self._call(
-                key,
-                lambda state, timers, key=key, part=part: self._processor.process(
-                    dict(key.key), part, state, timers
-                ),
-                part,
-            )
+            self._call(key, partial(self._processor.process, dict(key.key), part), part)
 
     def event_timers(self, keys: dict[int, _Key], watermark: int) -> None:
         """Call ``on_timer`` for what the watermark has reached, in order of time, then of key."""
