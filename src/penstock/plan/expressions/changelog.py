@@ -1,4 +1,4 @@
-"""Partials of rows that carry ``_weight``: every partial is a sum, so a deletion cancels exactly."""
+"""Partials of rows that carry ``_weight``: each is a sum, so that a deletion cancels exactly."""
 
 from __future__ import annotations
 
