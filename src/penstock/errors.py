@@ -21,6 +21,7 @@ import linecache
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -122,10 +123,17 @@ def closest(value: object, alternatives: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def _is_ours(frame: FrameType) -> bool:
+    """Tell whether a frame runs code of this package, the ``__init__`` of a dataclass included."""
+    path = frame.f_code.co_filename
+    module = str(frame.f_globals.get("__name__", ""))
+    return path.startswith(_PACKAGE) or (path == "<string>" and module.startswith("penstock."))
+
+
 def user_line() -> str | None:
     """Return ``file:line: source`` of the innermost frame outside Penstock."""
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to read the calling frame cheaply
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and _is_ours(frame):
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return None

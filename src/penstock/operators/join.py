@@ -50,6 +50,13 @@ class JoinInput:
     keys: tuple[pl.Expr, ...]
     changelog: bool
 
+    def divide(self, delta: pl.DataFrame) -> tuple[pl.DataFrame, Ids | None]:
+        """Return the rows, without hidden columns, and their weights (None: all one)."""
+        weights = delta[WEIGHT].to_numpy() if self.changelog else None
+        if delta.width > len(self.schema):
+            delta = delta[list(self.schema)]
+        return delta, weights
+
 
 @dataclass(frozen=True, slots=True)
 class JoinSpec:
@@ -125,9 +132,7 @@ class Join(Operator):
         return out.result()
 
     def _take(self, side: Side, delta: pl.DataFrame, tick: Tick, out: Changes) -> None:
-        weights = None
-        if self._spec.side(side).changelog:
-            weights, delta = delta[WEIGHT].to_numpy(), delta.drop(WEIGHT)
+        delta, weights = self._spec.side(side).divide(delta)
         keys = self._keys(side, delta)
         joinable = self._joinable(keys)
         if joinable is not None:

@@ -78,7 +78,7 @@ class Pairing:
 
 
 def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
-    """Yield, in blocks, the pairs of a position in ``slots`` and the id of a row under that slot."""
+    """Yield, in blocks, pairs of a position in ``slots`` and the id of a row under that slot."""
     if not len(store) or not len(slots):
         return
     counts = store.count(slots)
