@@ -6,13 +6,17 @@ import threading
 from pathlib import Path
 from typing import Self
 
+import polars as pl
+
+from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.errors import PlanError, QueryFailed
-from penstock.instants import Duration, duration_ns
+from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
 from penstock.runtime.engine import Engine, RunOptions
 from penstock.runtime.progress import Progress
+from penstock.state.memory import MemoryBudget, using
 
 
 class Query:
@@ -42,22 +46,29 @@ class Query:
         *,
         checkpoint: str | Path | None = None,
         checkpoint_interval: Duration = "1s",
+        memory: str | int | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
 
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
-        ``checkpoint_interval``; without it nothing survives the process.
+        ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
+        limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
+        folder or the system's temporary one.
         """
         if self._thread is not None and self._thread.is_alive():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
-        options = RunOptions(
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            checkpoint_interval_s=interval / 1e9,
-        )
+        folder = None if checkpoint is None else Path(checkpoint)
+        options = RunOptions(checkpoint=folder, checkpoint_interval_s=interval / 1e9)
+        budget = None
+        if memory is not None:
+            limit = size_bytes(memory, step="start", option="memory")
+            budget = MemoryBudget(limit, None if folder is None else folder / "scratch")
+        with using(budget):
+            graph = lower(self.roots)
         self._error = None
-        self._engine = Engine(lower(self.roots), options, clock)
+        self._engine = Engine(graph, options, clock, budget)
         self._thread = threading.Thread(target=self._run, name="penstock", daemon=True)
         self._thread.start()
         return self
@@ -96,6 +107,15 @@ class Query:
         if self._engine is not None:
             self.wait()
 
+    def dead_letters(self) -> pl.DataFrame:
+        """Return the latest dead letters of the run (up to 1,000), oldest first.
+
+        With a checkpoint all of them are kept, in the topic ``dead-letters`` inside its folder.
+        """
+        if self._engine is None:
+            return pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+        return self._engine.dead_letters.recent()
+
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state."""
         if self._engine is None:
@@ -107,14 +127,18 @@ def run(
     *queries: Query,
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
+    memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
 
-    Ctrl-C finishes the epoch and makes a checkpoint. Returns the ended query, for ``progress()``.
+    The options are those of ``Query.start``. Ctrl-C finishes the epoch and makes a checkpoint.
+    Returns the ended query, for ``progress()``.
     """
     together = Query(*(root for query in queries for root in query.roots))
-    together.start(checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, clock=clock)
+    together.start(
+        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+    )
     try:
         while not together.wait(0.2):
             pass

@@ -1,6 +1,5 @@
 """Every Polars type goes into each database and comes back the same."""
 
-# ruff: noqa: DTZ001 - instants without a zone are among the cases
 from __future__ import annotations
 
 import json

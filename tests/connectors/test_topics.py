@@ -202,7 +202,7 @@ def test_a_topic_made_anew_is_noticed(path: str, tmp_path: Path) -> None:
 
 def test_bad_source_options_are_refused(path: str) -> None:
     with pytest.raises(ConfigError, match="needs a time zone"):
-        TopicSourceSpec(path, start=datetime(2024, 1, 1))  # noqa: DTZ001
+        TopicSourceSpec(path, start=datetime(2024, 1, 1))
     with pytest.raises(ConfigError, match="no 'ofset'"):
         TopicSourceSpec(path, metadata=("ofset",))
     with pytest.raises(ConfigError, match="no partition 3"):

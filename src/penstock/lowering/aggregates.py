@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from penstock.instants import unit_ns
 from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
 from penstock.operators.contract import Operator
 from penstock.operators.count_windows import CountedGroups, CountWindows
+from penstock.operators.counted import CountedAggregate, Keeping, Kept
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.final import FinalRows
 from penstock.operators.panes import PANE, AssignWindows, WindowEnd
@@ -20,8 +22,9 @@ from penstock.operators.session_aggregate import SessionAggregate, SessionGroups
 from penstock.operators.sessions import sessions_of
 from penstock.operators.settling import Settling
 from penstock.operators.sliding_aggregate import SlidingAggregate, slides_of
+from penstock.operators.tallies import VALUE
 from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
-from penstock.plan.expressions import decompose
+from penstock.plan.expressions import Counted, CountedKind, decompose
 from penstock.plan.grouping import Aggregate, Final
 from penstock.plan.properties import Properties, copied_columns
 from penstock.windows import END, START, Hopping, Rows, Session, Sliding
@@ -32,29 +35,71 @@ MAX_GROUP_ROWS = 1_000_000
 """Rows that a recomputed group may have: at this size one epoch costs tens of milliseconds."""
 
 
-def partial_aggregates(node: Aggregate, keys: tuple[pl.Expr, ...]) -> PartialAggregates | None:
+@dataclass(frozen=True, slots=True)
+class SplitAggregates:
+    """The aggregates of a node as partials, and columns kept beside them."""
+
+    partials: PartialAggregates
+    kept: tuple[Kept, ...]
+
+
+def split_aggregates(node: Aggregate, *, counted: bool = False) -> SplitAggregates | None:
     """Split all aggregates of a node, or None if one does not split."""
     schema, changelog = node.input.schema, node.input.properties.changelog
-    found = [decompose(agg, schema, changelog) for agg in node.aggs]
+    found = [decompose(agg, schema, changelog, counted=counted) for agg in node.aggs]
     whole = [d for d in found if d is not None]
     if len(whole) < len(found):
         return None
+    kept = {c.name: c for d in whole for c in d.counted}
     extract, merge = count_partial(changelog=changelog)
     extracts = {extract.meta.output_name(): (extract, merge)}
-    if not changelog and any(d.partials for d in whole):
+    if not changelog and not kept and any(d.partials for d in whole):
         extracts = {}
     for part in (p for d in whole for p in d.partials):
         extracts[part.name] = (part.extract, part.merge)
     empty = pl.DataFrame(schema={**schema, **({WEIGHT: pl.Int64()} if changelog else {})})
-    partials = empty.select(e for e, _ in extracts.values()).schema
-    return PartialAggregates(
-        keys=keys,
-        key_schema=empty.select(*keys).schema if keys else pl.Schema(),
+    columns = dict(empty.select(e for e, _ in extracts.values()).schema)
+    columns |= {name: column.dtype for name, column in kept.items()}
+    partials = PartialAggregates(
+        keys=node.keys,
+        key_schema=empty.select(*node.keys).schema if node.keys else pl.Schema(),
         extract=tuple(e for e, _ in extracts.values()),
         merge=tuple(m for _, m in extracts.values()),
         finish=tuple(d.finish for d in whole),
-        schema=partials,
+        schema=pl.Schema(columns),
     )
+    return SplitAggregates(partials, tuple(map(_kept, kept.values())))
+
+
+_EXTREMES = {
+    CountedKind.MIN: pl.col(VALUE).min(),
+    CountedKind.MAX: pl.col(VALUE).max(),
+    CountedKind.NAN_MIN: pl.col(VALUE).nan_min(),
+    CountedKind.NAN_MAX: pl.col(VALUE).nan_max(),
+}
+
+
+def _kept(counted: Counted) -> Kept:
+    merge = _EXTREMES.get(counted.kind)
+    keeping = Keeping.EXTREME if merge is not None else Keeping.DISTINCT
+    if counted.kind is CountedKind.SUM:
+        keeping = Keeping.SUM
+    return Kept(counted.name, keeping, counted.value, counted.rows, counted.source, merge)
+
+
+def running(
+    split: SplitAggregates,
+    schema: pl.Schema,
+    expiry: Callable[[Keys], Expiry] | None,
+    *,
+    changelog: bool,
+) -> RunningAggregate:
+    """Return the operator that keeps partials, and counted values where they are needed."""
+    if split.kept:
+        return CountedAggregate(
+            split.partials, split.kept, input_schema=schema, changelog=changelog, expiry=expiry
+        )
+    return RunningAggregate(split.partials, input_schema=schema, changelog=changelog, expiry=expiry)
 
 
 def expiry_for(
@@ -109,11 +154,9 @@ def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
 def _plain(node: Aggregate) -> Operator:
     properties, schema = node.input.properties, node.input.schema
     expiry = expiry_for(properties, schema, copied_columns(node.keys), node.ttl_ns)
-    partials = partial_aggregates(node, node.keys)
-    if partials is not None:
-        return RunningAggregate(
-            partials, input_schema=schema, changelog=properties.changelog, expiry=expiry
-        )
+    split = split_aggregates(node, counted=True)
+    if split is not None:
+        return running(split, schema, expiry, changelog=properties.changelog)
     return recomputed(node, schema, node.keys, expiry, node.schema)
 
 
@@ -152,18 +195,12 @@ def _hopping(node: Aggregate, window: Hopping) -> list[Operator]:
 
 
 def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
-    partials = partial_aggregates(node, node.keys)
+    split = split_aggregates(node)
+    partials = split.partials if split is not None else None
     if partials is not None:
         dtype = node.input.schema[column]
         pane = pl.Schema({**partials.key_schema, PANE: dtype})
-        partials = PartialAggregates(
-            keys=(*partials.keys, pl.col(PANE)),
-            key_schema=pane,
-            extract=partials.extract,
-            merge=partials.merge,
-            finish=partials.finish,
-            schema=partials.schema,
-        )
+        partials = replace(partials, keys=(*partials.keys, pl.col(PANE)), key_schema=pane)
     return WindowedGroups(
         window=window,
         column=column,
@@ -172,7 +209,13 @@ def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
         partials=partials,
         input=node.input.schema,
         output=node.schema,
+        divided=not _in_order(split),
     )
+
+
+def _in_order(split: SplitAggregates | None) -> bool:
+    """Tell whether the result may depend on the order in which the rows of a group arrived."""
+    return split is None or any(_ORDERED.match(name) for name in split.partials.schema)
 
 
 def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Operator]:
@@ -181,25 +224,18 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
     start = pl.col(PANE).alias(START)
     keys = (*node.keys, start)
     assigned = pl.Schema({**node.input.schema, PANE: dtype})
-    partials = partial_aggregates(node, node.keys)
+    split = split_aggregates(node, counted=True)
     expiry = None
     if column in properties.times:
         over = node.properties.times[START].over(START, dtype)
         expiry = lambda store: BoundExpiry(store, over)  # noqa: E731 - a factory, as expiry_for gives
     columns = [c for c in node.schema if c != END]
     inner: Operator
-    if partials is not None:
-        partials = PartialAggregates(
-            keys=keys,
-            key_schema=pl.Schema({**partials.key_schema, START: dtype}),
-            extract=partials.extract,
-            merge=partials.merge,
-            finish=partials.finish,
-            schema=partials.schema,
-        )
-        inner = RunningAggregate(
-            partials, input_schema=assigned, changelog=properties.changelog, expiry=expiry
-        )
+    if split is not None:
+        key_schema = pl.Schema({**split.partials.key_schema, START: dtype})
+        partials = replace(split.partials, keys=keys, key_schema=key_schema)
+        split = replace(split, partials=partials)
+        inner = running(split, assigned, expiry, changelog=properties.changelog)
     else:
         output = pl.Schema({c: node.schema[c] for c in columns})
         inner = recomputed(node, assigned, keys, expiry, output)
@@ -223,10 +259,10 @@ def _session(node: Aggregate, window: Session) -> list[Operator]:
     schema = node.input.schema
     groups = SessionGroups(column, window.gap_ns, node.keys, node.aggs, schema, node.schema)
     if _once(node):
-        partials = partial_aggregates(node, node.keys)
-        if partials is None or any(_ORDERED.match(name) for name in partials.schema):
+        split = split_aggregates(node)
+        if split is None or _in_order(split):
             return [SessionRows(groups)]
-        return [SessionAggregate(groups, partials)]
+        return [SessionAggregate(groups, split.partials)]
     evaluate = sessions_of(column, groups.gap, node.keys, node.aggs)
     return _finished(node, [_by_key(node, evaluate, column, None)])
 

@@ -9,15 +9,15 @@ from penstock.operators.contract import Operator
 from penstock.operators.counted_rows import CountedRows
 from penstock.operators.distinct import Distinct
 from penstock.operators.latest_rows import LatestRows
+from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.running import Carried
 from penstock.operators.running import Running as RunningOperator
-from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.sort_rows import LimitRows, SortRows
 from penstock.operators.top_rows import TopRows, TopSpec
 from penstock.plan.distinct import Keep, Unique
 from penstock.plan.grouping import Verb
-from penstock.plan.running import Running
 from penstock.plan.ranking import Limit, Sort, TopK, unsortable
+from penstock.plan.running import Running
 
 _BY = "_penstock_by_"
 

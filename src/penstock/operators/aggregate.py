@@ -86,17 +86,21 @@ class RunningAggregate(Operator):
         result = None
         if delta is not None or self.wants_idle_steps:
             frame = delta if delta is not None else self._nothing()
-            result = self._merge(self._partials.of_rows(frame), tick)
+            result = self._update(frame, tick)
             self._started.value = True
         if self._expiry is not None:
-            self._table.delete(self._expiry.expired(tick))
+            self._free(self._expiry.expired(tick))
         return result
+
+    def _free(self, slots: np.ndarray) -> None:
+        self._table.delete(slots)
 
     def _nothing(self) -> pl.DataFrame:
         weight = {WEIGHT: pl.Int64()} if self._changelog else {}
         return pl.DataFrame(schema={**self._input_schema, **weight})
 
-    def _merge(self, fresh: pl.DataFrame, tick: Tick) -> Delta | None:
+    def _update(self, frame: pl.DataFrame, tick: Tick) -> Delta | None:
+        fresh = self._partials.of_rows(frame)
         table, names = self._table, self._partials.key_names
         keys, fresh = fresh.select(names), fresh.drop(names)
         slots = table.assign(keys, unique=True) if names else np.zeros(1, dtype=np.int64)
@@ -118,7 +122,7 @@ class RunningAggregate(Operator):
         row = pl.Series(_ROW, np.concatenate([np.flatnonzero(existed), np.arange(fresh.height)]))
         both = pl.concat([old, fresh]).with_columns(row)
         merged = both.group_by(_ROW, maintain_order=True).agg(*self._partials.merge)
-        return merged.sort(_ROW).select(*self._partials.schema)
+        return merged.sort(_ROW).select(fresh.columns)
 
     def _changes(
         self,
@@ -141,7 +145,7 @@ class RunningAggregate(Operator):
         removed = before.filter((~same | gone)[existed])
         added = after.filter(~same & ~gone)
         if gone.any():
-            self._table.delete(slots[gone])
+            self._free(slots[gone])
         parts = [weighted(f, w) for f, w in ((removed, -1), (added, 1)) if f.height]
         return pl.concat(parts) if parts else None
 

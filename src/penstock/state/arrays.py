@@ -23,6 +23,14 @@ def grown(capacity: int, needed: int) -> int:
     return max(needed, capacity + step, _SMALLEST)
 
 
+def distinct(ids: Ids) -> Ids:
+    """Return the ids ascending and unique; several times faster than the hashing np.unique."""
+    if len(ids) < 2:
+        return ids
+    ordered = np.sort(ids)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+
+
 class GrowArray:
     """One-dimensional array that is extended with a fill value when a higher index is needed.
 
@@ -65,10 +73,9 @@ class GrowArray:
                 budget.note(size - old.nbytes)
             else:
                 self._file = ScratchFile(budget.scratch)
-        if self._file is None:
-            fresh = np.zeros(capacity, old.dtype)  # zero pages cost nothing until touched
-        else:
-            fresh = self._file.map(old.dtype, capacity)
+        # Zero pages of anonymous memory cost nothing until they are touched.
+        file = self._file
+        fresh = np.zeros(capacity, old.dtype) if file is None else file.map(old.dtype, capacity)
         fresh[: len(old)] = old
         return fresh
 

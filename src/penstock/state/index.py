@@ -19,7 +19,7 @@ from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
 from penstock.state.hashtable import HashTable
 from penstock.state.keys import KeyBatch
-from penstock.state.memory import MemoryBudget
+from penstock.state.memory import MemoryBudget, current
 
 _BLOCK = 1 << 18  # slots per step of a rebuild
 
@@ -39,6 +39,7 @@ class KeyIndex:
         budget: MemoryBudget | None = None,
         smallest_garbage: int = SMALLEST_GARBAGE,
     ) -> None:
+        budget = budget or current()
         self.schema = pl.Schema(schema)
         self._budget = budget
         self._store = ColumnStore(self.schema, budget=budget, smallest_garbage=smallest_garbage)
