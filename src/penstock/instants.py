@@ -155,3 +155,22 @@ class Passing:
     def values(self, frame: pl.DataFrame) -> pl.Series:
         """Return the column's physical values."""
         return frame[self.column].to_physical().cast(pl.Int64)
+
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
+
+def size_bytes(value: str | int, *, step: str, option: str) -> int:
+    """Return a size in bytes; ``"512MB"`` -> 512_000_000, ``"2GiB"`` -> 2_147_483_648."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ConfigError(
+            f"{option} is not a size: {value!r}",
+            step=step,
+            hint='give a number of bytes, or a string such as "512MB" or "2GiB"',
+        )
+    base = 1024 if match[3] else 1000
+    power = " kmgt".index(match[2].lower() or " ")
+    return int(float(match[1]) * base**power)

@@ -182,7 +182,7 @@ def test_entry_points_add_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
         return EntryPoints([entry] if group == "penstock.sources" else [])
 
     monkeypatch.setitem(sys.modules, third_party.__module__, sys.modules[__name__])
-    monkeypatch.setattr(registry, "entry_points", found)
+    monkeypatch.setattr(registry.metadata, "entry_points", found)
     assert registry.source("other://host/x", schema={"a": str}).schema == {"a": pl.String}
     with pytest.raises(ConfigError, match="other"):
         registry.source("nothing:x")

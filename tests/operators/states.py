@@ -30,7 +30,7 @@ class Run:
         total = 0
         for (_, name), primitive in driving._states(self._executor):
             if (names and name in names) or (not names and name not in CELLS):
-                total += getattr(primitive, "rows", None) or len(primitive)
+                total += len(primitive)
         return total
 
 

@@ -74,7 +74,7 @@ def test_changes(rows: Any, at: Any, restart: Any, keep: Any, subset: Any) -> No
 
 
 TIMED: dict[str, Any] = {"ts": pl.Datetime("us"), "k": pl.Int64}
-START = datetime(1970, 1, 1)  # noqa: DTZ001 - a column without zone
+START = datetime(1970, 1, 1)
 
 
 def at(second: int, *keys: int) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """Windows, randomness, roots and monotone expressions."""
 
-# ruff: noqa: DTZ001 - columns without a zone are what is tested
 from __future__ import annotations
 
 import datetime as dt

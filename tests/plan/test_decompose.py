@@ -1,6 +1,5 @@
 """Partials merged part by part and finished must equal Polars over the whole."""
 
-# ruff: noqa: DTZ001 - columns without a zone are what is tested
 from __future__ import annotations
 
 import datetime as dt

@@ -1,6 +1,5 @@
 """Every public method of ``pl.Expr`` against our tables: what we call row-wise must be row-wise."""
 
-# ruff: noqa: DTZ001 - columns without a zone are what is tested
 from __future__ import annotations
 
 import datetime as dt

@@ -15,7 +15,7 @@ _TEXT = st.sampled_from(
     ["", "a", "b", "longer than twelve bytes", "ä\0ö", "another long string here"]
 )
 _MICROS = st.integers(-(2**40), 2**40)
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - values of a column without zone
+_EPOCH = dt.datetime(1970, 1, 1)
 
 
 def _nullable(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from penstock.connectors.contract import SinkSpec, SourceSpec
 from penstock.connectors.options import check_options
+from penstock.deferred import metadata
 from penstock.errors import ConfigError
 
 SOURCES: dict[str, str] = {
@@ -82,7 +82,7 @@ def _builder(kind: str, table: Mapping[str, str], scheme: str, url: str) -> Call
         module, function = table[scheme].split(":")
         found: Callable[..., object] = getattr(importlib.import_module(module), function)
         return found
-    others = entry_points(group=f"penstock.{kind}s")
+    others = metadata.entry_points(group=f"penstock.{kind}s")
     for entry in others.select(name=scheme):
         loaded: Callable[..., object] = entry.load()
         return loaded

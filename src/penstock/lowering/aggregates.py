@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import polars as pl
 
-from penstock.columns import WEIGHT
-from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
+from penstock.instants import unit_ns
+from penstock.lowering.splitting import SplitAggregates, running, split_aggregates
 from penstock.operators.contract import Operator
+from penstock.operators.count_windows import CountedGroups, CountWindows
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.final import FinalRows
 from penstock.operators.panes import PANE, AssignWindows, WindowEnd
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.session_aggregate import SessionAggregate, SessionGroups, SessionRows
+from penstock.operators.sessions import sessions_of
+from penstock.operators.settling import Settling
+from penstock.operators.sliding_aggregate import SlidingAggregate, slides_of
 from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
-from penstock.plan.expressions import decompose
 from penstock.plan.grouping import Aggregate, Final
 from penstock.plan.properties import Properties, copied_columns
-from penstock.windows import END, START, Hopping
+from penstock.windows import END, START, Hopping, Rows, Session, Sliding
+
+_ORDERED = re.compile(r"_penstock_(first|last)(_value)?_")
 
 MAX_GROUP_ROWS = 1_000_000
 """Rows that a recomputed group may have: at this size one epoch costs tens of milliseconds."""
-
-
-def partial_aggregates(node: Aggregate, keys: tuple[pl.Expr, ...]) -> PartialAggregates | None:
-    """Split all aggregates of a node, or None if one does not split."""
-    schema, changelog = node.input.schema, node.input.properties.changelog
-    found = [decompose(agg, schema, changelog) for agg in node.aggs]
-    whole = [d for d in found if d is not None]
-    if len(whole) < len(found):
-        return None
-    extract, merge = count_partial(changelog=changelog)
-    extracts = {extract.meta.output_name(): (extract, merge)}
-    if not changelog and any(d.partials for d in whole):
-        extracts = {}
-    for part in (p for d in whole for p in d.partials):
-        extracts[part.name] = (part.extract, part.merge)
-    empty = pl.DataFrame(schema={**schema, **({WEIGHT: pl.Int64()} if changelog else {})})
-    partials = empty.select(e for e, _ in extracts.values()).schema
-    return PartialAggregates(
-        keys=keys,
-        key_schema=empty.select(*keys).schema if keys else pl.Schema(),
-        extract=tuple(e for e, _ in extracts.values()),
-        merge=tuple(m for _, m in extracts.values()),
-        finish=tuple(d.finish for d in whole),
-        schema=partials,
-    )
 
 
 def expiry_for(
@@ -64,8 +47,12 @@ def expiry_for(
 
 
 def final_rows(schema: pl.Schema, properties: Properties) -> FinalRows:
-    """Return the operator that emits rows once they can no longer change."""
-    for column, bound in properties.times.items():
+    """Return the operator that emits rows once they can no longer change.
+
+    A window's end says so best; otherwise any column that the watermark bounds.
+    """
+    for column in sorted(properties.times, key=lambda name: name != END):
+        bound = properties.times[column]
         due = bound.due(column, schema[column])
         return FinalRows(schema, due, refined=bound.refine_ns > 0)
     return FinalRows(schema, None, refined=False)
@@ -82,7 +69,11 @@ def lower_aggregate(node: Aggregate) -> list[Operator]:
         return _finished(node, [_plain(node)])
     if isinstance(node.window, Hopping):
         return _hopping(node, node.window)
-    raise NotImplementedError(node.window.kind)
+    if isinstance(node.window, Session):
+        return _session(node, node.window)
+    if isinstance(node.window, Sliding):
+        return _sliding(node, node.window)
+    return [_counted(node, node.window)]
 
 
 def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
@@ -92,11 +83,9 @@ def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
 def _plain(node: Aggregate) -> Operator:
     properties, schema = node.input.properties, node.input.schema
     expiry = expiry_for(properties, schema, copied_columns(node.keys), node.ttl_ns)
-    partials = partial_aggregates(node, node.keys)
-    if partials is not None:
-        return RunningAggregate(
-            partials, input_schema=schema, changelog=properties.changelog, expiry=expiry
-        )
+    split = split_aggregates(node, node.keys, counted=True)
+    if split is not None:
+        return running(split, schema, expiry, changelog=properties.changelog)
     return recomputed(node, schema, node.keys, expiry, node.schema)
 
 
@@ -135,18 +124,12 @@ def _hopping(node: Aggregate, window: Hopping) -> list[Operator]:
 
 
 def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
-    partials = partial_aggregates(node, node.keys)
+    split = split_aggregates(node, node.keys)
+    partials = split.partials if split is not None else None
     if partials is not None:
         dtype = node.input.schema[column]
         pane = pl.Schema({**partials.key_schema, PANE: dtype})
-        partials = PartialAggregates(
-            keys=(*partials.keys, pl.col(PANE)),
-            key_schema=pane,
-            extract=partials.extract,
-            merge=partials.merge,
-            finish=partials.finish,
-            schema=partials.schema,
-        )
+        partials = replace(partials, keys=(*partials.keys, pl.col(PANE)), key_schema=pane)
     return WindowedGroups(
         window=window,
         column=column,
@@ -155,7 +138,13 @@ def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
         partials=partials,
         input=node.input.schema,
         output=node.schema,
+        divided=not _in_order(split),
     )
+
+
+def _in_order(split: SplitAggregates | None) -> bool:
+    """Tell whether the result may depend on the order in which the rows of a group arrived."""
+    return split is None or any(_ORDERED.match(name) for name in split.partials.schema)
 
 
 def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Operator]:
@@ -164,25 +153,18 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
     start = pl.col(PANE).alias(START)
     keys = (*node.keys, start)
     assigned = pl.Schema({**node.input.schema, PANE: dtype})
-    partials = partial_aggregates(node, node.keys)
+    split = split_aggregates(node, node.keys, counted=True)
     expiry = None
     if column in properties.times:
         over = node.properties.times[START].over(START, dtype)
         expiry = lambda store: BoundExpiry(store, over)  # noqa: E731 - a factory, as expiry_for gives
     columns = [c for c in node.schema if c != END]
     inner: Operator
-    if partials is not None:
-        partials = PartialAggregates(
-            keys=keys,
-            key_schema=pl.Schema({**partials.key_schema, START: dtype}),
-            extract=partials.extract,
-            merge=partials.merge,
-            finish=partials.finish,
-            schema=partials.schema,
-        )
-        inner = RunningAggregate(
-            partials, input_schema=assigned, changelog=properties.changelog, expiry=expiry
-        )
+    if split is not None:
+        key_schema = pl.Schema({**split.partials.key_schema, START: dtype})
+        partials = replace(split.partials, keys=keys, key_schema=key_schema)
+        split = replace(split, partials=partials)
+        inner = running(split, assigned, expiry, changelog=properties.changelog)
     else:
         output = pl.Schema({c: node.schema[c] for c in columns})
         inner = recomputed(node, assigned, keys, expiry, output)
@@ -191,3 +173,71 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
         inner,
         WindowEnd(window, dtype, node.schema),
     ]
+
+
+def _once(node: Aggregate) -> bool:
+    """Tell whether rows are only added and a window that has closed stays as it is."""
+    bound = node.window_bound
+    append_only = not node.input.properties.changelog
+    return node.final and append_only and bound is not None and not bound.refine_ns
+
+
+def _session(node: Aggregate, window: Session) -> list[Operator]:
+    column = node.window_column
+    assert column is not None
+    schema = node.input.schema
+    groups = SessionGroups(column, window.gap_ns, node.keys, node.aggs, schema, node.schema)
+    if _once(node):
+        split = split_aggregates(node, node.keys)
+        if split is None or _in_order(split):
+            return [SessionRows(groups)]
+        return [SessionAggregate(groups, split.partials)]
+    evaluate = sessions_of(column, groups.gap, node.keys, node.aggs)
+    return _finished(node, [_by_key(node, evaluate, column, None)])
+
+
+def _sliding(node: Aggregate, window: Sliding) -> list[Operator]:
+    column = node.window_column
+    assert column is not None
+    schema = node.input.schema
+    dtype = schema[column]
+    size = window.size_ns // unit_ns(dtype)
+    if _once(node):
+        evaluate = slides_of(column, dtype, size, node.keys, node.aggs, list(node.schema))
+        return [SlidingAggregate(evaluate, schema=schema, column=column, size=size)]
+    output = [*node.schema, SLOT]
+    evaluate = slides_of(column, dtype, size, (pl.col(SLOT), *node.keys), node.aggs, output)
+    return _finished(node, [_by_key(node, evaluate, column, size)])
+
+
+def _by_key(
+    node: Aggregate,
+    evaluate: Callable[[pl.DataFrame], pl.DataFrame],
+    column: str,
+    reach: int | None,
+) -> Recompute:
+    """Compute the windows of each touched key afresh from its rows."""
+    before, schema = node.input.properties, node.input.schema
+    bound = node.window_bound
+    settling = None
+    if bound is not None:
+        settling = Settling(bound.over(END, schema[column]), column, reach)
+    copied = copied_columns(node.keys)
+    expiry = None if settling else expiry_for(before, schema, copied, node.ttl_ns)
+    return Recompute(
+        [RecomputeInput(schema, node.keys, before.changelog)],
+        evaluate,
+        output=node.schema,
+        step="group_by",
+        max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+        expiry=expiry,
+        settling=settling,
+    )
+
+
+def _counted(node: Aggregate, window: Rows) -> Operator:
+    before, schema = node.input.properties, node.input.schema
+    expiry = expiry_for(before, schema, copied_columns(node.keys), node.ttl_ns)
+    column = node.window_column
+    groups = CountedGroups(window.count, column, node.keys, node.aggs, schema, node.schema)
+    return CountWindows(groups, expiry)

@@ -1,4 +1,4 @@
-"""How distinct rows become operators."""
+"""How distinct rows, the best rows and sorted rows become operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from penstock.operators.counted_rows import CountedRows
 from penstock.operators.distinct import Distinct
 from penstock.operators.latest_rows import LatestRows
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.running import Carried
+from penstock.operators.running import Running as RunningOperator
+from penstock.operators.sort_rows import LimitRows, SortRows
+from penstock.operators.top_rows import TopRows, TopSpec
 from penstock.plan.distinct import Keep, Unique
+from penstock.plan.grouping import Verb
+from penstock.plan.ranking import Limit, Sort, TopK, unsortable
+from penstock.plan.running import Running
+
+_BY = "_penstock_by_"
 
 
 def lower_unique(node: Unique) -> list[Operator]:
@@ -41,3 +50,86 @@ def lower_unique(node: Unique) -> list[Operator]:
             expiry=expiry,
         )
     ]
+
+
+def lower_top_k(node: TopK) -> list[Operator]:
+    """Lower ``top_k``: the best rows alone where rows are only added, else all rows of a group."""
+    before, schema = node.input.properties, node.input.schema
+    expiry = expiry_for(before, schema, {name: name for name in node.keys}, node.ttl_ns)
+    if not before.changelog:
+        return [TopRows(schema, _top_spec(node), expiry)]
+    by = [expr.alias(f"{_BY}{number}") for number, expr in enumerate(node.order.by)]
+    names = [expr.meta.output_name() for expr in by]
+
+    def evaluate(rows: pl.DataFrame) -> pl.DataFrame:
+        ordered = rows.with_columns(by).sort(
+            SLOT,
+            *names,
+            descending=[False, *node.order.descending],
+            nulls_last=[False, *node.order.nulls_last],
+            maintain_order=True,
+        )
+        place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(SLOT)
+        rank = node.rank or f"{_BY}rank"
+        return ordered.with_columns(place.alias(rank)).filter(pl.col(rank) <= node.k)
+
+    return [
+        Recompute(
+            [RecomputeInput(schema, tuple(pl.col(name) for name in node.keys), changelog=True)],
+            evaluate,
+            output=node.schema,
+            step="top_k",
+            max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+            expiry=expiry,
+        )
+    ]
+
+
+def _top_spec(node: TopK) -> TopSpec:
+    names, computed = [], []
+    for number, expr in enumerate(node.order.by):
+        if expr.meta.is_column():
+            names.append(expr.meta.output_name())
+        else:
+            names.append(f"{_BY}{number}")
+            computed.append(expr.alias(names[-1]))
+    return TopSpec(
+        k=node.k,
+        keys=node.keys,
+        by=tuple(names),
+        computed=tuple(computed),
+        descending=node.order.descending,
+        nulls_last=node.order.nulls_last,
+        rank=node.rank,
+    )
+
+
+def lower_sort(node: Sort) -> list[Operator]:
+    """Lower ``sort`` of an input that ends."""
+    if not node.properties.bounded:
+        raise unsortable(node)
+    changelog = node.input.properties.changelog
+    return [SortRows(node.schema, node.order.sort, changelog=changelog)]
+
+
+def lower_limit(node: Limit) -> list[Operator]:
+    """Lower ``limit`` by order of arrival."""
+    return [LimitRows(node.count)]
+
+
+def lower_running(node: Running) -> list[Operator]:
+    """Lower running functions: their calls, then what is left of the expressions row by row."""
+    schema, parts = node.input.schema, node.parts
+    calls = [
+        Carried(call.name, call.value, call.run, call.depth, call.accumulates)
+        for call in parts.calls
+    ]
+
+    def finish(rows: pl.DataFrame) -> pl.DataFrame:
+        if node.verb is Verb.SELECT:
+            return rows.select(parts.exprs)
+        return rows.with_columns(parts.exprs).select(list(node.schema))
+
+    keys = {name: name for name in parts.keys}
+    expiry = expiry_for(node.input.properties, schema, keys, node.ttl_ns)
+    return [RunningOperator(schema, parts.keys, calls, finish, expiry)]

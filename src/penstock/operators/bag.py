@@ -49,7 +49,6 @@ class Bag:
 
     def add(self, slots: Ids, rows: pl.DataFrame) -> None:
         """Add a row under each slot."""
-        rows = rows.select(*self.store.schema)
         ids = self.store.append(slots, rows)
         if self.store.generation != self._generation:
             self._by_hash = None
@@ -57,12 +56,12 @@ class Bag:
             self._by_hash.add(self._hashes(slots, rows), ids)
 
     def remove(self, slots: Ids, rows: pl.DataFrame, copies: Ids) -> None:
-        """Remove ``copies`` living rows equal to each row under its slot, as far as they are there."""
+        """Remove ``copies`` living rows equal to each row under its slot, if they are there."""
         columns = list(self.store.schema)
-        gone = rows.select(*columns).with_columns(
-            pl.Series(_SLOT, slots, dtype=pl.Int64), pl.Series(_COPIES, copies, dtype=pl.Int64)
-        )
         match = [*columns, _SLOT]
+        gone = rows.with_columns(
+            pl.Series(_SLOT, slots, dtype=pl.Int64), pl.Series(_COPIES, copies, dtype=pl.Int64)
+        ).select(*match, _COPIES)
         if gone.height > 1:
             gone = gone.group_by(match).agg(pl.col(_COPIES).sum())
         ids = self._candidates(np.unique(slots), gone)

@@ -13,8 +13,8 @@ from penstock.columns import WEIGHT
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.expiry import Expiry
-from penstock.operators.pairs import LEFT, RIGHT, Changes, Pairing, Side, matches
-from penstock.state.arrays import Ids
+from penstock.operators.pairs import LEFT, RIGHT, Changes, Pairing, Side, columns_of, matches
+from penstock.state.arrays import Ids, distinct
 from penstock.state.contract import Stateful
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
@@ -143,11 +143,7 @@ class Join(Operator):
             self._meet(side, slots, delta, weights, out)
 
     def _keys(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:
-        exprs, schema = self._spec.side(side).keys, self._spec.key_schema
-        if not exprs:
-            return pl.DataFrame(height=rows.height)
-        found = rows.select(expr.alias(name) for expr, name in zip(exprs, schema, strict=True))
-        return found if found.schema == schema else found.cast(dict(schema))
+        return columns_of(rows, self._spec.side(side).keys, self._spec.key_schema)
 
     def _joinable(self, keys: pl.DataFrame) -> np.ndarray | None:
         """Return which rows have no null in their key; None if none has."""
@@ -180,11 +176,15 @@ class Join(Operator):
             if self._settles:
                 slots, rows = slots[~matched], rows.filter(~matched)
                 weights = None if weights is None else weights[~matched]
-        touched = np.unique(slots)
+        turns = how.keeps(RIGHT if side == LEFT else LEFT) or (side == RIGHT and not how.pairs)
+        if weights is None and not turns:
+            mine.apply(slots, rows, None)
+            return
+        touched = distinct(slots)
         before = mine.store.count(touched)
         mine.apply(slots, rows, weights)
         after = mine.store.count(touched)
-        if how.keeps(RIGHT if side == LEFT else LEFT) or (side == RIGHT and not how.pairs):
+        if turns:
             self._turn(side, touched[(before == 0) & (after > 0)], out, appeared=True)
             self._turn(side, touched[(before > 0) & (after == 0)], out, appeared=False)
         if weights is not None or self._settles:
@@ -199,9 +199,9 @@ class Join(Operator):
     ) -> None:
         pairing, store = self._spec.pairing, self._bags[1 - side].store
         assert isinstance(store, RowStore)
-        rows = rows.select(pairing.needs(side))
+        rows = pl.DataFrame([rows.get_column(name) for name in pairing.needs(side)])
         for take, ids in matches(slots, store):
-            mine, other = rows[take], store.rows(ids)
+            mine, other = (rows[take] if rows.width else rows), store.rows(ids)
             pairs = pairing.both(mine, other) if side == LEFT else pairing.both(other, mine)
             each = None if weights is None else weights[take]
             if pairing.condition is not None:

@@ -10,19 +10,18 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.errors import StateLimitError
+from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
-from penstock.operators.deltas import consolidate, difference, repeat_rows
+from penstock.operators.deltas import consolidate, difference
 from penstock.operators.expiry import Expiry
+from penstock.operators.settling import Settled, Settling
+from penstock.state.arrays import distinct
 from penstock.state.cell import Cell
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
 
 SLOT = "_penstock_slot"
 """Int64; in the frames given to the function, and owed back by it: the group a row belongs to."""
-
-_COPIES = "_penstock_copies"
-_FROM_END = "_penstock_from_end"
-_ID = "_penstock_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,8 @@ class Recompute(Operator):
     in order of arrival; those of a changelog, which is a bag, sorted by all columns.
 
     State: all rows of all inputs, and what was last emitted, until ``expiry`` frees a key or a
-    retraction takes its last row. A key of more than ``max_group_rows`` rows is an error.
+    retraction takes its last row, or ``settling`` says that a result is final. A key of more than
+    ``max_group_rows`` rows is an error.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Recompute(Operator):
         step: str,
         max_group_rows: int,
         expiry: Callable[[KeyIndex], Expiry] | None = None,
+        settling: Settling | None = None,
     ) -> None:
         self._inputs = list(inputs)
         self._function = function
@@ -64,12 +65,12 @@ class Recompute(Operator):
         empty = pl.DataFrame(schema=first.schema).select(*first.keys) if first.keys else None
         self._key_schema = empty.schema if empty is not None else pl.Schema()
         self._index = KeyIndex(self._key_schema)
-        self._rows = [RowStore(part.schema) for part in inputs]
+        self._bags = [Bag(part.schema) for part in inputs]
         self._emitted = RowStore(output)
         self._output = output
         self._started: Cell = Cell(value=False)
         self._expiry = expiry(self._index) if expiry else None
-        named = {f"rows{i}": store for i, store in enumerate(self._rows)}
+        named = {f"rows{i}": store for i, store in enumerate(self._stores)}
         extra = self._expiry.state if self._expiry else {}
         self.state = {
             "index": self._index,
@@ -78,6 +79,13 @@ class Recompute(Operator):
             **named,
             **extra,
         }
+        self._settled = None if settling is None else Settled(settling)
+        if self._settled is not None:
+            self.state = {**self.state, "settled": self._settled.below}
+
+    @property
+    def _stores(self) -> list[RowStore]:
+        return [bag.store for bag in self._bags]
 
     @property
     def wants_idle_steps(self) -> bool:
@@ -94,9 +102,11 @@ class Recompute(Operator):
         if self.wants_idle_steps:
             touched.append(self._index.assign(pl.DataFrame(height=1)))
             self._started.value = True
-        result = self._evaluate(np.unique(np.concatenate(touched))) if touched else None
+        result = self._evaluate(distinct(np.concatenate(touched))) if touched else None
         if self._expiry is not None:
             self._free(self._expiry.expired(tick))
+        if self._settled is not None:
+            self._release_empty(self._settled.free(self._stores[0], self._emitted, tick))
         return result
 
     def _absorb(self, number: int, delta: pl.DataFrame, tick: Tick) -> np.ndarray:
@@ -107,15 +117,8 @@ class Recompute(Operator):
         if self._expiry is not None and slots.size:
             used, first = np.unique(slots, return_index=True)
             self._expiry.touch(used, keys[first], tick)
-        if not spec.changelog:
-            self._rows[number].append(slots, rows)
-            return slots
-        rows = rows.with_columns(pl.Series(SLOT, slots))
-        negative = rows[WEIGHT] < 0
-        self._delete(number, rows.filter(negative))
-        added = rows.filter(~negative).select(*spec.schema, SLOT, WEIGHT)
-        added = repeat_rows(added)
-        self._rows[number].append(added[SLOT].to_numpy(), added.drop(SLOT))
+        weights = rows[WEIGHT].to_numpy() if spec.changelog else None
+        self._bags[number].apply(slots, rows, weights)
         return slots
 
     def _keys_of(self, rows: pl.DataFrame, spec: RecomputeInput) -> pl.DataFrame:
@@ -125,41 +128,33 @@ class Recompute(Operator):
         keys.columns = list(self._key_schema)
         return keys.cast(self._key_schema)
 
-    def _delete(self, number: int, gone: pl.DataFrame) -> None:
-        """Remove as many living rows, the latest first, as the deletions ask for."""
-        if not gone.height:
-            return
-        store, columns = self._rows[number], list(self._inputs[number].schema)
-        slots = np.unique(gone[SLOT].to_numpy())
-        positions, ids = store.lookup_ids(slots)
-        living = store.rows(ids).with_columns(
-            pl.Series(SLOT, slots[positions]), pl.Series(_ID, ids)
-        )
-        match = [*columns, SLOT]
-        living = living.with_columns(
-            pl.int_range(pl.len(), 0, -1, dtype=pl.Int64).over(match).alias(_FROM_END)
-        )
-        gone = gone.select(*match, (-pl.col(WEIGHT)).alias(_COPIES))
-        found = living.join(gone, on=match, how="inner", nulls_equal=True)
-        store.remove(found.filter(pl.col(_FROM_END) <= pl.col(_COPIES))[_ID].to_numpy())
-
     def _evaluate(self, slots: np.ndarray) -> Delta | None:
         frames, counts = [], np.zeros(len(slots), dtype=np.int64)
-        for spec, store in zip(self._inputs, self._rows, strict=True):
+        for spec, store in zip(self._inputs, self._stores, strict=True):
             count = store.count(slots)
             self._check(slots, count)
             counts += count
             positions, rows = store.lookup(slots)
             frames.append(self._ordered(rows, slots[positions], spec))
         after = self._function(*frames).select(*self._output, SLOT)
+        if self._settled is not None:
+            after = self._settled.open_only(after)
         old_positions, before = self._emitted.lookup(slots)
         before = before.with_columns(pl.Series(SLOT, slots[old_positions], dtype=pl.Int64))
         delta = difference(before, after)
         self._emitted.remove_slots(slots)
         self._emitted.append(after[SLOT].to_numpy(), after.drop(SLOT))
-        if self._key_schema:
-            self._index.release(slots[counts == 0])
+        self._release_empty(slots[counts == 0])
         return None if delta is None else self._plain(delta)
+
+    def _release_empty(self, slots: np.ndarray) -> None:
+        """Release the keys without rows and results."""
+        if not self._key_schema or not slots.size:
+            return
+        held = self._emitted.count(slots)
+        for store in self._stores:
+            held = held + store.count(slots)
+        self._index.release(slots[held == 0])
 
     def _plain(self, delta: pl.DataFrame) -> Delta | None:
         """Drop the slot; rows that moved from one group to another may then cancel."""
@@ -190,6 +185,6 @@ class Recompute(Operator):
     def _free(self, slots: np.ndarray) -> None:
         if not slots.size:
             return
-        for store in (*self._rows, self._emitted):
+        for store in (*self._stores, self._emitted):
             store.remove_slots(slots)
         self._index.release(slots)

@@ -9,10 +9,8 @@ import numpy as np
 import polars as pl
 
 from penstock.errors import PlanError
-from penstock.operators.functions import Answer
+from penstock.operators.functions import POSITION, Answer
 from penstock.operators.map import RowStep
-
-_POSITION = "_penstock_position"
 
 
 class BatchFunction:
@@ -89,9 +87,9 @@ class StepFunction:
 
     def apply_by_row(self, frame: pl.DataFrame) -> Answer:
         """Run the step with the position of each row as a hidden column."""
-        numbered = frame.with_columns(pl.Series(_POSITION, np.arange(frame.height)))
-        result: pl.DataFrame = self._step.apply(numbered, [_POSITION])  # type: ignore[arg-type,assignment]
-        return result.drop(_POSITION), result[_POSITION].to_numpy()
+        numbered = frame.with_columns(pl.Series(POSITION, np.arange(frame.height)))
+        result: pl.DataFrame = self._step.apply(numbered, [POSITION])  # type: ignore[arg-type,assignment]
+        return result.drop(POSITION), result[POSITION].to_numpy()
 
 
 def as_rows(given: object) -> list[Mapping[str, Any]]:
@@ -137,7 +135,7 @@ def _fits(value: Any, dtype: pl.DataType) -> bool:
 
 
 def fitted(given: object, schema: pl.Schema, step: str, *, loose: bool = False) -> pl.DataFrame:
-    """Hold a frame that a function returned to the declared schema; its columns may be in any order.
+    """Hold a frame that a function returned to the declared schema, in whatever order its columns.
 
     ``loose`` converts columns that lose nothing by it: pandas knows no integers with nulls.
     """

@@ -68,7 +68,8 @@ class Function(Node):
 
     def describe(self) -> str:
         """Name the function."""
-        return f"{self.kind} {getattr(self.function, '__qualname__', self.function)}"
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return f"{self.kind} {name}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

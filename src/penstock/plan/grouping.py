@@ -79,13 +79,16 @@ class Aggregate(Node):
                     hint=f'rename it with .alias("...") or name it in agg({name}_2=...)',
                 )
             columns[name] = dtype
-        if self.emission is Emission.FINAL and not (self.window_bound or before.bounded):
+        self._check_rows()
+        counted = isinstance(self.window, Rows)
+        due = self.window_bound is not None or before.bounded or counted
+        if self.emission is Emission.FINAL and not due:
             raise PlanError(
                 'emit("final") needs a window over a watermark, or an input that ends',
                 step="group_by",
                 hint="declare one with .with_watermark(...)",
             )
-        refine = self.window_bound.refine_ns if self.window_bound else 0
+        refine = self.window_bound.refine_ns if self.window_bound and not counted else 0
         return pl.Schema(columns), Properties(
             changelog=not self.final or refine > 0,
             keys=self._unique(),
@@ -93,6 +96,23 @@ class Aggregate(Node):
             event_time=END if END in columns and self.window_bound else None,
             bounded=before.bounded,
         )
+
+    def _check_rows(self) -> None:
+        """Rows are counted in order of arrival, which changes do not have."""
+        if not isinstance(self.window, Rows):
+            return
+        if self.input.properties.changelog:
+            raise PlanError(
+                "changes cannot be counted in order of arrival",
+                step="tumbling",
+                hint="count before the first aggregation, or use a window over time",
+            )
+        if self.emission is Emission.CHANGES:
+            raise PlanError(
+                "a window of so many rows is emitted once, when it is complete",
+                step="emit",
+                hint='leave emit("changes") out',
+            )
 
     def _window_columns(self) -> Mapping[str, pl.DataType]:
         assert self.window is not None
@@ -116,12 +136,8 @@ class Aggregate(Node):
         return ((*self.key_names, START),) if self.window else (self.key_names,)
 
     def _times(self) -> dict[str, TimeBound]:
-        before, bound = self.input.properties, self.window_bound
-        times = {
-            name: before.times[column]
-            for name, column in copied_columns(self.keys).items()
-            if column in before.times
-        }
+        bound = self.window_bound
+        times = self._key_times()
         if bound is None:
             return times
         if isinstance(self.window, Hopping):
@@ -132,6 +148,18 @@ class Aggregate(Node):
         elif isinstance(self.window, (Sliding, Session)):
             times[END] = bound
         return times
+
+    def _key_times(self) -> dict[str, TimeBound]:
+        """Keys keep their bounds, but a window that is held until its end delays them."""
+        before = self.input.properties.times
+        copied = copied_columns(self.keys)
+        times = {name: before[column] for name, column in copied.items() if column in before}
+        if self.window is None or not self.final:
+            return times
+        if not isinstance(self.window, Hopping):
+            return {}
+        size = self.window.size_ns
+        return {n: replace(b, shift_ns=b.shift_ns - size) for n, b in times.items()}
 
     def describe(self) -> str:
         """Show keys, window, aggregates and emission."""

@@ -50,7 +50,8 @@ def key_types(
         if common is None:
             names = [expr.meta.output_name() for expr in (one, two)]
             raise PlanError(
-                f"key {names[0]!r} is {types[0]} on the left, {names[1]!r} is {types[1]} on the right",
+                f"key {names[0]!r} is {types[0]} on the left, "
+                f"{names[1]!r} is {types[1]} on the right",
                 step=step,
                 hint=f'cast one of them, e.g. pl.col("{names[1]}").cast(pl.{types[0]!r})',
             )
@@ -89,12 +90,11 @@ def layout(
     """Derive the columns of a join; the types and names are those Polars gives for empty frames."""
     if how in ("semi", "anti"):
         return Layout(tuple((name, name, None) for name in left), left)
-    merged = _merged_keys(how, keys, coalesce)
-    columns: list[Column] = []
+    merged = _merged_keys(how, keys, coalesce=coalesce)
     dropped_left = {one for one, _ in merged} if how == "right" else set()
     dropped_right = {two for _, two in merged} if how != "right" else set()
     partner = dict(merged) if how == "full" else {}
-    columns = [(c, c, partner.get(c)) for c in left if c not in dropped_left]
+    columns: list[Column] = [(c, c, partner.get(c)) for c in left if c not in dropped_left]
     taken = {name for name, _, _ in columns}
     columns += [(c + suffix if c in taken else c, None, c) for c in right if c not in dropped_right]
     schema = _polars_schema(step, left, right, how, keys, suffix=suffix, coalesce=bool(merged))
@@ -104,7 +104,7 @@ def layout(
 
 
 def _merged_keys(
-    how: str, keys: Sequence[tuple[pl.Expr, pl.Expr]], coalesce: bool | None
+    how: str, keys: Sequence[tuple[pl.Expr, pl.Expr]], *, coalesce: bool | None
 ) -> list[tuple[str, str]]:
     """Return the pairs of key columns of which the output has one."""
     wanted = how in ("inner", "left", "right") if coalesce is None else coalesce

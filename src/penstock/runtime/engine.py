@@ -4,64 +4,49 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-import polars as pl
-
-from penstock.connectors.contract import SinkIdentity
-from penstock.errors import CheckpointError
+from penstock.connectors.contract import Position
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
-from penstock.runtime.checkpoint import FORMAT, CheckpointFolder, Manifest, StateWriter
+from penstock.runtime.checkpointer import Checkpointer
 from penstock.runtime.clock import Clock, SystemClock
+from penstock.runtime.dead_letters import DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
+from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
-from penstock.state.contract import Stateful
-
-MAX_EPOCH_ROWS = 1 << 20
-"""Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
+from penstock.state.memory import MemoryBudget
 
 _SWITCH_INTERVAL_S = 0.0005
 """With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
-
-_STAGED_ROWS = 4 << 20
-"""Output rows held for the next checkpoint before one is made early."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency."""
-
-    checkpoint: Path | None = None
-    checkpoint_interval_s: float = 1.0
-    max_epoch_rows: int = MAX_EPOCH_ROWS
 
 
 class Engine:
     """Runs a graph on one thread; ``stop`` and ``progress`` may be called from others."""
 
-    def __init__(self, graph: Graph, options: RunOptions, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        options: RunOptions,
+        clock: Clock | None = None,
+        budget: MemoryBudget | None = None,
+    ) -> None:
         self.graph = graph
         self.options = options
         self.executor = Executor(graph)
         self.epoch = 0
         self.state = "created"
-        self.dead_letters: list[pl.DataFrame] = []
+        self.dead_letters = DeadLetters()
         self._clock = clock or SystemClock()
+        self._budget = budget
         self._wake = threading.Condition()
         self._stop = threading.Event()
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
-        self._staged: dict[int, list[pl.DataFrame]] = {}
-        self._staged_rows = 0
-        self._positions: dict[int, object] = {}
-        self._folder: CheckpointFolder | None = None
-        self._writer: StateWriter | None = None
-        self._checkpointed: int | None = None
+        self._positions: dict[int, Position] = {}
+        self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._started_at = 0.0
 
@@ -89,59 +74,34 @@ class Engine:
         with self._wake:
             self._wake.notify()
 
+    def drain(self) -> None:
+        """Let every source end after what it has now, so that everything is closed, and the run ends."""
+        for feed in self._feeds.values():
+            feed.drain()
+
     def _open(self) -> None:
-        manifest = self._open_checkpoint()
-        limit = self.options.max_epoch_rows
+        if self.options.checkpoint is not None:
+            self._checkpointer = Checkpointer(self.options.checkpoint, self.graph)
+            self._checkpointer.open(self.dead_letters)
         for vertex in self.graph.sources:
             assert vertex.source is not None
             self._feeds[vertex.number] = Feed(
-                vertex.source, wake=self._wake, limit_rows=limit, epoch_rows=vertex.epoch_rows
+                vertex.source,
+                wake=self._wake,
+                limit_rows=self.options.max_epoch_rows,
+                epoch_rows=vertex.epoch_rows,
             )
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
             outlet = Outlet(vertex.sink)
             self._outlets[vertex.number] = outlet
-            outlet.begin(self._identity(vertex.name))
-        if manifest is not None:
-            self._resume(manifest)
+            keeper = self._checkpointer
+            outlet.begin(None if keeper is None else keeper.identity(vertex.name))
+        if self._checkpointer is not None:
+            self._positions = self._checkpointer.resume(self._outlets, self.dead_letters)
+            self.epoch = self._checkpointer.epoch or 0
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
-
-    def _identity(self, name: str) -> SinkIdentity | None:
-        if self._folder is None:
-            return None
-        return SinkIdentity(f"{self._folder.identity}/{name}", self._folder.token)
-
-    def _open_checkpoint(self) -> Manifest | None:
-        if self.options.checkpoint is None:
-            return None
-        self._folder = CheckpointFolder(self.options.checkpoint)
-        self._writer = StateWriter(self._folder)
-        manifest = self._folder.open()
-        if manifest is not None and manifest.plan != self._plan():
-            raise CheckpointError(
-                "the checkpoint is of another pipeline",
-                step="checkpoint",
-                value=str(self.options.checkpoint),
-                hint="use a new folder, or delete this one to start over",
-            )
-        return manifest
-
-    def _plan(self) -> list[str]:
-        return [f"{v.name}: {v.text} <- {list(v.inputs)}" for v in self.graph.vertices]
-
-    def _resume(self, manifest: Manifest) -> None:
-        assert self._folder is not None
-        assert self._writer is not None
-        self.epoch = self._checkpointed = manifest.epoch
-        self._writer.restore(manifest, self._states())
-        names = {v.name: v.number for v in self.graph.vertices}
-        self._positions = {names[n]: p for n, p in manifest.positions.items()}
-        for name, path in manifest.outbox.items():
-            self._outlets[names[name]].apply(manifest.epoch, [self._folder.read_frame(path)])
-
-    def _states(self) -> dict[str, Mapping[str, Stateful]]:
-        return {v.name: v.operator.state for v in self.graph.vertices if v.operator}
 
     def _loop(self) -> None:
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
@@ -153,12 +113,14 @@ class Engine:
                 break
             ended = self._ended()
             self._epoch(ready)
-            if self._folder is not None and (
-                self._clock.elapsed() >= self._checkpoint_due or self._staged_rows > _STAGED_ROWS
-            ):
+            if self._checkpoint_wanted():
                 self._checkpoint()
             if ended:
                 return
+
+    def _checkpoint_wanted(self) -> bool:
+        keeper = self._checkpointer
+        return keeper is not None and (keeper.full or self._clock.elapsed() >= self._checkpoint_due)
 
     def _ended(self) -> bool:
         return all(feed.ended for feed in self._feeds.values())
@@ -198,7 +160,7 @@ class Engine:
         deadline = self.executor.deadline()
         if deadline is not None:
             waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
-        if self._folder is not None and self._checkpointed != self.epoch:
+        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
             waits.append(self._checkpoint_due - self._clock.elapsed())
         return min(waits)
 
@@ -215,48 +177,25 @@ class Engine:
         self._deliver(output)
 
     def _deliver(self, output: EpochOutput) -> None:
-        self.dead_letters.extend(output.dead)
+        self.dead_letters.add(output.dead)
         for number, frame in output.sinks.items():
             outlet = self._outlets[number]
-            if self._folder is None or outlet.spec.immediate:
+            if self._checkpointer is None or outlet.spec.immediate:
                 outlet.apply(self.epoch, [frame])
             else:
-                self._staged.setdefault(number, []).append(frame)
-                self._staged_rows += frame.height
+                self._checkpointer.stage(number, frame)
 
     def _checkpoint(self) -> None:
-        """Stage, commit, apply, acknowledge."""
-        assert self._folder is not None
-        assert self._writer is not None
-        for outlet in self._outlets.values():
-            outlet.flush()
-        vertices = self.graph.vertices
-        outbox = {
-            vertices[number].name: self._folder.stage(
-                f"{vertices[number].name}-{self.epoch:010d}", frames
-            )
-            for number, frames in self._staged.items()
-        }
-        manifest = Manifest(
-            format=FORMAT,
-            epoch=self.epoch,
-            token=self._folder.token,
-            plan=self._plan(),
-            positions={vertices[n].name: p for n, p in self._positions.items()},
-            state=self._writer.write(self.epoch, self._states()),
-            outbox=outbox,
-        )
-        self._folder.commit(manifest)
-        for number, frames in self._staged.items():
-            self._outlets[number].apply(self.epoch, frames)
-        self._staged, self._staged_rows = {}, 0
+        """Make a checkpoint, then let the sources forget what it covers."""
+        assert self._checkpointer is not None
+        lasting = {n: o for n, o in self._outlets.items() if not o.spec.immediate}
+        self._checkpointer.checkpoint(self.epoch, self._positions, lasting, self.dead_letters)
         for number, position in self._positions.items():
             self._feeds[number].acknowledge(position)
-        self._checkpointed = self.epoch
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
 
     def _finish(self) -> None:
-        if self._folder is not None and self._checkpointed != self.epoch:
+        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
             self._checkpoint()
         for outlet in self._outlets.values():
             outlet.flush()
@@ -266,8 +205,11 @@ class Engine:
             feed.stop()
         for outlet in self._outlets.values():
             outlet.close()
-        if self._folder is not None:
-            self._folder.close()
+        self.dead_letters.close()
+        if self._budget is not None:
+            self._budget.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""
@@ -283,7 +225,7 @@ class Engine:
             dead_letters=sum(s.rows_dead for s in steps),
             late_rows=sum(s.rows_late for s in steps),
             running_seconds=seconds,
-            checkpoint_epoch=self._checkpointed,
+            checkpoint_epoch=self._checkpointer.epoch if self._checkpointer else None,
             steps=steps,
         )
 

@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 
 from penstock.state import keys as keys_of
-from penstock.state.arrays import GrowArray, Hashes, IdList, Ids, IdSet, Mask
+from penstock.state.arrays import GrowArray, Hashes, IdList, Ids, IdSet, Mask, distinct
 from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
 from penstock.state.hashtable import HashTable
 from penstock.state.keys import KeyBatch
-from penstock.state.memory import MemoryBudget
+from penstock.state.memory import MemoryBudget, current
 
 _BLOCK = 1 << 18  # slots per step of a rebuild
 
@@ -39,6 +39,7 @@ class KeyIndex:
         budget: MemoryBudget | None = None,
         smallest_garbage: int = SMALLEST_GARBAGE,
     ) -> None:
+        budget = budget or current()
         self.schema = pl.Schema(schema)
         self._budget = budget
         self._store = ColumnStore(self.schema, budget=budget, smallest_garbage=smallest_garbage)
@@ -151,7 +152,7 @@ class KeyIndex:
 
     def _forget(self, slots: Ids) -> Ids:
         slots = slots[slots >= 0]
-        slots = np.unique(slots[self.is_live(slots)])
+        slots = distinct(slots[self.is_live(slots)])
         if len(slots):
             self._table.remove(self._hashes.data[slots], slots)
             self._living.data[slots] = False

@@ -17,6 +17,8 @@ import shutil
 import tempfile
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -207,3 +209,21 @@ class MemoryBudget:
         self._cached = 0
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_current: ContextVar[MemoryBudget | None] = ContextVar("penstock_memory_budget", default=None)
+
+
+@contextlib.contextmanager
+def using(budget: MemoryBudget | None) -> Iterator[None]:
+    """Give stores that are built inside, and name no budget themselves, this one."""
+    token = _current.set(budget)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> MemoryBudget | None:
+    """Return the budget that stores are being built for."""
+    return _current.get()

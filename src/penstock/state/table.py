@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from penstock.state.arrays import GrowArray, Ids, IdSet, Mask
+from penstock.state.arrays import GrowArray, Ids, IdSet, Mask, distinct
 from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import SLOT, Part, since_last_full
 from penstock.state.index import KeyIndex, numbered
-from penstock.state.memory import MemoryBudget
+from penstock.state.memory import MemoryBudget, current
 
 
 class KeyedTable:
@@ -29,6 +29,7 @@ class KeyedTable:
         budget: MemoryBudget | None = None,
         smallest_garbage: int = SMALLEST_GARBAGE,
     ) -> None:
+        budget = budget or current()
         self.index = KeyIndex(key_schema, budget=budget, smallest_garbage=smallest_garbage)
         self._values = ColumnStore(value_schema, budget=budget, smallest_garbage=smallest_garbage)
         self._present = GrowArray(np.bool_, budget=budget)
@@ -88,7 +89,7 @@ class KeyedTable:
 
     def delete(self, slots: Ids) -> None:
         """Forget keys and values of ``slots``, which other keys may get then."""
-        slots = np.unique(slots[slots >= 0])
+        slots = distinct(slots[slots >= 0])
         present = slots[self.exists(slots)]
         self._values.clear(present)
         self._present.data[present] = False

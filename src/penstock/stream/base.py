@@ -25,6 +25,11 @@ class StreamBase:
         return type(self)(kind(line=user_line(), **fields))
 
     @property
+    def node(self) -> Node:
+        """The plan node this stream stands for."""
+        return self._node
+
+    @property
     def schema(self) -> pl.Schema:
         """Column names and types."""
         return self._node.schema

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import queue
 import threading
@@ -24,9 +23,11 @@ from penstock.connectors.file_sink.config import files_sink
 from penstock.connectors.postgres.config import postgres_sink
 from penstock.connectors.sqlite.config import sqlite_sink
 from penstock.connectors.topics.config import topic_sink
+from penstock.deferred import asyncio
 from penstock.errors import PlanError, user_line
 from penstock.instants import Duration
 from penstock.plan.explain import explain
+from penstock.plan.ranking import final_order
 from penstock.plan.sinks import SinkNode
 from penstock.query import Query
 from penstock.stream.base import StreamBase
@@ -164,7 +165,9 @@ class Outputs(StreamBase):
             )
         into = Collected()
         self.sink(CollectSinkSpec(into)).start().wait()
-        return into.table(self.schema).select(self.columns)
+        table = into.table(self.schema).select(self.columns)
+        order = final_order(self._node)
+        return table if order is None else order.sort(table)
 
     def changes(self) -> Changes:
         """Iterate over the deltas, one frame an epoch: ``for delta in ...`` or ``async for``.

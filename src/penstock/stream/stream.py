@@ -7,20 +7,20 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
-from penstock.plan.node import Node
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
 from penstock.stream.joins import JoinVerbs
 from penstock.stream.ordering import OrderVerbs
 from penstock.stream.outputs import Outputs
+from penstock.stream.process import ProcessVerbs
 from penstock.stream.rows import RowVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Outputs):
+class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, ProcessVerbs, Outputs):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
@@ -29,11 +29,6 @@ class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Outputs
     """
 
     __slots__ = ()
-
-    @property
-    def node(self) -> Node:
-        """The plan node this stream stands for."""
-        return self._node
 
     def with_watermark(
         self,

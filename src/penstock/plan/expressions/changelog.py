@@ -39,7 +39,8 @@ def _weight_where(condition: pl.Expr) -> pl.Expr:
     return pl.when(condition).then(pl.col(WEIGHT)).otherwise(0)
 
 
-def _tally(a: Aggregation, role: str, condition: pl.Expr | None) -> Partial:
+def tally(a: Aggregation, role: str, condition: pl.Expr | None) -> Partial:
+    """Return the partial that adds up the weights of the rows where a condition holds."""
     terms = pl.col(WEIGHT) if condition is None else _weight_where(condition)
     return _sum_of(a, role, terms, pl.Int64())
 
@@ -49,11 +50,11 @@ def _counted(kept: Partial, a: Aggregation) -> Split:
 
 
 def _len(a: Aggregation) -> Split:
-    return _counted(_tally(a, "len", None), a)
+    return _counted(tally(a, "len", None), a)
 
 
 def _values(a: Aggregation) -> Partial:
-    return _tally(a, "count", _value(a).is_not_null())
+    return tally(a, "count", _value(a).is_not_null())
 
 
 def _count(a: Aggregation) -> Split:
@@ -61,11 +62,11 @@ def _count(a: Aggregation) -> Split:
 
 
 def _null_count(a: Aggregation) -> Split:
-    return _counted(_tally(a, "nulls", _value(a).is_null()), a)
+    return _counted(tally(a, "nulls", _value(a).is_null()), a)
 
 
 def _has_nulls(a: Aggregation) -> Split:
-    kept = _tally(a, "nulls", _value(a).is_null())
+    kept = tally(a, "nulls", _value(a).is_null())
     return Split((kept,), pl.col(kept.name) > 0)
 
 
@@ -118,7 +119,7 @@ def _spread(root: bool) -> Callable[[Aggregation], Split | None]:  # noqa: FBT00
 
 
 def _any(a: Aggregation) -> Split:
-    trues, nulls = _tally(a, "true", _value(a)), _tally(a, "nulls", _value(a).is_null())
+    trues, nulls = tally(a, "true", _value(a)), tally(a, "nulls", _value(a).is_null())
     some = pl.col(trues.name) > 0
     if a.options["ignore_nulls"]:
         return Split((trues,), some)
@@ -127,7 +128,7 @@ def _any(a: Aggregation) -> Split:
 
 
 def _all(a: Aggregation) -> Split:
-    falses, nulls = _tally(a, "false", ~_value(a)), _tally(a, "nulls", _value(a).is_null())
+    falses, nulls = tally(a, "false", ~_value(a)), tally(a, "nulls", _value(a).is_null())
     every = pl.col(falses.name) <= 0
     if a.options["ignore_nulls"]:
         return Split((falses,), every)

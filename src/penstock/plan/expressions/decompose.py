@@ -10,7 +10,9 @@ An expression that does not split (a median, a mode, ...) gives None: its group 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -23,6 +25,7 @@ from penstock.plan.expressions.classify import (
     dtype_of,
     is_deterministic_tree,
 )
+from penstock.plan.expressions.counted import Counted, partials_or_counted
 from penstock.plan.expressions.partials import Aggregation, Partial, Split
 from penstock.plan.expressions.tree import (
     Tree,
@@ -44,22 +47,35 @@ class Decomposition:
     ``frame.group_by(keys).agg([p.extract for p in partials])`` gives one row of partials per group;
     ``concat(rows).group_by(keys).agg([p.merge for p in partials])`` merges rows in arrival order;
     ``rows.select(finish)`` gives the result, with the name and type of the original. Equal partials
-    of several expressions have equal names and are kept once.
+    of several expressions have equal names and are kept once. ``counted`` are columns that no merge
+    can make; the operator for counted values keeps them, beside the partials.
     """
 
     partials: tuple[Partial, ...]
     finish: pl.Expr
+    counted: tuple[Counted, ...] = ()
+
+
+Splitter = Callable[[Tree], Split | None]
+"""Reads one aggregation node and splits it."""
 
 
 class _Indivisible(Exception):  # noqa: N818 - an outcome, not a fault
     """The expression does not split."""
 
 
-def decompose(expr: pl.Expr, schema: pl.Schema, changelog: bool) -> Decomposition | None:  # noqa: FBT001
+def decompose(
+    expr: pl.Expr,
+    schema: pl.Schema,
+    changelog: bool,  # noqa: FBT001
+    *,
+    counted: bool = False,
+) -> Decomposition | None:
     """Split an aggregation (expanded, see ``expand``) into partials; None if it does not split.
 
     With ``changelog`` the rows carry ``_weight`` and every partial is linear in it, so that a
-    deleted row cancels exactly: integers, decimals, booleans and durations only.
+    deleted row cancels exactly: integers, decimals, booleans and durations only. ``counted`` allows
+    counted values and exact sums of floats besides.
     """
     try:
         tree = to_tree(expr)
@@ -71,39 +87,48 @@ def decompose(expr: pl.Expr, schema: pl.Schema, changelog: bool) -> Decompositio
     if dtype is None:
         return None
     found: dict[str, Partial] = {}
+    kept: dict[str, Counted] = {}
+    splitter = partial(_split, schema=schema, linear=changelog, kept=kept if counted else None)
     try:
-        finished = _finish_tree(tree, schema, found, linear=changelog)
+        finished = _finish_tree(tree, schema, found, splitter)
     except _Indivisible:
         return None
     finish = to_expr(_named(finished, tree, schema))
-    result = Decomposition(tuple(found.values()), finish)
-    return result if found and _finished_dtype(result) == dtype else None
+    result = Decomposition(tuple(found.values()), finish, tuple(kept.values()))
+    return result if (found or kept) and _finished_dtype(result) == dtype else None
 
 
-def _finish_tree(tree: Tree, schema: pl.Schema, found: dict[str, Partial], *, linear: bool) -> Tree:
+def _finish_tree(
+    tree: Tree, schema: pl.Schema, found: dict[str, Partial], splitter: Splitter
+) -> Tree:
     """Replace each aggregation in a tree by what finishes its partials, noting these."""
     kind = kind_of(tree)
     if kind in ("Alias", "KeepName", "RenameAlias"):
-        return _named(_finish_tree(children(tree)[0], schema, found, linear=linear), tree, schema)
+        return _named(_finish_tree(children(tree)[0], schema, found, splitter), tree, schema)
     if kind == "Literal":
         return tree
     if kind == "Len" or tag_of(tree) in tables.AGGREGATIONS:
-        split = _split(tree, schema, linear=linear)
+        split = splitter(tree)
         if split is None:
             raise _Indivisible
-        for partial in split.partials:
-            found.setdefault(partial.name, partial)
+        for part in split.partials:
+            found.setdefault(part.name, part)
         return _named(to_tree(split.finish), tree, schema)
     if kind not in tables.STRUCTURAL and kind != "Function":
         raise _Indivisible
-    parts = [_finish_tree(child, schema, found, linear=linear) for child in children(tree)]
+    parts = [_finish_tree(child, schema, found, splitter) for child in children(tree)]
     return with_children(tree, parts)
 
 
-def _split(tree: Tree, schema: pl.Schema, *, linear: bool) -> Split | None:
+def _split(
+    tree: Tree, schema: pl.Schema, *, linear: bool, kept: dict[str, Counted] | None
+) -> Split | None:
     aggregation = _aggregation(tree, schema)
     if aggregation is None:
         return None
+    if kept is not None:
+        noted = lambda c: kept.setdefault(c.name, c)  # noqa: E731
+        return partials_or_counted(aggregation, noted, linear=linear)
     return weighted.split(aggregation) if linear else partials.split(aggregation)
 
 
@@ -166,5 +191,7 @@ def _named(finished: Tree, original: Tree, schema: pl.Schema) -> Tree:
 
 
 def _finished_dtype(result: Decomposition) -> pl.DataType | None:
-    schema = pl.Schema({p.name: p.dtype for p in result.partials})
+    columns = {p.name: p.dtype for p in result.partials}
+    columns |= {c.name: c.dtype for c in result.counted}
+    schema = pl.Schema(columns)
     return dtype_of(to_tree(result.finish), schema)

@@ -1,0 +1,293 @@
+"""Process: a user's code once for each touched key, with its state and timers."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.errors import PenstockError
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, shift
+from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.deltas import concat
+from penstock.operators.expiry import Expiry
+from penstock.operators.map import refuse
+from penstock.operators.results import as_rows, fitted, frame_of
+from penstock.operators.timers import TimerStore
+from penstock.processors import Processor, State, Timers, as_datetime, as_utc
+from penstock.state.table import KeyedTable
+
+_RANK = "_penstock_rank"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What a processor reads, keeps and returns; ``event`` is the type of the event-time column,
+    whose bound is ``shift_ns`` from the watermark."""
+
+    keys: tuple[str, ...]
+    input: pl.Schema
+    state: pl.Schema
+    output: pl.Schema
+    name: str
+    event: pl.DataType | None = None
+    shift_ns: int = 0
+
+    @property
+    def key_schema(self) -> pl.Schema:
+        """The key columns."""
+        return pl.Schema({name: self.input[name] for name in self.keys})
+
+    def watermark(self, tick: Tick) -> int:
+        """Return the instant that the event time has reached."""
+        return MIN_INSTANT if self.event is None else shift(tick.watermark, self.shift_ns)
+
+
+@dataclass(slots=True)
+class _Key:
+    """A touched key in one epoch."""
+
+    slot: int
+    key: dict[str, Any]
+    values: dict[str, Any]
+    event: set[int]
+    processing: set[int]
+
+
+class KeyedProcess(Operator):
+    """Rows first, then event-time timers in order of time, then processing-time timers.
+
+    State: the declared columns and the timers of each key; freed when all columns are null and no
+    timer is left, or by the expiry. When user code raises, the rows it was given (or the timer)
+    become dead letters and the key's state stays as it was before the call.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        spec: ProcessSpec,
+        expiry: Callable[[KeyedTable], Expiry] | None = None,
+    ) -> None:
+        self._processor = processor
+        self._spec = spec
+        self._table = KeyedTable(spec.key_schema, spec.state)
+        self._event, self._processing = TimerStore(), TimerStore()
+        self._expiry = expiry(self._table) if expiry else None
+        self._nested = any(t.is_nested() or t == pl.Object for t in spec.state.dtypes())
+        self._opened = False
+        self._reached = MIN_INSTANT
+        self.state = {
+            "keys": self._table,
+            "event_timers": self._event.rows,
+            "processing_timers": self._processing.rows,
+            **(self._expiry.state if self._expiry else {}),
+        }
+
+    def deadline(self) -> int | None:
+        """Return when the next processing-time timer is due."""
+        if not len(self._processing.rows):
+            return None
+        return self._processing.earliest()
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Call the processor for rows and timers, then write the state back."""
+        if not self._opened:
+            self._processor.open()
+            self._opened = True
+        delta, watermark = deltas[0], self._spec.watermark(tick)
+        slots = self._slots(delta)
+        due_event = self._event.due(watermark)
+        due_processing = self._processing.due(tick.now)
+        found: list[pl.DataFrame] = []
+        if delta is not None or due_event or due_processing:
+            firing = [slot for slot, _ in (*due_event, *due_processing)]
+            keys = self._load(np.concatenate([slots, np.array(firing, dtype=np.int64)]))
+            for slot, at in due_event:
+                keys[slot].event.add(at)
+            for slot, at in due_processing:
+                keys[slot].processing.add(at)
+            stored = {s: (frozenset(k.event), frozenset(k.processing)) for s, k in keys.items()}
+            for slot, at in due_event:
+                stored[slot] = (stored[slot][0] - {at}, stored[slot][1])
+            for slot, at in due_processing:
+                stored[slot] = (stored[slot][0], stored[slot][1] - {at})
+            calls = _Calls(self._processor, self._spec, tick, self._reached, nested=self._nested)
+            if delta is not None:
+                calls.rows(delta, slots, keys)
+            calls.event_timers(keys, watermark)
+            calls.processing_timers(keys, due_processing)
+            found = calls.found
+            self._store(keys, stored, tick)
+        self._reached = watermark
+        if self._expiry is not None:
+            self._free(self._expiry.expired(tick))
+        return concat(found)
+
+    def _slots(self, delta: pl.DataFrame | None) -> np.ndarray:
+        if delta is None:
+            return np.empty(0, dtype=np.int64)
+        return self._table.assign(delta.select(self._spec.keys))
+
+    def _load(self, slots: np.ndarray) -> dict[int, _Key]:
+        """Read state and timers of the touched keys, in order of first appearance."""
+        unique, first = np.unique(slots, return_index=True)
+        ordered = unique[np.argsort(first, kind="stable")]
+        names = self._table.keys(ordered).rows(named=True)
+        values: list[dict[str, Any]] = [{} for _ in names]
+        if self._spec.state:
+            values = self._table.get(ordered).rows(named=True)
+        event, processing = self._event.of(unique), self._processing.of(unique)
+        return {
+            slot: _Key(slot, names[i], values[i], event[slot], processing[slot])
+            for i, slot in enumerate(ordered.tolist())
+        }
+
+    def _store(
+        self,
+        keys: dict[int, _Key],
+        stored: dict[int, tuple[frozenset[int], frozenset[int]]],
+        tick: Tick,
+    ) -> None:
+        self._event.replace({s: k.event for s, k in keys.items() if k.event != stored[s][0]})
+        self._processing.replace(
+            {s: k.processing for s, k in keys.items() if k.processing != stored[s][1]}
+        )
+        living = [k for k in keys.values() if k.event or k.processing or _is_set(k.values)]
+        slots = np.array([k.slot for k in living], dtype=np.int64)
+        if self._spec.state and living:
+            rows = {n: [k.values[n] for k in living] for n in self._spec.state}
+            self._table.set(slots, pl.DataFrame(rows, schema=self._spec.state, strict=True))
+        if self._expiry is not None and living:
+            self._expiry.touch(slots, self._table.keys(slots), tick)
+        kept = set(slots.tolist())
+        self._free(np.array([s for s in keys if s not in kept], dtype=np.int64))
+
+    def _free(self, slots: np.ndarray) -> None:
+        if slots.size:
+            self._event.remove(np.unique(slots))
+            self._processing.remove(np.unique(slots))
+            self._table.delete(slots)
+
+
+def _is_set(values: dict[str, Any]) -> bool:
+    return any(value is not None for value in values.values())
+
+
+class _Calls:
+    """The calls of one epoch: each on a copy of the key's state, kept if it does not raise."""
+
+    def __init__(
+        self, processor: Processor, spec: ProcessSpec, tick: Tick, reached: int, *, nested: bool
+    ) -> None:
+        self._processor = processor
+        self._spec = spec
+        self._tick = tick
+        self._reached = reached
+        self._nested = nested
+        self.found: list[pl.DataFrame] = []
+
+    def rows(self, delta: pl.DataFrame, slots: np.ndarray, keys: dict[int, _Key]) -> None:
+        """Call ``process`` for each key, or for each row."""
+        hidden = [WEIGHT] if WEIGHT in delta.columns else []
+        delta = delta.select(*self._spec.input, *hidden)
+        if self._processor.per_row:
+            places, parts = slots.tolist(), delta.iter_slices(1)
+        else:
+            unique, first, inverse = np.unique(slots, return_index=True, return_inverse=True)
+            rank = np.argsort(np.argsort(first))[inverse]
+            order = np.argsort(rank, kind="stable")
+            starts = np.flatnonzero(np.diff(rank[order], prepend=-1))
+            ends = [*starts[1:].tolist(), delta.height]
+            delta = delta[order]
+            places = unique[np.argsort(first)].tolist()
+            parts = (delta[a:b] for a, b in zip(starts.tolist(), ends, strict=True))
+        for slot, part in zip(places, parts, strict=True):
+            key = keys[slot]
+            self._call(key, partial(self._processor.process, dict(key.key), part), part)
+
+    def event_timers(self, keys: dict[int, _Key], watermark: int) -> None:
+        """Call ``on_timer`` for what the watermark has reached, in order of time, then of key."""
+        if not any(at <= watermark for key in keys.values() for at in key.event):
+            return
+        ranks = self._ranks(keys)
+        heap = [(at, ranks[s], s) for s, k in keys.items() for at in k.event if at <= watermark]
+        heapq.heapify(heap)
+        while heap:
+            at, rank, slot = heapq.heappop(heap)
+            key = keys[slot]
+            if at not in key.event:
+                continue  # cancelled by a timer before it
+            key.event.discard(at)
+            before = set(key.event)
+            self._fire(key, at, as_datetime(at, self._spec.event))
+            if watermark == MAX_INSTANT:
+                continue  # a timer that sets itself again would never end
+            for again in key.event - before:
+                if at < again <= watermark:
+                    heapq.heappush(heap, (again, rank, slot))
+
+    def processing_timers(self, keys: dict[int, _Key], due: list[tuple[int, int]]) -> None:
+        """Call ``on_timer`` for what the clock has reached, in order of time, then of key."""
+        if not due:
+            return
+        ranks = self._ranks(keys)
+        for at, _, slot in sorted((at, ranks[slot], slot) for slot, at in due):
+            if at in keys[slot].processing:
+                keys[slot].processing.discard(at)
+                self._fire(keys[slot], at, as_utc(at))
+
+    def _ranks(self, keys: dict[int, _Key]) -> dict[int, int]:
+        """Order keys by their values: slots depend on which keys were freed before."""
+        schema = self._spec.key_schema
+        frame = pl.DataFrame([k.key for k in keys.values()], schema=schema)
+        frame = frame.with_columns(pl.Series(_RANK, list(keys), dtype=pl.Int64))
+        names = [name for name, dtype in schema.items() if not dtype.is_nested()]
+        ordered = frame.sort(names, maintain_order=True) if names else frame
+        return {slot: rank for rank, slot in enumerate(ordered[_RANK].to_list())}
+
+    def _fire(self, key: _Key, at: int, instant: Any) -> None:
+        shown = pl.DataFrame([{**key.key}], schema=self._spec.key_schema)
+        self._call(
+            key,
+            lambda state, timers: self._processor.on_timer(dict(key.key), instant, state, timers),
+            shown.with_columns(timer=pl.lit(as_utc(at).isoformat())),
+        )
+
+    def _call(
+        self, key: _Key, code: Callable[[State, Timers], object], shown: pl.DataFrame
+    ) -> None:
+        values = copy.deepcopy(key.values) if self._nested else dict(key.values)
+        state = State(self._spec.state, values)
+        timers = Timers(
+            set(key.event),
+            set(key.processing),
+            now=self._tick.now,
+            watermark=self._reached,
+            dtype=self._spec.event,
+        )
+        try:
+            given = self._returned(code(state, timers))
+            if self._nested:  # lists are changed in place
+                state.update(values)
+        except PenstockError:
+            raise
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - user code
+            refuse(shown, self._spec.name, error, self._tick)
+            return
+        if given is not None:
+            self.found.append(given)
+        key.values, key.event, key.processing = values, timers.event, timers.processing
+
+    def _returned(self, given: object) -> pl.DataFrame | None:
+        if isinstance(given, pl.DataFrame):
+            frame = fitted(given, self._spec.output, self._spec.name)
+            return frame if frame.height else None
+        rows = as_rows(given)
+        return frame_of(rows, self._spec.output) if rows else None
