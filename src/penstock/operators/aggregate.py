@@ -10,12 +10,11 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.operators.contract import Delta, Operator, Tick
-from penstock.operators.deltas import weighted
 from penstock.operators.expiry import Expiry
+from penstock.operators.merging import Merging
 from penstock.state.cell import Cell
 from penstock.state.table import KeyedTable
 
-_ROW = "_penstock_row"
 _COUNT = "_penstock_rows"
 
 
@@ -68,6 +67,7 @@ class RunningAggregate(Operator):
         self._partials = partials
         self._input_schema = input_schema
         self._changelog = changelog
+        self._combined = Merging(partials.merge, partials.schema)
         self._table = KeyedTable(partials.key_schema, partials.schema)
         self._started: Cell = Cell(value=False)
         self._expiry = expiry(self._table) if expiry else None
@@ -102,7 +102,9 @@ class RunningAggregate(Operator):
     def _update(self, frame: pl.DataFrame, tick: Tick) -> Delta | None:
         fresh = self._partials.of_rows(frame)
         table, names = self._table, self._partials.key_names
-        keys, fresh = fresh.select(names), fresh.drop(names)
+        columns = fresh.get_columns()
+        keys = pl.DataFrame(columns[: len(names)])
+        fresh = pl.DataFrame(columns[len(names) :])
         slots = table.assign(keys, unique=True) if names else np.zeros(1, dtype=np.int64)
         if not names and not len(table):
             table.assign(pl.DataFrame(height=1), unique=True)
@@ -114,16 +116,6 @@ class RunningAggregate(Operator):
             self._expiry.touch(slots, keys, tick)
         return self._changes(slots, keys, existed, old, merged)
 
-    def _combined(
-        self, old: pl.DataFrame, fresh: pl.DataFrame, existed: np.ndarray
-    ) -> pl.DataFrame:
-        if not old.height:
-            return fresh
-        row = pl.Series(_ROW, np.concatenate([np.flatnonzero(existed), np.arange(fresh.height)]))
-        both = pl.concat([old, fresh]).with_columns(row)
-        merged = both.group_by(_ROW, maintain_order=True).agg(*self._partials.merge)
-        return merged.sort(_ROW).select(fresh.columns)
-
     def _changes(
         self,
         slots: np.ndarray,
@@ -132,29 +124,35 @@ class RunningAggregate(Operator):
         old: pl.DataFrame,
         merged: pl.DataFrame,
     ) -> Delta | None:
-        finish = self._partials.finish
-        after = keys.hstack(merged.select(*finish)) if keys.width else merged.select(*finish)
-        before_keys = keys.filter(existed)
-        before = before_keys.hstack(old.select(*finish)) if keys.width else old.select(*finish)
+        known = old.height
+        kept = known if known == len(slots) else np.flatnonzero(existed)
+        keys_before = keys if known == len(slots) else keys[kept]
+        finished = (pl.concat([old, merged]) if known else merged).select(self._partials.finish)
         gone = np.zeros(len(slots), dtype=bool)
         if self._changelog and keys.width:
             gone = (merged[_COUNT] <= 0).to_numpy()
         same = np.zeros(len(slots), dtype=bool)
-        if existed.any():
-            same[existed] = equal_rows(before, after.filter(existed), keys.width)
-        removed = before.filter((~same | gone)[existed])
-        added = after.filter(~same & ~gone)
+        if known:
+            after = finished[known:] if known == len(slots) else finished[known:][kept]
+            same[existed] = equal_rows(finished[:known], after)
+        whole = pl.concat([keys_before, keys]) if known else keys
+        weights = np.ones(whole.height or finished.height, dtype=np.int64)
+        weights[:known] = -1
+        changed = np.concatenate([(~same | gone)[existed], ~same & ~gone])
+        columns = [*whole.get_columns(), *finished.get_columns(), pl.Series(WEIGHT, weights)]
+        result = pl.DataFrame(columns)
         if gone.any():
             self._free(slots[gone])
-        parts = [weighted(f, w) for f, w in ((removed, -1), (added, 1)) if f.height]
-        return pl.concat(parts) if parts else None
+        if not changed.all():
+            result = result.filter(pl.Series(changed))
+        return result if result.height else None
 
 
-def equal_rows(left: pl.DataFrame, right: pl.DataFrame, skip: int = 0) -> np.ndarray:
-    """Compare two frames of equal height row by row, from column ``skip`` on; null equals null."""
+def equal_rows(left: pl.DataFrame, right: pl.DataFrame) -> np.ndarray:
+    """Compare two frames of equal height row by row; null equals null."""
     same = np.ones(left.height, dtype=bool)
-    for name in left.columns[skip:]:
-        same &= left[name].eq_missing(right[name]).to_numpy()
+    for one, other in zip(left.get_columns(), right.get_columns(), strict=True):
+        same &= one.eq_missing(other).to_numpy()
     return same
 
 
