@@ -29,7 +29,7 @@ def main(rows: int = 4_000_000, keys: int = 10_000, k: int = 10) -> None:
     epochs = list(frame.iter_slices(EPOCH))
     started = time.perf_counter()
     for number, epoch in enumerate(epochs):
-        executor.run(number + 1, {0: Fed([(0, epoch)], None, [])}, {0: SourceState()}, 0)
+        executor.run(number + 1, {0: Fed([(0, epoch)], None, [], (0,))}, {0: SourceState()}, 0)
         if number in (0, 1, 2, 4, 8, 16, 32) or number == len(epochs) - 1:
             operator = executor.stats[1]
             print(f"epoch {number}: {1000 * operator.last_seconds:.1f} ms")

@@ -11,6 +11,7 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
+from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.scans import (
     concat,
@@ -24,9 +25,12 @@ from penstock.scans import (
     scan_parquet,
     scan_rate,
     scan_tail,
+    scan_tcp,
+    scan_tcp_client,
     scan_text,
     scan_ticks,
     scan_topic,
+    scan_udp,
 )
 from penstock.stream import GroupBy, Stream
 from penstock.windows import hopping, session, sliding, tumbling
@@ -43,6 +47,7 @@ def __getattr__(name: str) -> str:
 
 
 __all__ = [
+    "BatchProcessor",
     "CheckpointError",
     "ConfigError",
     "ConnectorError",
@@ -50,10 +55,13 @@ __all__ = [
     "GroupBy",
     "PenstockError",
     "PlanError",
+    "Processor",
     "Query",
     "QueryFailed",
+    "State",
     "StateLimitError",
     "Stream",
+    "Timers",
     "concat",
     "from_source",
     "hopping",
@@ -67,9 +75,12 @@ __all__ = [
     "scan_parquet",
     "scan_rate",
     "scan_tail",
+    "scan_tcp",
+    "scan_tcp_client",
     "scan_text",
     "scan_ticks",
     "scan_topic",
+    "scan_udp",
     "session",
     "sliding",
     "start",

@@ -9,6 +9,8 @@ import polars as pl
 from penstock.instants import unit_ns
 from penstock.lowering.aggregates import MAX_GROUP_ROWS
 from penstock.operators import join as operator
+from penstock.operators.asof_join import AsofJoin as AsofOperator
+from penstock.operators.asof_join import AsofSpec, Strategy, asof_evaluation
 from penstock.operators.contract import Operator
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.interval_join import Interval
@@ -16,6 +18,7 @@ from penstock.operators.interval_join import IntervalJoin as IntervalOperator
 from penstock.operators.pairs import OutputColumn, Pairing
 from penstock.operators.recompute import Recompute, RecomputeInput
 from penstock.operators.recomputed_joins import Near, evaluation
+from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join, Layout
 from penstock.plan.node import Node
@@ -80,6 +83,46 @@ def lower_interval_join(node: IntervalJoin) -> list[Operator]:
     )
     interval = Interval((node.left_time, node.right_time), lower, upper, over)
     return [IntervalOperator(spec, interval, None if all(over) else expiry)]
+
+
+def lower_asof_join(node: AsofJoin) -> list[Operator]:
+    """Lower an as-of join, or its fallback where matches may change."""
+    ttl_ns, schema = node.ttl_ns, _key_schema(node.types)
+    expiry = None if ttl_ns is None else lambda store: TtlExpiry(store, ttl_ns)
+    sides = [(node.left, node.by_left), (node.right, node.by_right)]
+    one, two = (typed_keys(tuple(map(pl.col, by)), schema) for _, by in sides)
+    on = (node.left_on, node.right_on)
+    if not node.final or node.bounds is None:
+        inputs = [
+            RecomputeInput(side.schema, keys, side.properties.changelog)
+            for (side, _), keys in zip(sides, (one, two), strict=True)
+        ]
+        return [
+            Recompute(
+                inputs,
+                asof_evaluation(on, node.options),
+                output=node.schema,
+                step=node.describe(),
+                max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+                expiry=expiry,
+            )
+        ]
+    left, right = node.bounds
+    spec = AsofSpec(
+        schemas=(node.left.schema, node.right.schema),
+        on=on,
+        keys=(one, two),
+        key_schema=schema,
+        strategy=Strategy(node.strategy),
+        reach=node.reach,
+        options=node.options,
+        over=(
+            left.over(on[0], node.left.schema[on[0]]),
+            right.over(on[1], node.right.schema[on[1]]),
+        ),
+        output=node.schema,
+    )
+    return [AsofOperator(spec, expiry)]
 
 
 def recomputed_join(

@@ -10,10 +10,14 @@ from penstock.operators.counted_rows import CountedRows
 from penstock.operators.distinct import Distinct
 from penstock.operators.latest_rows import LatestRows
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.running import Carried
+from penstock.operators.running import Running as RunningOperator
 from penstock.operators.sort_rows import LimitRows, SortRows
 from penstock.operators.top_rows import TopRows, TopSpec
 from penstock.plan.distinct import Keep, Unique
+from penstock.plan.grouping import Verb
 from penstock.plan.ranking import Limit, Sort, TopK, unsortable
+from penstock.plan.running import Running
 
 _BY = "_penstock_by_"
 
@@ -111,3 +115,21 @@ def lower_sort(node: Sort) -> list[Operator]:
 def lower_limit(node: Limit) -> list[Operator]:
     """Lower ``limit`` by order of arrival."""
     return [LimitRows(node.count)]
+
+
+def lower_running(node: Running) -> list[Operator]:
+    """Lower running functions: their calls, then what is left of the expressions row by row."""
+    schema, parts = node.input.schema, node.parts
+    calls = [
+        Carried(call.name, call.value, call.run, call.depth, call.accumulates)
+        for call in parts.calls
+    ]
+
+    def finish(rows: pl.DataFrame) -> pl.DataFrame:
+        if node.verb is Verb.SELECT:
+            return rows.select(parts.exprs)
+        return rows.with_columns(parts.exprs).select(list(node.schema))
+
+    keys = {name: name for name in parts.keys}
+    expiry = expiry_for(node.input.properties, schema, keys, node.ttl_ns)
+    return [RunningOperator(schema, parts.keys, calls, finish, expiry)]

@@ -15,14 +15,21 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
-from penstock.lowering.joins import lower_interval_join, lower_join
-from penstock.lowering.ordering import lower_limit, lower_sort, lower_top_k, lower_unique
+from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
+from penstock.lowering.ordering import (
+    lower_limit,
+    lower_running,
+    lower_sort,
+    lower_top_k,
+    lower_unique,
+)
 from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
@@ -32,6 +39,7 @@ from penstock.plan.node import Node, walk
 from penstock.plan.process import Process
 from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
+from penstock.plan.running import Running
 from penstock.plan.sharing import shared
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
@@ -78,6 +86,7 @@ def _over(node: Over) -> list[Operator]:
 
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
+    AsofJoin: lower_asof_join,
     Final: lower_final,
     Limit: lower_limit,
     MapBatches: lower_batches,
@@ -87,6 +96,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     Over: _over,
     Process: lower_process,
     Remember: lower_remember,
+    Running: lower_running,
     Sort: lower_sort,
     TopK: lower_top_k,
     Union: _union,

@@ -56,7 +56,7 @@ class Bag:
             self._by_hash.add(self._hashes(slots, rows), ids)
 
     def remove(self, slots: Ids, rows: pl.DataFrame, copies: Ids) -> None:
-        """Remove ``copies`` living rows equal to each row under its slot, as far as they are there."""
+        """Remove ``copies`` living rows equal to each row under its slot, if they are there."""
         columns = list(self.store.schema)
         match = [*columns, _SLOT]
         gone = rows.with_columns(

@@ -11,6 +11,7 @@ import polars as pl
 
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
 from penstock.operators.contract import Tick
+from penstock.state.arrays import distinct
 from penstock.state.contract import Stateful
 from penstock.state.table import KeyedTable
 
@@ -83,7 +84,7 @@ class BoundExpiry:
         found = [slots for value in passed for slots in self._buckets.pop(value)]
         if not found:
             return _NO_SLOTS
-        slots = np.unique(np.concatenate(found))
+        slots = distinct(np.concatenate(found))
         slots = slots[self._store.is_live(slots)]
         # A slot may have been freed and given to a later key since it was put into the bucket.
         due = (self._bound.values(self._store.keys(slots)) <= limit).to_numpy()

@@ -13,8 +13,17 @@ from penstock.columns import WEIGHT
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.expiry import Expiry
-from penstock.operators.pairs import LEFT, RIGHT, Changes, Pairing, Side, matches
-from penstock.state.arrays import Ids
+from penstock.operators.pairs import (
+    LEFT,
+    RIGHT,
+    Changes,
+    Pairing,
+    Side,
+    chosen,
+    columns_of,
+    matches,
+)
+from penstock.state.arrays import Ids, distinct
 from penstock.state.contract import Stateful
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
@@ -49,6 +58,13 @@ class JoinInput:
     schema: pl.Schema
     keys: tuple[pl.Expr, ...]
     changelog: bool
+
+    def divide(self, delta: pl.DataFrame) -> tuple[pl.DataFrame, Ids | None]:
+        """Return the rows, without hidden columns, and their weights (None: all one)."""
+        weights = delta[WEIGHT].to_numpy() if self.changelog else None
+        if delta.width > len(self.schema):
+            delta = delta[list(self.schema)]
+        return delta, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +141,7 @@ class Join(Operator):
         return out.result()
 
     def _take(self, side: Side, delta: pl.DataFrame, tick: Tick, out: Changes) -> None:
-        weights = None
-        if self._spec.side(side).changelog:
-            weights, delta = delta[WEIGHT].to_numpy(), delta.drop(WEIGHT)
+        delta, weights = self._spec.side(side).divide(delta)
         keys = self._keys(side, delta)
         joinable = self._joinable(keys)
         if joinable is not None:
@@ -143,11 +157,7 @@ class Join(Operator):
             self._meet(side, slots, delta, weights, out)
 
     def _keys(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:
-        exprs, schema = self._spec.side(side).keys, self._spec.key_schema
-        if not exprs:
-            return pl.DataFrame(height=rows.height)
-        found = rows.select(expr.alias(name) for expr, name in zip(exprs, schema, strict=True))
-        return found if found.schema == schema else found.cast(schema)
+        return columns_of(rows, self._spec.side(side).keys, self._spec.key_schema)
 
     def _joinable(self, keys: pl.DataFrame) -> np.ndarray | None:
         """Return which rows have no null in their key; None if none has."""
@@ -176,30 +186,34 @@ class Join(Operator):
                 self._emit(rows, weights, matched, out)
             else:
                 lonely = None if weights is None else weights[~matched]
-                self._unmatched(side, rows.filter(~matched), lonely, out)
+                self._unmatched(side, chosen(rows, ~matched), lonely, out)
             if self._settles:
-                slots, rows = slots[~matched], rows.filter(~matched)
+                slots, rows = slots[~matched], chosen(rows, ~matched)
                 weights = None if weights is None else weights[~matched]
-        touched = np.unique(slots)
+        turns = how.keeps(RIGHT if side == LEFT else LEFT) or (side == RIGHT and not how.pairs)
+        if weights is None and not turns:
+            mine.apply(slots, rows, None)
+            return
+        touched = distinct(slots)
         before = mine.store.count(touched)
         mine.apply(slots, rows, weights)
         after = mine.store.count(touched)
-        if how.keeps(RIGHT if side == LEFT else LEFT) or (side == RIGHT and not how.pairs):
+        if turns:
             self._turn(side, touched[(before == 0) & (after > 0)], out, appeared=True)
             self._turn(side, touched[(before > 0) & (after == 0)], out, appeared=False)
         if weights is not None or self._settles:
             self._release(touched)
 
     @staticmethod
-    def _emit(rows: pl.DataFrame, weights: Ids | None, chosen: np.ndarray, out: Changes) -> None:
-        out.add(rows.filter(chosen), 1 if weights is None else weights[chosen])
+    def _emit(rows: pl.DataFrame, weights: Ids | None, mask: np.ndarray, out: Changes) -> None:
+        out.add(chosen(rows, mask), 1 if weights is None else weights[mask])
 
     def _pair(
         self, side: Side, slots: Ids, rows: pl.DataFrame, weights: Ids | None, out: Changes
     ) -> None:
         pairing, store = self._spec.pairing, self._bags[1 - side].store
         assert isinstance(store, RowStore)
-        rows = rows.select(pairing.needs(side))
+        rows = pl.DataFrame([rows.get_column(name) for name in pairing.needs(side)])
         for take, ids in matches(slots, store):
             mine, other = (rows[take] if rows.width else rows), store.rows(ids)
             pairs = pairing.both(mine, other) if side == LEFT else pairing.both(other, mine)

@@ -14,20 +14,30 @@ from penstock.windows import END, START, Hopping
 PANE = "_penstock_pane"
 """The start of the pane (or window) a row belongs to, in the type of the event-time column."""
 
+_TIME = "_penstock_time"
+
 
 class PaneAssignment:
     """Which pane a row is in, and which windows a pane is in. All numbers in the column's unit.
 
-    Fixed lengths: panes of gcd(size, slide), a window is a whole number of them. Otherwise
-    (calendar lengths, time zones) each window is its own pane, and rows are copied into each.
+    Fixed lengths: panes of gcd(size, slide), a window is a whole number of them. Otherwise each
+    window is its own pane, and rows are copied into each: for calendar lengths and time zones, and
+    if not ``divided``, where an aggregate depends on the order in which a window's rows arrived.
     """
 
     def __init__(
-        self, window: Hopping, column: str, dtype: pl.DataType, columns: Sequence[str]
+        self,
+        window: Hopping,
+        column: str,
+        dtype: pl.DataType,
+        columns: Sequence[str],
+        *,
+        divided: bool,
     ) -> None:
         self._window, self._column, self._dtype = window, column, dtype
         self._columns = list(columns)
-        self._fixed = not is_calendar(window.size) and window.time_zone is None
+        regular = not is_calendar(window.size) and window.time_zone is None
+        self._fixed = regular and (divided or window.size == window.slide)
         self.pane_is_window = not self._fixed or window.size == window.slide
         unit = unit_ns(dtype)
         if self._fixed:
@@ -100,12 +110,14 @@ def copied(
     size = duration_ns(window.size, step="hopping", option="size")
     slide = duration_ns(window.slide, step="hopping", option="slide")
     weight = [WEIGHT] if WEIGHT in delta.columns else []
-    parts = []
-    for back in range(-(-size // slide)):
-        start = window.start_of(column, dtype, window.slide, back).cast(dtype)
-        holds = window.end_of(start, dtype) > pl.col(column)
-        parts.append(delta.filter(holds).select(*columns, start.alias(PANE), *weight))
-    return pl.concat(parts)
+    starts = [
+        window.start_of(column, dtype, window.slide, back).cast(dtype)
+        for back in range(-(-size // slide))
+    ]
+    own, panes = pl.col(column).alias(_TIME), pl.concat_list(starts).alias(PANE)
+    wanted: list[str | pl.Expr] = [*columns, own, panes, *weight]
+    frame = delta.select(*wanted).explode(PANE)  # keeps the order of arrival within a window
+    return frame.filter(window.end_of(pl.col(PANE), dtype) > pl.col(_TIME)).drop(_TIME)
 
 
 class AssignWindows(Operator):

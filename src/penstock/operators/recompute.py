@@ -1,4 +1,4 @@
-"""Recompute: the general fallback. Any function of the rows of a key, evaluated afresh when touched."""
+"""Recompute, the general fallback: any function of the rows of a key, evaluated when touched."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import consolidate, difference
 from penstock.operators.expiry import Expiry
 from penstock.operators.settling import Settled, Settling
+from penstock.state.arrays import distinct
 from penstock.state.cell import Cell
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
@@ -101,7 +102,7 @@ class Recompute(Operator):
         if self.wants_idle_steps:
             touched.append(self._index.assign(pl.DataFrame(height=1)))
             self._started.value = True
-        result = self._evaluate(np.unique(np.concatenate(touched))) if touched else None
+        result = self._evaluate(distinct(np.concatenate(touched))) if touched else None
         if self._expiry is not None:
             self._free(self._expiry.expired(tick))
         if self._settled is not None:

@@ -13,7 +13,7 @@ from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.recompute import SLOT
 from penstock.operators.sessions import Chains, chain, instants, physical, sessions_of
-from penstock.state.arrays import Ids
+from penstock.state.arrays import Ids, distinct
 from penstock.state.cell import Cell
 from penstock.state.index import KeyIndex
 from penstock.state.log import RowLog
@@ -107,7 +107,7 @@ class SessionAggregate(Operator):
 
     def _join(self, fresh: Chains, partials: pl.DataFrame) -> None:
         """Put the sessions of this epoch together with the open ones of the same keys."""
-        used = np.unique(fresh.group)
+        used = distinct(fresh.group)
         positions, ids = self._open.lookup_ids(used)
         if not ids.size:
             self._append(fresh.group, fresh.first, fresh.last, partials)
@@ -157,7 +157,7 @@ class SessionAggregate(Operator):
         parts += [spans] if values is None else [spans, values]
         result = pl.concat(parts, how="horizontal").select(*groups.output)
         if groups.keys:
-            used = np.unique(slots)
+            used = distinct(slots)
             self._index.release(used[self._open.count(used) == 0])
         return result
 

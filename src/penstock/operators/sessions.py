@@ -36,7 +36,7 @@ def chain(groups: Ids, firsts: Ids, lasts: Ids, gap: int) -> Chains:
 
     Group 7, gap 10: ``[0, 5] [30, 31] [12, 18]`` -> ``[0, 18] [30, 31]``, numbers ``0 1 0``.
     """
-    order = np.lexsort((firsts, groups))
+    order = _order(groups, firsts)
     groups, firsts, lasts = groups[order], firsts[order], lasts[order]
     fresh = np.ones(len(order), dtype=bool)
     fresh[1:] = groups[1:] != groups[:-1]
@@ -47,6 +47,20 @@ def chain(groups: Ids, firsts: Ids, lasts: Ids, gap: int) -> Chains:
     starts = np.flatnonzero(fresh)
     ends = np.append(starts[1:], len(order)) - 1
     return Chains(number, groups[starts], firsts[starts], reach[ends] if len(order) else lasts)
+
+
+def _order(groups: Ids, firsts: Ids) -> Ids:
+    """Return the order by group, then time: one sort of packed integers where they fit."""
+    if not len(groups):
+        return groups
+    low = int(firsts.min())
+    span = int(firsts.max()) - low + 1
+    order: Ids
+    if (int(groups.max()) + 1) * span < 2**62:
+        order = np.argsort(groups * span + (firsts - low))
+    else:
+        order = np.lexsort((firsts, groups))
+    return order
 
 
 def _highest_so_far(values: Ids, fresh: np.ndarray) -> Ids:

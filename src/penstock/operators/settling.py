@@ -9,7 +9,7 @@ import polars as pl
 
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
 from penstock.operators.contract import Tick
-from penstock.state.arrays import Ids
+from penstock.state.arrays import Ids, distinct
 from penstock.state.cell import Cell
 from penstock.state.rows import RowStore
 
@@ -54,7 +54,7 @@ class Settled:
         slots, results = emitted.expire(self._rule.end.column, below)
         if self._rule.reach is not None:
             freed, _ = rows.expire(self._rule.column, below - self._rule.reach + 1)
-            return np.unique(np.concatenate([slots, freed]))
+            return distinct(np.concatenate([slots, freed]))
         return self._free_up_to(rows, slots, results) if slots.size else none
 
     def _free_up_to(self, rows: RowStore, slots: Ids, results: pl.DataFrame) -> Ids:

@@ -14,7 +14,7 @@ from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import consolidate
 from penstock.operators.distinct import first_of_each
 from penstock.operators.expiry import Expiry
-from penstock.state.arrays import GrowArray, Ids
+from penstock.state.arrays import GrowArray, Ids, distinct
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
 
@@ -109,7 +109,7 @@ class TopRows(Operator):
         return scores.scores(column, descending=spec.descending[0], nulls_last=spec.nulls_last[0])
 
     def _compete(self, rows: pl.DataFrame, slots: Ids) -> Delta | None:
-        used = np.unique(slots)
+        used = distinct(slots)
         positions, ids = self._rows.lookup_ids(used)
         old = self._rows.rows(ids)
         both = pl.concat([old, rows.select(old.columns)])

@@ -26,7 +26,8 @@ class WindowedGroups:
     """What to compute: the window over ``column``, key and aggregate expressions, output schema.
 
     ``partials`` has the pane among its keys (as ``PANE``); None where an aggregate does not split,
-    and then raw rows are kept until their last window closes.
+    and then raw rows are kept until their last window closes. ``divided``: a window may be put
+    together from slices of time, as no aggregate depends on the order of arrival.
     """
 
     window: Hopping
@@ -36,6 +37,7 @@ class WindowedGroups:
     partials: PartialAggregates | None
     input: pl.Schema
     output: pl.Schema
+    divided: bool
 
     @property
     def dtype(self) -> pl.DataType:
@@ -79,7 +81,9 @@ class WindowAggregate(Operator):
             "panes": self._panes,
             "closed": self._closed,
         }
-        self._assign = PaneAssignment(groups.window, groups.column, groups.dtype, groups.roots)
+        self._assign = PaneAssignment(
+            groups.window, groups.column, groups.dtype, groups.roots, divided=groups.divided
+        )
         self._lowest: int | None = None
 
     def _pane_schema(self) -> pl.Schema:

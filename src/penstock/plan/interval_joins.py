@@ -110,7 +110,8 @@ class IntervalJoin(Node):
             )
         if self.lower_ns > self.upper_ns:
             raise PlanError(
-                f"lower={duration_text(self.lower_ns)} is above upper={duration_text(self.upper_ns)}",
+                f"lower={duration_text(self.lower_ns)} is above "
+                f"upper={duration_text(self.upper_ns)}",
                 step=_STEP,
                 hint="the right time lies in [left + lower, left + upper]",
             )

@@ -50,7 +50,8 @@ def key_types(
         if common is None:
             names = [expr.meta.output_name() for expr in (one, two)]
             raise PlanError(
-                f"key {names[0]!r} is {types[0]} on the left, {names[1]!r} is {types[1]} on the right",
+                f"key {names[0]!r} is {types[0]} on the left, "
+                f"{names[1]!r} is {types[1]} on the right",
                 step=step,
                 hint=f'cast one of them, e.g. pl.col("{names[1]}").cast(pl.{types[0]!r})',
             )
@@ -89,12 +90,11 @@ def layout(
     """Derive the columns of a join; the types and names are those Polars gives for empty frames."""
     if how in ("semi", "anti"):
         return Layout(tuple((name, name, None) for name in left), left)
-    merged = _merged_keys(how, keys, coalesce)
-    columns: list[Column] = []
+    merged = _merged_keys(how, keys, coalesce=coalesce)
     dropped_left = {one for one, _ in merged} if how == "right" else set()
     dropped_right = {two for _, two in merged} if how != "right" else set()
     partner = dict(merged) if how == "full" else {}
-    columns = [(c, c, partner.get(c)) for c in left if c not in dropped_left]
+    columns: list[Column] = [(c, c, partner.get(c)) for c in left if c not in dropped_left]
     taken = {name for name, _, _ in columns}
     columns += [(c + suffix if c in taken else c, None, c) for c in right if c not in dropped_right]
     schema = _polars_schema(step, left, right, how, keys, suffix=suffix, coalesce=bool(merged))
@@ -104,9 +104,7 @@ def layout(
 
 
 def _merged_keys(
-    how: str,
-    keys: Sequence[tuple[pl.Expr, pl.Expr]],
-    coalesce: bool | None,  # noqa: FBT001
+    how: str, keys: Sequence[tuple[pl.Expr, pl.Expr]], *, coalesce: bool | None
 ) -> list[tuple[str, str]]:
     """Return the pairs of key columns of which the output has one."""
     wanted = how in ("inner", "left", "right") if coalesce is None else coalesce
@@ -215,15 +213,21 @@ class Join(Node):
         )
 
     def _times(self, found: Layout) -> Mapping[str, TimeBound]:
+        """Keys bounded on both sides are bounded in the output, where padding cannot null them."""
         times: dict[str, TimeBound] = {}
         for one, two in self.pairs:
             if not (one.meta.is_column() and two.meta.is_column()):
                 continue
             a, b = one.meta.output_name(), two.meta.output_name()
             bounds = self.left.properties.times.get(a), self.right.properties.times.get(b)
-            if bounds[0] is not None and bounds[1] is not None:
-                names = (found.left.get(a), found.right.get(b))
-                times |= {n: joint_bound(bounds[0], bounds[1]) for n in names if n is not None}
+            if bounds[0] is None or bounds[1] is None:
+                continue
+            bound = joint_bound(bounds[0], bounds[1])
+            for name, left, right in found.columns:
+                of_left = left == a and self.how not in ("right", "full")
+                of_right = right == b and self.how not in ("left", "full")
+                if of_left or of_right or (left == a and right == b):
+                    times[name] = bound
         return times
 
     def describe(self) -> str:

@@ -27,7 +27,7 @@ class Fed:
     frames: list[tuple[int, pl.DataFrame]]
     position: Position
     dead: list[pl.DataFrame]
-    partitions: tuple[int, ...]
+    partitions: tuple[int, ...] = (0,)
 
     @property
     def rows(self) -> int:

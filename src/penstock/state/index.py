@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from penstock.state import keys as keys_of
-from penstock.state.arrays import GrowArray, Hashes, IdList, Ids, IdSet, Mask
+from penstock.state.arrays import GrowArray, Hashes, IdList, Ids, IdSet, Mask, distinct
 from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
 from penstock.state.hashtable import HashTable
@@ -152,7 +152,7 @@ class KeyIndex:
 
     def _forget(self, slots: Ids) -> Ids:
         slots = slots[slots >= 0]
-        slots = np.unique(slots[self.is_live(slots)])
+        slots = distinct(slots[self.is_live(slots)])
         if len(slots):
             self._table.remove(self._hashes.data[slots], slots)
             self._living.data[slots] = False

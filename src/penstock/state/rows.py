@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from penstock.state.arrays import GrowArray, IdList, Ids, Mask
+from penstock.state.arrays import GrowArray, IdList, Ids, Mask, distinct
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
 from penstock.state.index import numbered
@@ -99,10 +99,10 @@ class RowStore:
             counts[slots < 0] = 0
         return counts
 
-    def lookup_ids(self, slots_unique: Ids) -> tuple[Ids, Ids]:
-        """Return positions in ``slots_unique``, ascending, and the ids of the rows under them."""
-        wanted = np.flatnonzero(self.count(slots_unique))
-        found, ids = self._runs.find(slots_unique[wanted])
+    def lookup_ids(self, slots: Ids) -> tuple[Ids, Ids]:
+        """Return positions in ``slots``, ascending, and the ids of the rows under them."""
+        wanted = np.flatnonzero(self.count(slots))
+        found, ids = self._runs.find(slots[wanted])
         alive = self._alive.data[ids]
         if not alive.all():
             found, ids = found[alive], ids[alive]
@@ -127,7 +127,7 @@ class RowStore:
         if not len(ids):
             return
         if len(ids) > 1:
-            ids = np.unique(ids)
+            ids = distinct(ids)
         self._alive.data[ids] = False
         self._living -= len(ids)
         np.subtract.at(self._counts.data, self._slots.data[ids], 1)
@@ -140,7 +140,7 @@ class RowStore:
 
     def replace(self, slots: Ids, frame: pl.DataFrame) -> None:
         """Remove all rows under the slots that occur in ``slots``, then append the new ones."""
-        self.remove_slots(np.unique(slots))
+        self.remove_slots(distinct(slots))
         self.append(slots, frame)
 
     def is_alive(self, row_ids: Ids) -> Mask:

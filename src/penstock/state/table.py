@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from penstock.state.arrays import GrowArray, Ids, IdSet, Mask
+from penstock.state.arrays import GrowArray, Ids, IdSet, Mask, distinct
 from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import SLOT, Part, since_last_full
 from penstock.state.index import KeyIndex, numbered
@@ -89,7 +89,7 @@ class KeyedTable:
 
     def delete(self, slots: Ids) -> None:
         """Forget keys and values of ``slots``, which other keys may get then."""
-        slots = np.unique(slots[slots >= 0])
+        slots = distinct(slots[slots >= 0])
         present = slots[self.exists(slots)]
         self._values.clear(present)
         self._present.data[present] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from penstock.state.arrays import GrowArray, Ids, IdSet
+from penstock.state.arrays import GrowArray, Ids, IdSet, distinct
 from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
 from penstock.state.index import numbered
 
@@ -46,10 +46,12 @@ class Tally:
         """Add to the counts; slots may repeat. No count falls below zero."""
         if not len(slots):
             return
-        touched, inverse = np.unique(slots, return_inverse=True)
-        change = np.zeros(len(touched), np.int64)
-        np.add.at(change, inverse, amounts)
-        self._set(touched, np.maximum(self.count(touched) + change, 0))
+        touched = distinct(slots)
+        before = np.count_nonzero(self.count(touched))
+        np.add.at(self._counts.data, slots, amounts)
+        counts = np.maximum(self._counts.data[touched], 0)
+        self._counts.data[touched] = counts
+        self._changed(touched, int(np.count_nonzero(counts) - before))
 
     def remove_slots(self, slots: Ids) -> None:
         """Set the counts of slots (unique) to zero."""
@@ -58,7 +60,10 @@ class Tally:
     def _set(self, slots: Ids, counts: Ids) -> None:
         before = np.count_nonzero(self.count(slots))
         self._counts.data[slots] = counts
-        self._slots += int(np.count_nonzero(counts)) - int(before)
+        self._changed(slots, int(np.count_nonzero(counts) - before))
+
+    def _changed(self, slots: Ids, more: int) -> None:
+        self._slots += more
         self._dirty.add(slots)
 
     def delta(self) -> Part:

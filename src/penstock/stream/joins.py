@@ -7,10 +7,13 @@ from typing import Any, Self
 import polars as pl
 
 from penstock.errors import PlanError
-from penstock.instants import Duration, duration_ns
-from penstock.plan.expressions import Shape, classify
+from penstock.instants import Duration, duration_ns, is_event_time
+from penstock.plan.asof_joins import STRATEGIES, AsofJoin
+from penstock.plan.expressions import Shape, as_exprs, classify
 from penstock.plan.interval_joins import INTERVAL_HOWS, IntervalJoin
+from penstock.plan.join_predicates import where_keys
 from penstock.plan.joins import HOWS, Join
+from penstock.plan.node import Node
 from penstock.stream.base import StreamBase
 
 
@@ -64,7 +67,7 @@ class JoinVerbs(StreamBase):
         return self._derived(
             Join,
             left=self._node,
-            right=other.node,
+            right=_other_node(other),
             left_on=left,
             right_on=right,
             how=how,
@@ -72,6 +75,96 @@ class JoinVerbs(StreamBase):
             nulls_equal=nulls_equal,
             coalesce=coalesce,
             ttl_ns=None if ttl is None else duration_ns(ttl, step="join", option="ttl"),
+        )
+
+    def join_where(
+        self,
+        other: StreamBase,
+        *predicates: Any,
+        suffix: str = "_right",
+        ttl: Duration | None = None,
+    ) -> Self:
+        """Join the pairs of rows for which all predicates are true, as ``LazyFrame.join_where``.
+
+        Predicates name the columns of the output: the right's with ``suffix`` where the left has
+        one of that name. Equalities between the two sides are used as keys; without one every pair
+        is looked at. State as in an inner ``join``.
+
+        >>> import penstock as ps, polars as pl
+        >>> left = ps.scan_batches([pl.DataFrame({"a": [1, 5]})])
+        >>> right = ps.scan_batches([pl.DataFrame({"b": [3]})])
+        >>> left.join_where(right, pl.col("a") < pl.col("b")).collect().rows()
+        [(1, 3)]
+        """
+        _check_other("join_where", other)
+        found = where_keys(self._node, _other_node(other), as_exprs(*predicates), suffix)
+        return self._derived(
+            Join,
+            left=self._node,
+            right=_other_node(other),
+            left_on=found.left,
+            right_on=found.right,
+            how="inner" if found.left else "cross",
+            suffix=suffix,
+            coalesce=False,
+            condition=found.condition,
+            ttl_ns=None if ttl is None else duration_ns(ttl, step="join_where", option="ttl"),
+        )
+
+    def join_asof(
+        self,
+        other: StreamBase,
+        *,
+        on: str | pl.Expr | None = None,
+        left_on: str | pl.Expr | None = None,
+        right_on: str | pl.Expr | None = None,
+        by: Any = None,
+        by_left: Any = None,
+        by_right: Any = None,
+        strategy: str = "backward",
+        tolerance: Duration | None = None,
+        allow_exact_matches: bool = True,
+        suffix: str = "_right",
+        ttl: Duration | None = None,
+        max_group_rows: int | None = None,
+    ) -> Self:
+        """Join each row with the other's last row at or before it, as ``LazyFrame.join_asof``.
+
+        ``strategy``: backward, forward or nearest; ``by``: columns that must be equal; among right
+        rows of equal time the order of arrival counts. The inputs need not be sorted. Append-only
+        streams with watermarks on both times: each left row leaves once, when the watermarks have
+        passed it and no right row still to come can be a better match; kept are the rows behind
+        that, and the latest right row of each key (until ``tolerance`` or ``ttl``). Otherwise the
+        rows of a touched key are joined afresh, and changes emitted.
+
+        >>> import penstock as ps, polars as pl
+        >>> trades = ps.scan_batches([pl.DataFrame({"t": [3, 7], "size": [10, 20]})])
+        >>> quotes = ps.scan_batches([pl.DataFrame({"t": [2, 5], "price": [1.0, 2.0]})])
+        >>> trades.join_asof(quotes, on="t").collect().sort("t").rows()
+        [(3, 10, 1.0), (7, 20, 2.0)]
+        """
+        step = "join_asof"
+        _check_other(step, other)
+        _check_choice(step, "strategy", strategy, STRATEGIES)
+        left, right = self._key_pairs(step, other, on, left_on, right_on)
+        names = [_column_names(step, keys) for keys in (left, right)]
+        if any(len(one) != 1 for one in names):
+            raise PlanError("exactly one time column is needed", step=step, hint='give on="ts"')
+        by_keys = self._key_pairs(step, other, by, by_left, by_right)
+        return self._derived(
+            AsofJoin,
+            left=self._node,
+            right=_other_node(other),
+            left_on=names[0][0],
+            right_on=names[1][0],
+            by_left=_column_names(step, by_keys[0]),
+            by_right=_column_names(step, by_keys[1]),
+            strategy=strategy,
+            tolerance=_tolerance(step, self.schema.get(names[0][0]), tolerance),
+            allow_exact_matches=allow_exact_matches,
+            suffix=suffix,
+            ttl_ns=None if ttl is None else duration_ns(ttl, step=step, option="ttl"),
+            max_group_rows=max_group_rows,
         )
 
     def join_interval(
@@ -94,8 +187,8 @@ class JoinVerbs(StreamBase):
 
         The times are the streams' event-time columns unless named; without keys all rows are
         compared. With watermarks on both the output of append-only streams is append-only: pairs
-        leave at once, unmatched rows (left, right, full, anti) once, when the other side's watermark
-        has passed their interval; rows that can find no more matches are freed. Otherwise
+        leave at once, unmatched rows (left, right, full, anti) once, when the watermark of the
+        other side has passed their interval; rows without further matches are freed. Otherwise
         unmatched rows come and go as changes, and ``ttl`` frees what was not touched for that long.
 
         >>> import penstock as ps, polars as pl
@@ -115,7 +208,7 @@ class JoinVerbs(StreamBase):
         return self._derived(
             IntervalJoin,
             left=self._node,
-            right=other.node,
+            right=_other_node(other),
             left_on=left,
             right_on=right,
             left_time=_time_column(step, "left", self, left_time),
@@ -161,8 +254,36 @@ def _keys(step: str, side: str, stream: StreamBase, on: Any) -> tuple[pl.Expr, .
     return keys
 
 
+def _column_names(step: str, keys: tuple[pl.Expr, ...]) -> tuple[str, ...]:
+    for key in keys:
+        if not key.meta.is_column():
+            raise PlanError(
+                f"{key} is not a column", step=step, hint="compute it with with_columns first"
+            )
+    return tuple(key.meta.output_name() for key in keys)
+
+
+def _tolerance(step: str, dtype: pl.DataType | None, tolerance: Duration | None) -> float | None:
+    """Return nanoseconds for times, the number itself for numbers."""
+    if tolerance is None:
+        return None
+    if dtype is not None and is_event_time(dtype):
+        found: float = duration_ns(tolerance, step=step, option="tolerance")
+    elif isinstance(tolerance, (int, float)):
+        found = tolerance
+    else:
+        raise PlanError(
+            f"tolerance {tolerance!r} does not fit a column of type {dtype}",
+            step=step,
+            hint="give a number",
+        )
+    if found < 0:
+        raise PlanError(f"tolerance is negative: {tolerance!r}", step=step)
+    return found
+
+
 def _time_column(step: str, side: str, stream: StreamBase, column: str | None) -> str:
-    found = column or stream._node.properties.event_time  # noqa: SLF001 - one class in two parts
+    found = column or _other_node(stream).properties.event_time
     if found is None:
         raise PlanError(
             f"the {side} stream has no event-time column",
@@ -170,6 +291,10 @@ def _time_column(step: str, side: str, stream: StreamBase, column: str | None) -
             hint=f'name it with {side}_time="...", or declare it with .with_watermark("ts")',
         )
     return found
+
+
+def _other_node(stream: StreamBase) -> Node:
+    return stream._node  # noqa: SLF001 - one class in two parts
 
 
 def _check_other(step: str, other: object) -> None:

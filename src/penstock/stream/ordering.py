@@ -11,8 +11,10 @@ from penstock.errors import PlanError
 from penstock.instants import Duration, duration_ns
 from penstock.plan.distinct import Keep, Unique
 from penstock.plan.expressions import Shape
+from penstock.plan.grouping import Verb
 from penstock.plan.node import Node
 from penstock.plan.ranking import Limit, Ordering, Sort, TopK, unsortable
+from penstock.plan.running import Running
 from penstock.stream.base import StreamBase
 
 Flags = bool | Sequence[bool]
@@ -194,6 +196,26 @@ class OrderVerbs(StreamBase):
     def head(self, n: int = 5) -> Self:
         """Do the same as ``limit``."""
         return self.limit(n)
+
+    def with_row_index(self, name: str = "index", offset: int = 0) -> Self:
+        """Put the number of each row, in order of arrival, before the other columns.
+
+        >>> import penstock as ps, polars as pl
+        >>> ps.scan_batches([pl.DataFrame({"v": [3, 1]})]).with_row_index().collect()["index"].to_list()
+        [0, 1]
+        """
+        if self.is_changelog:
+            raise PlanError(
+                "changes have no order of arrival",
+                step="with_row_index",
+                hint='number them by an order: .top_k(k, by=..., rank="index")',
+            )
+        if name in self.columns:
+            raise PlanError(f"column {name!r} is there already", step="with_row_index", value=name)
+        number = pl.int_range(offset, pl.len() + offset, dtype=pl.get_index_type()).alias(name)
+        columns = [pl.col(column) for column in self.columns]
+        exprs = (number, *columns)
+        return self._derived(Running, input=self._node, verb=Verb.SELECT, exprs=exprs)
 
     def _order_exprs(self, step: str, by: Any) -> tuple[pl.Expr, ...]:
         exprs = tuple(e for item in _listed(by) for e in self._expanded(step, item))

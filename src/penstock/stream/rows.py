@@ -13,6 +13,7 @@ from penstock.plan.functions import Remember
 from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.node import require_columns
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
+from penstock.plan.running import Running, can_run
 from penstock.stream.base import StreamBase
 
 
@@ -29,7 +30,8 @@ class RowVerbs(StreamBase):
         ``cum_sum``, ``rank`` ...) is evaluated afresh over the rows of the touched keys.
 
         >>> import penstock as ps, polars as pl
-        >>> ps.scan_batches([pl.DataFrame({"a": [1, 2]})]).select(b=pl.col("a") * 2).collect()["b"].to_list()
+        >>> s = ps.scan_batches([pl.DataFrame({"a": [1, 2]})])
+        >>> s.select(b=pl.col("a") * 2).collect()["b"].to_list()
         [2, 4]
         """
         found = self._expanded("select", *exprs, **named)
@@ -91,6 +93,8 @@ class RowVerbs(StreamBase):
         return [expr.alias("predicate") for expr in self._expanded_any(named)]
 
     def _over(self, verb: Verb, exprs: tuple[pl.Expr, ...]) -> Self:
+        if can_run(self._node, verb, exprs):
+            return self._derived(Running, input=self._node, verb=verb, exprs=exprs)
         if self._node.properties.changelog and not all(map(is_deterministic, exprs)):
             raise PlanError(
                 "a Python function or random number that looks at other rows cannot be retracted",
