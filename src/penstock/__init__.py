@@ -1,7 +1,6 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
-from importlib.metadata import PackageNotFoundError, version
-
+from penstock.deferred import metadata
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -12,7 +11,8 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
-from penstock.query import Query, run
+from penstock.processors import BatchProcessor, Processor, State, Timers
+from penstock.query import Query, run, start
 from penstock.scans import (
     concat,
     from_source,
@@ -25,19 +25,29 @@ from penstock.scans import (
     scan_parquet,
     scan_rate,
     scan_tail,
+    scan_tcp,
+    scan_tcp_client,
     scan_text,
     scan_ticks,
     scan_topic,
+    scan_udp,
 )
 from penstock.stream import GroupBy, Stream
 from penstock.windows import hopping, session, sliding, tumbling
 
-try:
-    __version__ = version("penstock")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0.0.0"
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for: that reads files, and takes 20 ms."""
+    if name != "__version__":
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    try:
+        return metadata.version("penstock")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "0.0.0"
+
 
 __all__ = [
+    "BatchProcessor",
     "CheckpointError",
     "ConfigError",
     "ConnectorError",
@@ -45,10 +55,13 @@ __all__ = [
     "GroupBy",
     "PenstockError",
     "PlanError",
+    "Processor",
     "Query",
     "QueryFailed",
+    "State",
     "StateLimitError",
     "Stream",
+    "Timers",
     "concat",
     "from_source",
     "hopping",
@@ -62,10 +75,14 @@ __all__ = [
     "scan_parquet",
     "scan_rate",
     "scan_tail",
+    "scan_tcp",
+    "scan_tcp_client",
     "scan_text",
     "scan_ticks",
     "scan_topic",
+    "scan_udp",
     "session",
     "sliding",
+    "start",
     "tumbling",
 ]

@@ -19,10 +19,20 @@ import difflib
 import enum
 import linecache
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 
-_PACKAGE = str(Path(__file__).parent)
+_PATHS = sysconfig.get_paths()
+_NOT_THE_USERS = (
+    str(Path(__file__).parent),
+    *(_PATHS[part] for part in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")),
+    "<frozen ",
+)
+"""Beginnings of file names whose code no user wrote: ours, the standard library, packages."""
+
+_INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 class Fault(enum.Enum):
@@ -92,8 +102,9 @@ class ConnectorError(PenstockError):
         fault: Fault = Fault.REMOTE,
         retry: bool = False,
         hint: str | None = None,
+        line: str | None = None,
     ) -> None:
-        super().__init__(message, step=step, value=value, hint=hint)
+        super().__init__(message, step=step, value=value, hint=hint, line=line)
         self.fault = fault
         self.retry = retry
 
@@ -123,12 +134,19 @@ def closest(value: object, alternatives: Iterable[str]) -> str | None:
 
 
 def user_line() -> str | None:
-    """Return ``file:line: source`` of the innermost frame outside Penstock."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to read the calling frame cheaply
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back  # type: ignore[assignment]
+    """Return ``file:line: source`` of the innermost frame that is the user's own.
+
+    None where there is none, as on a thread that reads a source.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the cheap way to the caller
+    while frame is not None and not _is_users(frame.f_code.co_filename):
+        frame = frame.f_back
     if frame is None:
         return None
     path, number = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(path, number).strip()
     return f"{path}:{number}: {text}" if text else f"{path}:{number}"
+
+
+def _is_users(path: str) -> bool:
+    return not path.startswith(_NOT_THE_USERS) and not any(part in path for part in _INSTALLED)

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from penstock.declared import held
 from penstock.errors import PlanError
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, Duration, duration_ns
 
@@ -53,8 +54,7 @@ class State:
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._check(name)
-        check_value(name, value, self._schema[name])
-        self._values[name] = value
+        self._values[name] = held(name, value, self._schema[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._schema)
@@ -96,9 +96,9 @@ class Timers:
     """The timers of one key. A second timer for the same instant is the same timer.
 
     Event-time timers fire when the watermark reaches them, in order of time: all rows before them
-    have been seen then. Processing-time timers fire when the clock reaches them, not at the end of a
-    bounded input. Both are kept with the state. Instants have microseconds; those of a column without
-    a zone have none either.
+    have been seen then. Processing-time timers fire when the clock reaches them, not at the end of
+    a bounded input. Both are kept with the state. Instants have microseconds; those of a column
+    without a zone have none either.
     """
 
     __slots__ = ("_dtype", "_now", "_watermark", "event", "processing")
@@ -137,7 +137,7 @@ class Timers:
         return _EPOCH + timedelta(microseconds=due // 1_000)
 
     def cancel(self, instant: datetime | date) -> None:
-        """Remove the timer of an instant, if there is one: what ``at`` took or ``after`` returned."""
+        """Remove the timer of an instant, if there is one: what ``at`` took, or ``after`` gave."""
         if isinstance(instant, datetime) and instant.tzinfo is not None:
             self.processing.discard(_nanoseconds(instant))
         if self._dtype is not None:
@@ -173,8 +173,8 @@ class Timers:
 class Processor:
     """A function of the rows of one key, with state and timers; see ``Stream.process``.
 
-    ``state`` and ``output`` declare columns and types. ``per_row = True`` calls ``process`` once for
-    each row, so that its answer cannot depend on how epochs are cut (slow: some 30 µs a row).
+    ``state`` and ``output`` declare columns and types. ``per_row = True`` calls ``process`` once
+    for each row, so that its answer does not depend on how epochs are cut (slow: some 30 µs a row).
     ``changes = True`` accepts rows that may be retracted: they carry ``_weight`` (+1 or -1 ...).
     """
 
@@ -217,29 +217,6 @@ class BatchProcessor:
         a key that is left out is freed.
         """
         raise NotImplementedError
-
-
-_PLAIN: dict[Any, type] = {
-    pl.String: str,
-    pl.Boolean: bool,
-    pl.Float64: float,
-    pl.Binary: bytes,
-}
-
-
-def check_value(name: str, value: Any, dtype: pl.DataType) -> None:
-    """Raise ``TypeError`` if a column of the type cannot hold the value."""
-    if value is None or (type(dtype) in _PLAIN and isinstance(value, _PLAIN[type(dtype)])):
-        return
-    if dtype == pl.Int64 and type(value) is int and -(2**63) <= value < 2**63:
-        return
-    try:
-        if isinstance(value, bool) and dtype != pl.Boolean:
-            raise TypeError
-        pl.Series([value], dtype=dtype, strict=True)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        kind = type(value).__name__
-        raise TypeError(f"state column {name!r} is {dtype}, got {kind} {value!r}") from None
 
 
 def as_datetime(instant: int, dtype: Any) -> datetime:

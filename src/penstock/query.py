@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
 from penstock.columns import DEAD_LETTER_SCHEMA
+from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
-from penstock.lowering.table import lower
+from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
-from penstock.runtime.engine import Engine, RunOptions
+from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
-from penstock.state.memory import MemoryBudget, using
+
+if TYPE_CHECKING:
+    from penstock.runtime import launch as engine_room
+    from penstock.runtime.engine import Engine
+else:
+    engine_room = Deferred("penstock.runtime.launch")
 
 
 class Query:
@@ -59,16 +65,15 @@ class Query:
         if self._thread is not None and self._thread.is_alive():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
-        folder = None if checkpoint is None else Path(checkpoint)
-        options = RunOptions(checkpoint=folder, checkpoint_interval_s=interval / 1e9)
-        budget = None
-        if memory is not None:
-            limit = size_bytes(memory, step="start", option="memory")
-            budget = MemoryBudget(limit, None if folder is None else folder / "scratch")
-        with using(budget):
-            graph = lower(self.roots)
+        options = RunOptions(
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_interval_s=interval / 1e9,
+            memory_bytes=None
+            if memory is None
+            else size_bytes(memory, step="start", option="memory"),
+        )
         self._error = None
-        self._engine = Engine(graph, options, clock, budget)
+        self._engine = engine_room.launch(self.roots, options, clock)
         self._thread = threading.Thread(target=self._run, name="penstock", daemon=True)
         self._thread.start()
         return self
@@ -107,6 +112,20 @@ class Query:
         if self._engine is not None:
             self.wait()
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Process what the sources have now, as if they ended there, and end.
+
+        Windows close and everything held back leaves. ``stop`` leaves windows open, to go on from the
+        checkpoint; after ``drain`` rows of a closed window would be late. Returns what ``wait`` does.
+        """
+        if self._engine is not None:
+            self._engine.drain()
+        return self.wait(timeout)
+
+    def explain(self) -> str:
+        """Return the plan as text, with what is proven of each step and what its state costs."""
+        return explain(*self.roots)
+
     def dead_letters(self) -> pl.DataFrame:
         """Return the latest dead letters of the run (up to 1,000), oldest first.
 
@@ -123,6 +142,31 @@ class Query:
         return self._engine.progress()
 
 
+def start(
+    *queries: Query,
+    checkpoint: str | Path | None = None,
+    checkpoint_interval: Duration = "1s",
+    memory: str | int | None = None,
+    clock: Clock | None = None,
+) -> Query:
+    """Begin to run queries together, their common steps once; return the handle of them all.
+
+    The options are those of ``Query.start``.
+
+    >>> import penstock as ps, polars as pl
+    >>> seen, rows = [], ps.scan_batches([pl.DataFrame({"a": [1, 2]})])
+    >>> big, small = rows.filter(pl.col("a") > 1), rows.filter(pl.col("a") < 2)
+    >>> ps.start(*(s.sink_callback(seen.append) for s in (big, small))).wait()
+    True
+    >>> sum(frame.height for frame in seen)
+    2
+    """
+    together = Query(*(root for query in queries for root in query.roots))
+    return together.start(
+        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+    )
+
+
 def run(
     *queries: Query,
     checkpoint: str | Path | None = None,
@@ -135,9 +179,12 @@ def run(
     The options are those of ``Query.start``. Ctrl-C finishes the epoch and makes a checkpoint.
     Returns the ended query, for ``progress()``.
     """
-    together = Query(*(root for query in queries for root in query.roots))
-    together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+    together = start(
+        *queries,
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        memory=memory,
+        clock=clock,
     )
     try:
         while not together.wait(0.2):

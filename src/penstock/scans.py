@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from penstock.connectors import registry
 from penstock.connectors.batches.config import Batches, BatchesSpec
 from penstock.connectors.contract import SourceSpec
 from penstock.connectors.files import config as files
-from penstock.connectors.generators.config import RateSpec, TickSpec
-from penstock.connectors.topics.config import TopicSourceSpec
+from penstock.connectors.files.content import MAX_LINE_BYTES
+from penstock.connectors.formats.contract import Format
+from penstock.connectors.generators import config as generators
+from penstock.connectors.sockets import config as sockets
+from penstock.connectors.topics import config as topics
 from penstock.errors import PlanError, user_line
-from penstock.instants import Duration, duration_ns
+from penstock.instants import Duration
 from penstock.plan.sources import Scan, Union
 from penstock.stream import Stream
 
@@ -82,34 +85,221 @@ def scan_text(
     epoch_rows: int | None = None,
     **options: Any,
 ) -> Stream:
-    """Read text files line by line: column ``line``, or the columns of a log ``format``."""
+    """Read text files line by line: column ``text``, or the columns of a log ``format``."""
     return from_source(files.files(source, format, **options), epoch_rows=epoch_rows)
 
 
-def scan_tail(path: str | Path, format: str | None = None, **options: Any) -> Stream:  # noqa: A002
-    """Follow a log file through rotation, truncation and partial lines."""
-    return from_source(files.tail(path, format, **options))
+def scan_tail(
+    path: str | Path,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    start: str = "beginning",
+    interval: Duration = "10ms",
+    max_line_bytes: int = MAX_LINE_BYTES,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Follow a log file through rotation, truncation and partial lines; it never ends.
+
+    ``start``: ``"beginning"`` or ``"end"`` (without a checkpoint). ``interval``: how often the file
+    is looked at. Columns are those of the ``format`` (``combined_log``, ``json`` with ``schema``,
+    ...; default: by the extension), whose options follow. What cannot be decoded, and a line longer
+    than ``max_line_bytes``, is a dead letter. Raises ``ConfigError`` for wrong options.
+
+    >>> import penstock as ps
+    >>> ps.scan_tail("access.log", format="combined_log").columns[:3]
+    ['client', 'identity', 'user']
+    """
+    spec = files.tail(
+        path,
+        format,
+        schema,
+        start=start,
+        interval=interval,
+        max_line_bytes=max_line_bytes,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
 
 
-def scan_folder(pattern: str | Path, format: str | None = None, **options: Any) -> Stream:  # noqa: A002
-    """Read the files that are put into a folder, each once, when complete."""
-    return from_source(files.folder(pattern, format, **options))
+def scan_folder(
+    pattern: str | Path,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    columns: Iterable[str] | None = None,
+    settle: Duration = "1s",
+    max_line_bytes: int = MAX_LINE_BYTES,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Read the files that are put into a folder (or match a glob), each once; it never ends.
+
+    A file is read when it has not changed for ``settle``. ``columns`` (Parquet, Arrow) reads only
+    these. Without ``schema`` the columns are guessed from a file that is there already.
+    """
+    spec = files.folder(
+        pattern,
+        format,
+        schema,
+        columns=columns,
+        settle=settle,
+        max_line_bytes=max_line_bytes,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
 
 
-def scan_topic(path: str | Path, **options: Any) -> Stream:
-    """Read an embedded durable topic."""
-    return from_source(TopicSourceSpec(str(path), **options))
+def scan_tcp(
+    address: str | int,
+    format: str | Format = "text",  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    max_line_bytes: int = sockets.MAX_LINE_BYTES,
+    max_connections: int = 256,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Listen on a TCP port and read lines from all who connect; it never ends.
+
+    ``address``: ``"host:port"``, ``":port"`` or a port number (loopback only). Columns are those of
+    the ``format``, whose options follow. Lines that cannot be decoded are dead letters. Nothing can
+    be replayed: what had arrived since the last checkpoint is lost in a crash.
+
+    >>> import penstock as ps
+    >>> ps.scan_tcp(":9009", "json", {"user": str, "amount": float}).columns
+    ['user', 'amount']
+    """
+    spec = sockets.tcp_listen(
+        address,
+        format,
+        schema,
+        max_line_bytes=max_line_bytes,
+        max_connections=max_connections,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
 
 
-def scan_rate(rows_per_second: float | None = None, **options: Any) -> Stream:
-    """Generate numbered, timestamped rows at a rate."""
-    return from_source(RateSpec(rows_per_second, **options))
+def scan_tcp_client(
+    address: str | int,
+    format: str | Format = "text",  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    on_close: str = "reconnect",
+    backoff: Duration = "100ms",
+    max_backoff: Duration = "10s",
+    max_line_bytes: int = sockets.MAX_LINE_BYTES,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Connect to a TCP server and read its lines, as ``scan_tcp`` does of its clients.
+
+    ``on_close``: ``"reconnect"``, after pauses that double from ``backoff`` to ``max_backoff``, or
+    ``"end"`` when the server closes the connection in order.
+    """
+    spec = sockets.tcp_connect(
+        address,
+        format,
+        schema,
+        on_close=on_close,
+        backoff=backoff,
+        max_backoff=max_backoff,
+        max_line_bytes=max_line_bytes,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
 
 
-def scan_ticks(every: Duration, **options: Any) -> Stream:
-    """Generate a row every so often by the processing-time clock."""
-    interval = timedelta(microseconds=duration_ns(every, step="scan_ticks", option="every") / 1000)
-    return from_source(TickSpec(interval, **options))
+def scan_udp(
+    address: str | int,
+    format: str | Format = "text",  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    holds: str = "message",
+    receive_buffer_bytes: int = 8 << 20,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Receive UDP datagrams, each one ``"message"`` or several ``"lines"``; it never ends.
+
+    Datagrams may be lost before they arrive. Address, columns and dead letters as in ``scan_tcp``.
+    """
+    spec = sockets.udp(
+        address,
+        format,
+        schema,
+        holds=holds,
+        receive_buffer_bytes=receive_buffer_bytes,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_topic(
+    path: str | Path,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    partitions: Iterable[int] | None = None,
+    start: str | datetime | Mapping[int, int] = "earliest",
+    stop: str = "never",
+    metadata: str | Iterable[str] | None = None,
+    on_trimmed: str = "fail",
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Read an embedded durable topic, exactly once with a checkpoint.
+
+    Columns: those of a typed topic; of a raw one ``key``, ``value``, ``timestamp``, ``offset`` and
+    ``partition``, or what the ``format`` decodes from ``value``. ``start``: ``"earliest"``,
+    ``"latest"``, an instant, or ``{partition: offset}``. ``stop``: ``"never"``, or ``"at end"``: at
+    the records that are there when it starts. ``metadata``: columns to add (``key``, ``timestamp``,
+    ``headers``, ``offset``, ``partition``). ``on_trimmed``: ``"fail"`` or ``"skip"`` where retention
+    has dropped what was to be read.
+    """
+    spec = topics.topic(
+        str(path),
+        format,
+        schema,
+        partitions=partitions,
+        start=start,
+        stop=stop,
+        metadata=metadata,
+        on_trimmed=on_trimmed,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_rate(
+    rows_per_second: float | None = None,
+    *,
+    total: int | None = None,
+    start: datetime | None = None,
+    interval: Duration | None = None,
+    epoch_rows: int | None = None,
+) -> Stream:
+    """Generate rows ``offset`` (0, 1, ...) and ``timestamp`` (UTC) at a rate; None: at full speed.
+
+    It ends after ``total`` rows, if given. ``timestamp`` is ``start`` (default: now) plus ``offset``
+    times ``interval`` (default: what the rate says, a microsecond at full speed).
+
+    >>> import penstock as ps
+    >>> ps.scan_rate(total=3).collect()["offset"].to_list()
+    [0, 1, 2]
+    """
+    spec = generators.rate(rows_per_second, total=total, start=start, interval=interval)
+    return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_ticks(interval: Duration) -> Stream:
+    """Generate a row each ``interval`` of processing time; ticks that are overdue are one row.
+
+    Columns: ``tick`` (how many intervals have passed), ``timestamp`` (UTC, when it was due).
+    """
+    return from_source(generators.ticks(interval))
 
 
 def scan_batches(

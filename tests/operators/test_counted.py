@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +22,9 @@ from penstock.operators.recompute import Recompute
 from penstock.operators.tallies import AMOUNT, VALUE
 from penstock.stream import Stream
 from penstock.testing.driving import Epoch, drive, integrate, scripted
+from penstock.windows import hopping
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 SCHEMA = {"id": pl.Int64, "k": pl.String, "x": pl.Float64, "s": pl.String, "n": pl.Int32}
 
 FLOATS = st.one_of(
@@ -156,7 +160,7 @@ def operators(stream: Stream) -> list[type]:
     names=st.lists(st.sampled_from(sorted(AGGS)), min_size=1, max_size=5, unique=True),
     restarts=RESTARTS,
 )
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_by_key(batches: list[list[Any]], names: list[str], restarts: set[int]) -> None:
     stream = table().group_by("k").agg(AGGS[name][0].alias(name) for name in names)
     assert Recompute not in operators(stream)
@@ -169,7 +173,7 @@ def test_by_key(batches: list[list[Any]], names: list[str], restarts: set[int]) 
 
 
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_of_everything(batches: list[list[Any]], restarts: set[int]) -> None:
     """Without keys there is one group, also when it is empty."""
     names = list(AGGS)
@@ -190,7 +194,7 @@ def test_of_everything(batches: list[list[Any]], restarts: set[int]) -> None:
 
 
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_distinct_values_of_rows_that_stay(batches: list[list[Any]], restarts: set[int]) -> None:
     names = ["rows", "x_few", "s_few", "n_few", "s_max"]
     source = scripted("s", SCHEMA)
@@ -233,7 +237,7 @@ def test_float32_keeps_its_type() -> None:
     narrow = table().with_columns(pl.col("x").cast(pl.Float32))
     stream = narrow.group_by("k").agg(pl.col("x").sum(), m=pl.col("x").mean(), lo=pl.col("x").min())
     assert stream.schema["x"] == pl.Float32
-    rows = [[(1, "a", 0.5, "", 0), (2, "a", 2.5, "", 0)], [(1, None, None, None, None)]]
+    rows: list[Any] = [[(1, "a", 0.5, "", 0), (2, "a", 2.5, "", 0)], [(1, None, None, None, None)]]
     total = integrate(stream, [d[0] for d in drive(stream, epochs_of(rows))])
     assert total.rows() == [("a", 2.5, 2.5, 2.5, 1)]
 
@@ -264,10 +268,84 @@ WEIGHTED = st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), 
 @example(terms=[(1e308, 1), (1e308, 1), (-1e308, 1), (5e-324, 1)])
 @example(terms=[(2.0**53, 1), (1.0, 1), (2.0**-1074, 1)])
 @example(terms=[(-(2.0**53), 1), (-1.0, 1)])
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_sums_are_correctly_rounded(terms: list[tuple[float, int]]) -> None:
     values = pl.Series([v for v, _ in terms], dtype=pl.Float64)
     weights = pl.Series([w for _, w in terms], dtype=pl.Int64)
     bins = exact_sums.terms(values, weights).group_by(VALUE).agg(pl.col(AMOUNT).sum())
     found = exact_sums.totals(np.zeros(bins.height, np.int64), bins, 1)[0]
     assert found == as_float(sum((Fraction(v) * w for v, w in terms), Fraction(0)))
+
+
+TYPES: dict[str, Any] = {
+    "bool": (pl.Boolean, [True, False]),
+    "uint": (pl.UInt64, [0, 2**64 - 1, 5]),
+    "wide": (pl.Int128, [-(2**100), 2**90, 0]),
+    "decimal": (pl.Decimal(20, 2), [Decimal("1.10"), Decimal("-3.00"), Decimal("7.25")]),
+    "date": (pl.Date, [date(1969, 1, 1), date(2024, 2, 29)]),
+    "datetime": (
+        pl.Datetime("ns", "Asia/Tokyo"),
+        [datetime(2024, 1, d, tzinfo=UTC) for d in (1, 2)],
+    ),
+    "duration": (pl.Duration("ms"), [timedelta(seconds=1), timedelta(days=-1)]),
+    "time": (pl.Time, [time(1, 2), time(23, 59, 59)]),
+    "binary": (pl.Binary, [b"", b"\xff", b"a"]),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_other_types(kind: str) -> None:
+    """Against Polars over the surviving rows."""
+    dtype, values = TYPES[kind]
+    schema: Any = {"id": pl.Int64, "k": pl.String, "v": dtype}
+    random = np.random.default_rng(3)
+    pool = [*values, None]
+    frames = [
+        pl.DataFrame(
+            [
+                (int(random.integers(6)), "ab"[i % 2], pool[random.integers(len(pool))])
+                for i in range(4)
+            ],
+            schema=schema,
+            orient="row",
+        )
+        for _ in range(12)
+    ]
+    newest = scripted("s", schema).group_by("id").agg(pl.col("k", "v").last())
+    aggs = [pl.col("v").min().alias("lo"), pl.col("v").max().alias("hi"), pl.col("v").n_unique()]
+    stream = newest.group_by("k").agg(aggs)
+    assert Recompute not in operators(stream)
+    sofar: list[Any] = []
+    epochs = [Epoch({"s": f}) for f in frames]
+    for number, deltas in enumerate(drive(stream, epochs, restart_after={4})):
+        sofar.append(deltas[0])
+        rows = pl.concat(frames[: number + 1]).group_by("id").agg(pl.col("k", "v").last())
+        wanted = rows.group_by("k").agg(aggs).sort("k")
+        assert integrate(stream, sofar).drop("_weight").sort("k").equals(wanted)
+
+
+@given(batches=st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25))), max_size=6))
+@settings(max_examples=40)
+def test_distinct_values_of_windows(batches: list[list[Any]]) -> None:
+    """Windows that overlap, emitted as changes, and freed behind the watermark."""
+    schema: Any = {"v": pl.Int64, "ts": pl.Datetime("us")}
+    ordered = sorted(second for batch in batches for _, second in batch)
+    rows, frames = [], []
+    for batch in batches:
+        fresh = [(v, EPOCH + timedelta(seconds=ordered.pop(0))) for v, _ in batch]
+        rows.append(fresh)
+        frames.append(pl.DataFrame(fresh, schema=schema, orient="row"))
+    timed = scripted("s", schema).with_watermark("ts", max_ahead=None)
+    window = hopping("10s", slide="5s")
+    stream = timed.group_by(window).agg(pl.col("v").n_unique()).emit("changes")
+    assert CountedAggregate in operators(stream)
+    sofar: list[Any] = []
+    seen: dict[datetime, set[int]] = defaultdict(set)
+    for fresh, deltas in zip(rows, drive(stream, [Epoch({"s": f}) for f in frames]), strict=True):
+        sofar.append(deltas[0])
+        for v, at in fresh:
+            start = at - timedelta(seconds=at.second % 5)
+            seen[start].add(v)
+            seen[start - timedelta(seconds=5)].add(v)
+        found = {row[0]: row[2] for row in integrate(stream, sofar).rows()}
+        assert found == {start: len(values) for start, values in seen.items()}

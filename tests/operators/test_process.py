@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import PlanError
+from penstock.lowering.table import lower
+from penstock.operators.contract import Operator, Tick
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.stream import Stream
 from penstock.testing.driving import Epoch, drive, integrate, outputs, scripted
 
-SCHEMA = {"k": pl.String, "ts": pl.Datetime("us"), "v": pl.Int64}
-START = datetime(2024, 1, 1)
+SCHEMA: Any = {"k": pl.String, "ts": pl.Datetime("us"), "v": pl.Int64}
+START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 SECOND = 1_000_000_000
 
 
@@ -71,7 +73,7 @@ class Sums(Processor):
     state: ClassVar = {"total": pl.Int64, "rows": pl.Int64}
     output: ClassVar = {"k": pl.String, "total": pl.Int64}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
         """Frees the key whenever its total is zero."""
         assert set(rows["k"]) == {key["k"]}
         state["total"] = state.get("total", 0) + rows["v"].sum()
@@ -87,7 +89,7 @@ class FastSums(BatchProcessor):
     state: ClassVar = {"total": pl.Int64}
     output: ClassVar = {"k": pl.String, "total": pl.Int64}
 
-    def process(self, rows: pl.DataFrame, state: pl.DataFrame) -> Any:
+    def process(self, rows: Any, state: pl.DataFrame) -> Any:
         fresh = rows.group_by("k").agg(pl.col("v").sum())
         both = state.join(fresh, on="k", nulls_equal=True, maintain_order="left")
         new = both.select("k", total=pl.col("total").fill_null(0) + pl.col("v"))
@@ -113,7 +115,7 @@ class EachRow(Processor):
     state: ClassVar = {"seen": pl.List(pl.Int64)}
     output: ClassVar = {"k": pl.String, "seen": pl.List(pl.Int64)}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
         """Changes the stored list in place, and fails after that for negative values."""
         if state["seen"] is None:
             state["seen"] = []
@@ -145,7 +147,7 @@ class Visits(Processor):
     state: ClassVar = {"rows": pl.Int64, "due": pl.Datetime("us")}
     output: ClassVar = {"k": pl.String, "rows": pl.Int64, "end": pl.Datetime("us")}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
         if state["due"] is not None:
             timers.cancel(state["due"])
         state["rows"] = state.get("rows", 0) + rows.height
@@ -185,7 +187,7 @@ class Heartbeat(Processor):
 
     output: ClassVar = {"k": pl.String, "at": pl.Datetime("us")}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> None:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> None:
         timers.at(rows["ts"].min() + timedelta(seconds=2))
 
     def on_timer(self, key: Any, at: datetime, state: State, timers: Timers) -> Any:
@@ -218,7 +220,7 @@ class Alarm(Processor):
     state: ClassVar = {"alarm": pl.Datetime("us", "UTC")}
     output: ClassVar = {"k": pl.String, "at": pl.Datetime("us", "UTC")}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> None:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> None:
         if state["alarm"] is not None:
             timers.cancel(state["alarm"])
             state.clear()
@@ -267,7 +269,7 @@ class Careful(Processor):
     state: ClassVar = {"total": pl.Int64}
     output: ClassVar = {"k": pl.String, "total": pl.Int64}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
         state["total"] = state.get("total", 0) + rows["v"].sum()
         timers.at(at(1000) if rows["v"].min() >= 0 else at(500))
         if rows["v"].min() < 0:
@@ -287,7 +289,7 @@ class FastCareful(BatchProcessor):
     state: ClassVar = {"total": pl.Int64}
     output: ClassVar = {"k": pl.String, "total": pl.Int64}
 
-    def process(self, rows: pl.DataFrame, state: pl.DataFrame) -> Any:
+    def process(self, rows: Any, state: pl.DataFrame) -> Any:
         if (rows["v"] < 0).any():
             raise ValueError("negative")
         return FastSums().process(rows, state)
@@ -326,7 +328,7 @@ class Balance(Processor):
     state: ClassVar = {"total": pl.Int64}
     output: ClassVar = {"k": pl.String, "total": pl.Int64}
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
         state["total"] = state.get("total", 0) + (rows["v"] * rows["_weight"]).sum()
         return {"k": key["k"], "total": state["total"]}
 
@@ -348,16 +350,16 @@ class Wrong(Processor):
     def __init__(self, code: Any) -> None:
         self.code = code
 
-    def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+    def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
         return self.code(state, timers)
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (lambda s, t: s.update({"n": "x"}), "state column 'n' is Int64, got str 'x'"),
-        (lambda s, t: s.update({"n": 2**63}), "state column 'n' is Int64, got int"),
-        (lambda s, t: s.update({"n": True}), "state column 'n' is Int64, got bool"),
+        (lambda s, t: s.update({"n": "x"}), "column 'n' is declared Int64, got str 'x'"),
+        (lambda s, t: s.update({"n": 2**63}), "column 'n' is declared Int64, got int"),
+        (lambda s, t: s.update({"n": True}), "column 'n' is declared Int64, got bool"),
         (lambda s, t: {"n": "x"}, "column 'n' is declared Int64, got str 'x'"),
         (lambda s, t: {"m": 1}, "column 'm' is not declared"),
         (lambda s, t: 7, "the function returned int"),
@@ -388,7 +390,7 @@ def test_mistakes_of_the_class_stop_the_query(code: Any, message: str) -> None:
 
 def test_a_state_for_a_key_without_rows_is_refused() -> None:
     class Elsewhere(FastSums):
-        def process(self, rows: pl.DataFrame, state: pl.DataFrame) -> Any:
+        def process(self, rows: Any, state: pl.DataFrame) -> Any:
             return rows.select("k", total="v"), state.with_columns(k=pl.lit("z"))
 
     with pytest.raises(PlanError, match="a key twice, or one that has no rows"):
@@ -425,13 +427,13 @@ def test_ttl_frees_what_is_not_touched() -> None:
 
 
 def test_zones_are_kept() -> None:
-    zoned = {"k": pl.String, "ts": pl.Datetime("ms", "Europe/Paris")}
+    zoned: Any = {"k": pl.String, "ts": pl.Datetime("ms", "Europe/Paris")}
     fired: list[datetime] = []
 
     class Zoned(Processor):
         output: ClassVar = {"k": pl.String}
 
-        def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> None:
+        def process(self, key: Any, rows: Any, state: State, timers: Timers) -> None:
             timers.at(rows["ts"].max() + timedelta(seconds=1))
 
         def on_timer(self, key: Any, at: datetime, state: State, timers: Timers) -> None:
@@ -453,7 +455,7 @@ def test_an_object_keeps_its_settings() -> None:
         def open(self) -> None:
             self.opened += 1
 
-        def process(self, key: Any, rows: pl.DataFrame, state: State, timers: Timers) -> Any:
+        def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
             return {"k": key["k"], "total": self.factor * rows["v"].sum()}
 
     times = Times(3)
@@ -461,3 +463,47 @@ def test_an_object_keeps_its_settings() -> None:
     found = outputs(stream, epochs_of([[("a", 0, 2)], [("a", 0, 3)]]))
     assert integrate(stream, found)["total"].to_list() == [6, 9]
     assert times.opened == 1
+
+
+def test_the_next_timer_is_the_deadline() -> None:
+    """What the runtime waits for: the earliest processing-time timer, also after a restart."""
+
+    def operator() -> Operator:
+        stream = source().process(Alarm, by="k")
+        found = lower([stream.node]).vertices[-1].operator
+        assert found is not None
+        return found
+
+    alarm = operator()
+    assert alarm.deadline() is None
+    for now, rows in ((1, [("a", 0, 0), ("b", 0, 0)]), (3, [("a", 0, -1), ("c", 0, 0)])):
+        alarm.step([frame(rows)], Tick(now, now * SECOND, (0,)))
+    assert (alarm.deadline() or 0) <= 6 * SECOND
+    fired = alarm.step([None], Tick(4, 6 * SECOND, (0,)))
+    assert fired is not None
+    assert fired["k"].to_list() == ["b"]
+    again = operator()
+    for name, primitive in alarm.state.items():
+        again.state[name].load([primitive.full()])
+    assert alarm.deadline() == again.deadline() == 8 * SECOND
+    assert again.step([None], Tick(5, 8 * SECOND, (0,))) is not None
+    assert again.deadline() is None
+    assert all(not len(primitive) for primitive in again.state.values())
+
+
+def test_values_are_kept_as_the_column_gives_them_back() -> None:
+    """Each alone fits its column; together they would not make one."""
+
+    class Mixed(Processor):
+        state: ClassVar = {"at": pl.Datetime("us"), "part": pl.Float64}
+        output: ClassVar = {"at": pl.Datetime("us"), "part": pl.Float64}
+
+        def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
+            odd = rows["v"].item() % 2 == 1
+            state.update({"at": START.date() if odd else START, "part": 1 if odd else 0.5})
+            return {"at": START if odd else START.date(), "part": state["part"]}
+
+    stream = source().process(Mixed, by="k")
+    found = outputs(stream, epochs_of([[("a", 0, 1), ("b", 0, 2)]]))
+    assert found[0] is not None
+    assert found[0].rows() == [(START, 1.0), (START, 0.5)]

@@ -1,8 +1,9 @@
 """Connectors by URL: ``source("tail:access.log", format="combined_log")``.
 
-A URL begins with a scheme of ``SOURCES`` or ``SINKS``, or is a plain path, which means ``file:``.
-To add a connector, add its line: the scheme, and ``module:function`` of the function that takes
-what follows the scheme (for ``scheme://...`` the whole URL) and the options, and returns a spec.
+A URL begins with a scheme of ``SOURCES`` or ``SINKS``, or is a plain path, which means ``file:`` of
+a source and ``files:`` of a sink. To add a connector, add its line: the scheme, and
+``module:function`` of the function that takes what follows the scheme and ``//`` (those of
+``WHOLE_URL`` and of others: for ``scheme://...`` the whole URL) and the options, and returns a spec.
 Packages of others add theirs as entry points: groups ``penstock.sources``, ``penstock.sinks``.
 A module is imported when its scheme is first used.
 """
@@ -12,19 +13,37 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from penstock.connectors.contract import SinkSpec, SourceSpec
+from penstock.connectors.options import check_options
+from penstock.deferred import metadata
 from penstock.errors import ConfigError
 
 SOURCES: dict[str, str] = {
     "file": "penstock.connectors.files.config:files",
     "folder": "penstock.connectors.files.config:folder",
+    "rate": "penstock.connectors.generators.config:rate",
     "tail": "penstock.connectors.files.config:tail",
+    "tcp": "penstock.connectors.sockets.config:tcp_listen",
+    "tcp-connect": "penstock.connectors.sockets.config:tcp_connect",
+    "ticks": "penstock.connectors.generators.config:ticks",
+    "topic": "penstock.connectors.topics.config:topic",
+    "udp": "penstock.connectors.sockets.config:udp",
 }
 
-SINKS: dict[str, str] = {}
+SINKS: dict[str, str] = {
+    "console": "penstock.connectors.console.config:console_sink",
+    "duckdb": "penstock.connectors.duckdb.config:duckdb_sink",
+    "files": "penstock.connectors.file_sink.config:files_sink",
+    "postgres": "penstock.connectors.postgres.config:postgres_sink",
+    "postgresql": "penstock.connectors.postgres.config:postgres_sink",
+    "sqlite": "penstock.connectors.sqlite.config:sqlite_sink",
+    "topic": "penstock.connectors.topics.config:topic_sink",
+}
+
+WHOLE_URL = ("postgres", "postgresql")
+"""Schemes whose URL means something to the driver."""
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # two letters: "C:\\x" is a path
 
@@ -35,29 +54,27 @@ def source(url: str, **options: Any) -> SourceSpec:
     ``source("orders/*.csv", separator=";")``, ``source("tail:access.log", format="combined_log")``.
     Raises ``ConfigError`` for an unknown scheme or option.
     """
-    spec = _build("source", SOURCES, url, options)
+    spec = _build("source", "file", SOURCES, url, options)
     assert isinstance(spec, SourceSpec)
     return spec
 
 
 def sink(url: str, **options: Any) -> SinkSpec:
     """Describe the sink that a URL names, as ``source`` does."""
-    spec = _build("sink", SINKS, url, options)
+    spec = _build("sink", "files", SINKS, url, options)
     assert isinstance(spec, SinkSpec)
     return spec
 
 
-def _build(kind: str, table: Mapping[str, str], url: str, options: dict[str, Any]) -> object:
+def _build(
+    kind: str, default: str, table: Mapping[str, str], url: str, options: dict[str, Any]
+) -> object:
     match = _SCHEME.match(url)
-    scheme, rest = (match[1].lower(), url[match.end() :]) if match else ("file", url)
+    scheme, rest = (match[1].lower(), url[match.end() :]) if match else (default, url)
     builder = _builder(kind, table, scheme, url)
-    target = url if rest.startswith("//") and scheme != "file" else rest.removeprefix("//")
-    try:
-        return builder(target, **options)
-    except TypeError as error:
-        if "unexpected keyword" not in str(error):
-            raise
-        raise ConfigError(str(error).split(") ", 1)[-1], step=scheme, value=url) from error
+    check_options(scheme, builder, options, given=1)
+    whole = scheme not in table or scheme in WHOLE_URL
+    return builder(url if whole and rest.startswith("//") else rest.removeprefix("//"), **options)
 
 
 def _builder(kind: str, table: Mapping[str, str], scheme: str, url: str) -> Callable[..., object]:
@@ -65,7 +82,7 @@ def _builder(kind: str, table: Mapping[str, str], scheme: str, url: str) -> Call
         module, function = table[scheme].split(":")
         found: Callable[..., object] = getattr(importlib.import_module(module), function)
         return found
-    others = entry_points(group=f"penstock.{kind}s")
+    others = metadata.entry_points(group=f"penstock.{kind}s")
     for entry in others.select(name=scheme):
         loaded: Callable[..., object] = entry.load()
         return loaded

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
-from penstock.columns import WEIGHT
 from penstock.instants import unit_ns
-from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
+from penstock.lowering.splitting import SplitAggregates, running, split_aggregates
 from penstock.operators.contract import Operator
 from penstock.operators.count_windows import CountedGroups, CountWindows
-from penstock.operators.counted import CountedAggregate, Keeping, Kept
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.final import FinalRows
 from penstock.operators.panes import PANE, AssignWindows, WindowEnd
@@ -22,9 +20,7 @@ from penstock.operators.session_aggregate import SessionAggregate, SessionGroups
 from penstock.operators.sessions import sessions_of
 from penstock.operators.settling import Settling
 from penstock.operators.sliding_aggregate import SlidingAggregate, slides_of
-from penstock.operators.tallies import VALUE
 from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
-from penstock.plan.expressions import Counted, CountedKind, decompose
 from penstock.plan.grouping import Aggregate, Final
 from penstock.plan.properties import Properties, copied_columns
 from penstock.windows import END, START, Hopping, Rows, Session, Sliding
@@ -33,73 +29,6 @@ _ORDERED = re.compile(r"_penstock_(first|last)(_value)?_")
 
 MAX_GROUP_ROWS = 1_000_000
 """Rows that a recomputed group may have: at this size one epoch costs tens of milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class SplitAggregates:
-    """The aggregates of a node as partials, and columns kept beside them."""
-
-    partials: PartialAggregates
-    kept: tuple[Kept, ...]
-
-
-def split_aggregates(node: Aggregate, *, counted: bool = False) -> SplitAggregates | None:
-    """Split all aggregates of a node, or None if one does not split."""
-    schema, changelog = node.input.schema, node.input.properties.changelog
-    found = [decompose(agg, schema, changelog, counted=counted) for agg in node.aggs]
-    whole = [d for d in found if d is not None]
-    if len(whole) < len(found):
-        return None
-    kept = {c.name: c for d in whole for c in d.counted}
-    extract, merge = count_partial(changelog=changelog)
-    extracts = {extract.meta.output_name(): (extract, merge)}
-    if not changelog and not kept and any(d.partials for d in whole):
-        extracts = {}
-    for part in (p for d in whole for p in d.partials):
-        extracts[part.name] = (part.extract, part.merge)
-    empty = pl.DataFrame(schema={**schema, **({WEIGHT: pl.Int64()} if changelog else {})})
-    columns = dict(empty.select(e for e, _ in extracts.values()).schema)
-    columns |= {name: column.dtype for name, column in kept.items()}
-    partials = PartialAggregates(
-        keys=node.keys,
-        key_schema=empty.select(*node.keys).schema if node.keys else pl.Schema(),
-        extract=tuple(e for e, _ in extracts.values()),
-        merge=tuple(m for _, m in extracts.values()),
-        finish=tuple(d.finish for d in whole),
-        schema=pl.Schema(columns),
-    )
-    return SplitAggregates(partials, tuple(map(_kept, kept.values())))
-
-
-_EXTREMES = {
-    CountedKind.MIN: pl.col(VALUE).min(),
-    CountedKind.MAX: pl.col(VALUE).max(),
-    CountedKind.NAN_MIN: pl.col(VALUE).nan_min(),
-    CountedKind.NAN_MAX: pl.col(VALUE).nan_max(),
-}
-
-
-def _kept(counted: Counted) -> Kept:
-    merge = _EXTREMES.get(counted.kind)
-    keeping = Keeping.EXTREME if merge is not None else Keeping.DISTINCT
-    if counted.kind is CountedKind.SUM:
-        keeping = Keeping.SUM
-    return Kept(counted.name, keeping, counted.value, counted.rows, counted.source, merge)
-
-
-def running(
-    split: SplitAggregates,
-    schema: pl.Schema,
-    expiry: Callable[[Keys], Expiry] | None,
-    *,
-    changelog: bool,
-) -> RunningAggregate:
-    """Return the operator that keeps partials, and counted values where they are needed."""
-    if split.kept:
-        return CountedAggregate(
-            split.partials, split.kept, input_schema=schema, changelog=changelog, expiry=expiry
-        )
-    return RunningAggregate(split.partials, input_schema=schema, changelog=changelog, expiry=expiry)
 
 
 def expiry_for(
@@ -154,7 +83,7 @@ def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
 def _plain(node: Aggregate) -> Operator:
     properties, schema = node.input.properties, node.input.schema
     expiry = expiry_for(properties, schema, copied_columns(node.keys), node.ttl_ns)
-    split = split_aggregates(node, counted=True)
+    split = split_aggregates(node, node.keys, counted=True)
     if split is not None:
         return running(split, schema, expiry, changelog=properties.changelog)
     return recomputed(node, schema, node.keys, expiry, node.schema)
@@ -195,7 +124,7 @@ def _hopping(node: Aggregate, window: Hopping) -> list[Operator]:
 
 
 def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
-    split = split_aggregates(node)
+    split = split_aggregates(node, node.keys)
     partials = split.partials if split is not None else None
     if partials is not None:
         dtype = node.input.schema[column]
@@ -224,7 +153,7 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
     start = pl.col(PANE).alias(START)
     keys = (*node.keys, start)
     assigned = pl.Schema({**node.input.schema, PANE: dtype})
-    split = split_aggregates(node, counted=True)
+    split = split_aggregates(node, node.keys, counted=True)
     expiry = None
     if column in properties.times:
         over = node.properties.times[START].over(START, dtype)
@@ -259,7 +188,7 @@ def _session(node: Aggregate, window: Session) -> list[Operator]:
     schema = node.input.schema
     groups = SessionGroups(column, window.gap_ns, node.keys, node.aggs, schema, node.schema)
     if _once(node):
-        split = split_aggregates(node)
+        split = split_aggregates(node, node.keys)
         if split is None or _in_order(split):
             return [SessionRows(groups)]
         return [SessionAggregate(groups, split.partials)]

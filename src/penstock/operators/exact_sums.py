@@ -129,4 +129,5 @@ def _float_of(digits: Digits, lowest: int) -> np.ndarray:
     # ``second`` stands at place top - 3 of the digits, for two were padded and one is above it
     exponent = _BITS * (lowest + top - 3) - spare.astype(np.int64)
     with np.errstate(over="ignore"):
-        return np.ldexp(leading.astype(np.float64), exponent)
+        result: npt.NDArray[np.float64] = np.ldexp(leading.astype(np.float64), exponent)
+    return result

@@ -16,6 +16,9 @@ from penstock.operators.map import refuse
 from penstock.state.rows import RowStore
 from penstock.state.table import KeyedTable
 
+POSITION = "_penstock_position"
+"""Hidden column: the place of the input row that an output row belongs to."""
+
 _COUNT = "count"
 
 Answer = tuple[pl.DataFrame, np.ndarray]
@@ -100,15 +103,15 @@ class RememberedFunction(Operator):
         return result
 
     def _ask(self, rows: pl.DataFrame, slots: np.ndarray, tick: Tick) -> None:
-        position = pl.Series(_POSITION, np.arange(rows.height))
+        position = pl.Series(POSITION, np.arange(rows.height))
 
         def answer(part: pl.DataFrame) -> pl.DataFrame:
-            given, places = self._function.apply_by_row(part.drop(_POSITION))
-            return given.with_columns(part[_POSITION].gather(pl.Series(places)))
+            given, places = self._function.apply_by_row(part.drop(POSITION))
+            return given.with_columns(part[POSITION].gather(pl.Series(places)))
 
         found = concat(bisect(answer, rows.with_columns(position), self._name, tick))
         if found is not None:
-            self._answers.append(slots[found[_POSITION].to_numpy()], found.drop(_POSITION))
+            self._answers.append(slots[found[POSITION].to_numpy()], found.drop(POSITION))
 
     def _changes(self, slots: np.ndarray, weights: np.ndarray) -> Delta | None:
         unique, where = np.unique(slots, return_index=True)
@@ -123,9 +126,6 @@ class RememberedFunction(Operator):
         if slots.size:
             self._answers.remove_slots(np.unique(slots))
             self._rows.delete(slots)
-
-
-_POSITION = "_penstock_position"
 
 
 def bisect(
@@ -145,7 +145,7 @@ def bisect(
     except pl.exceptions.PanicException as error:
         cause = error
     if frame.height == 1:
-        refuse(frame.drop(_POSITION, strict=False), name, cause, tick)
+        refuse(frame.drop(POSITION, strict=False), name, cause, tick)
         return []
     half = frame.height // 2
     return [f for part in (frame[:half], frame[half:]) for f in bisect(run, part, name, tick)]

@@ -114,7 +114,8 @@ def copied(
         window.start_of(column, dtype, window.slide, back).cast(dtype)
         for back in range(-(-size // slide))
     ]
-    wanted = [*columns, pl.col(column).alias(_TIME), pl.concat_list(starts).alias(PANE), *weight]
+    own, panes = pl.col(column).alias(_TIME), pl.concat_list(starts).alias(PANE)
+    wanted: list[str | pl.Expr] = [*columns, own, panes, *weight]
     frame = delta.select(*wanted).explode(PANE)  # keeps the order of arrival within a window
     return frame.filter(window.end_of(pl.col(PANE), dtype) > pl.col(_TIME)).drop(_TIME)
 

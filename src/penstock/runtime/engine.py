@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from penstock.connectors.contract import Position
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
@@ -16,24 +14,13 @@ from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.dead_letters import DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
+from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.state.memory import MemoryBudget
 
-MAX_EPOCH_ROWS = 1 << 20
-"""Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
-
 _SWITCH_INTERVAL_S = 0.0005
 """With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency."""
-
-    checkpoint: Path | None = None
-    checkpoint_interval_s: float = 1.0
-    max_epoch_rows: int = MAX_EPOCH_ROWS
 
 
 class Engine:
@@ -86,6 +73,11 @@ class Engine:
         self._stop.set()
         with self._wake:
             self._wake.notify()
+
+    def drain(self) -> None:
+        """Let every source end after what it has now, so that everything is closed, and the run ends."""
+        for feed in self._feeds.values():
+            feed.drain()
 
     def _open(self) -> None:
         if self.options.checkpoint is not None:

@@ -37,6 +37,7 @@ class Feed:
         self._partial = Fed([], None, [], ())
         self._partitions: tuple[int, ...] = ()
         self._stopping = False
+        self._draining = False
         self._caught_up = False
         self._read_all = False
         self._room = threading.Condition()
@@ -89,6 +90,10 @@ class Feed:
         """Tell the source that everything up to ``position`` is durable."""
         self._source.acknowledge(position)
 
+    def drain(self) -> None:
+        """End as a bounded source does, after what is there now: at the first poll without rows."""
+        self._draining = True
+
     def stop(self) -> None:
         """End the reading thread and close the source."""
         with self._room:
@@ -116,15 +121,17 @@ class Feed:
         if self._stopping:
             return
         wanted = self._epoch_rows - self._partial.rows if self._epoch_rows else POLL_ROWS
+        draining = self._draining  # before the poll: rows may arrive while it returns with nothing
         polled = self._source.poll(wanted, POLL_TIMEOUT_S)
         fed = _fed(polled, tuple(self._source.partitions()))
+        ended = polled.ended or (draining and not fed.rows)
         if self._epoch_rows:
-            self._gather(fed, self._epoch_rows, ended=polled.ended)
+            self._gather(fed, self._epoch_rows, ended=ended)
         elif fed.rows or (self.spec.frame_is_epoch and not polled.ended and not polled.caught_up):
             self._offer(fed)
-        if polled.ended or polled.caught_up != self._caught_up:
+        if ended or polled.caught_up != self._caught_up:
             with self._wake:
-                self._read_all = polled.ended
+                self._read_all = ended
                 self._caught_up = polled.caught_up
                 self._wake.notify()
 

@@ -23,14 +23,6 @@ def grown(capacity: int, needed: int) -> int:
     return max(needed, capacity + step, _SMALLEST)
 
 
-def distinct(ids: Ids) -> Ids:
-    """Return the ids ascending and unique; several times faster than the hashing np.unique."""
-    if len(ids) < 2:
-        return ids
-    ordered = np.sort(ids)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
-
-
 class GrowArray:
     """One-dimensional array that is extended with a fill value when a higher index is needed.
 

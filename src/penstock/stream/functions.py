@@ -36,12 +36,12 @@ class FunctionVerbs(StreamBase):
         A batch is what arrived in one epoch, of any size from one row up, so the function must look
         at one row at a time for its answer not to depend on how epochs are cut. It is also called
         again with parts of a batch when it raises: the rows at fault become dead letters, the
-        others pass. Keys and event times are not followed through it: declare the watermark after it.
+        others pass. Keys and event times are not followed through it: declare the watermark after.
 
-        Over changes the function need not be deterministic: it is called once for each distinct row,
-        and what it gave is kept as long as the row is there, so that a deletion takes back exactly
-        that. To know which rows belong together it is called with one row at a time there, unless
-        ``rows="same"`` promises one row for each row, in order.
+        Over changes the function need not be deterministic: it is called once for each distinct
+        row, and what it gave is kept as long as the row is there, so that a deletion takes back
+        exactly that. To know which rows belong together it is called with one row at a time there,
+        unless ``rows="same"`` promises one row for each row, in order.
 
         >>> import penstock as ps, polars as pl
         >>> s = ps.scan_batches([pl.DataFrame({"a": [1, 2]})])
@@ -69,8 +69,8 @@ class FunctionVerbs(StreamBase):
 
         >>> import penstock as ps, polars as pl
         >>> s = ps.scan_batches([pl.DataFrame({"text": ["a b", ""]})])
-        >>> words = s.map_rows(lambda r: [{"word": w} for w in r["text"].split()], {"word": pl.String})
-        >>> words.collect()["word"].to_list()
+        >>> split = lambda row: [{"word": word} for word in row["text"].split()]
+        >>> s.map_rows(split, {"word": pl.String}).collect()["word"].to_list()
         ['a', 'b']
         """
         return self._derived(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,19 +16,24 @@ from penstock.connectors import registry
 from penstock.connectors.callback.config import CallbackSinkSpec
 from penstock.connectors.collect.config import CollectSinkSpec
 from penstock.connectors.collect.sink import Collected
-from penstock.connectors.console.config import ConsoleSinkSpec
+from penstock.connectors.console.config import console_sink
 from penstock.connectors.contract import SinkSpec
-from penstock.connectors.duckdb.config import DuckdbSinkSpec
-from penstock.connectors.file_sink.config import FilesSinkSpec
-from penstock.connectors.postgres.config import PostgresSinkSpec
-from penstock.connectors.sqlite.config import SqliteSinkSpec
-from penstock.connectors.topics.config import TopicSinkSpec
+from penstock.connectors.duckdb.config import duckdb_sink
+from penstock.connectors.file_sink.config import files_sink
+from penstock.connectors.postgres.config import postgres_sink
+from penstock.connectors.sqlite.config import sqlite_sink
+from penstock.connectors.topics.config import topic_sink
+from penstock.deferred import asyncio
 from penstock.errors import PlanError, user_line
+from penstock.instants import Duration
 from penstock.plan.explain import explain
 from penstock.plan.ranking import final_order
 from penstock.plan.sinks import SinkNode
 from penstock.query import Query
 from penstock.stream.base import StreamBase
+from penstock.topics import Retention
+
+Key = str | Iterable[str]
 
 _QUEUED_CHANGES = 16
 """Epochs that wait for a slow reader of ``changes()`` before the query waits too."""
@@ -45,33 +49,106 @@ class Outputs(StreamBase):
         spec = registry.sink(target, **options) if isinstance(target, str) else target
         return Query(SinkNode(input=self._node, spec=spec, line=user_line()))
 
-    def sink_sqlite(self, path: str | Path, table: str, *, key: Any = (), **options: Any) -> Query:
-        """Write to a table of a SQLite file; with ``key``, one row per key, replaced and deleted."""
-        return self.sink(SqliteSinkSpec(path, table, _key(key), **options))
+    def sink_sqlite(
+        self, path: str | Path, table: str, *, key: Key = (), busy_timeout: Duration = "10s"
+    ) -> Query:
+        """Write to a table of a SQLite file; with ``key``, one row per key, replaced and deleted.
 
-    def sink_duckdb(self, path: str | Path, table: str, *, key: Any = (), **options: Any) -> Query:
-        """Write to a table of a DuckDB file. Needs the extra ``duckdb``."""
-        return self.sink(DuckdbSinkSpec(path, table, _key(key), **options))
+        The table is created if it is absent. Another process that holds the file is waited for up
+        to ``busy_timeout``. Exactly once with a checkpoint.
+        """
+        return self.sink(sqlite_sink(path, table, key=key, busy_timeout=busy_timeout))
 
-    def sink_postgres(self, url: str, table: str, *, key: Any = (), **options: Any) -> Query:
-        """Write to a PostgreSQL table by COPY. Needs the extra ``postgres``."""
-        return self.sink(PostgresSinkSpec(url, table, _key(key), **options))
+    def sink_duckdb(self, path: str | Path, table: str, *, key: Key = ()) -> Query:
+        """Write to a table of a DuckDB file, as ``sink_sqlite`` does. Needs the extra ``duckdb``."""
+        return self.sink(duckdb_sink(path, table, key=key))
 
-    def sink_files(self, folder: str | Path, **options: Any) -> Query:
-        """Write files (CSV, NDJSON, Parquet, Arrow, text) into a folder, each whole or not at all."""
-        return self.sink(FilesSinkSpec(folder, **options))
+    def sink_postgres(
+        self, url: str, table: str, *, key: Key = (), schema: str | None = None
+    ) -> Query:
+        """Write to a PostgreSQL table, as ``sink_sqlite`` does. Needs the extra ``postgres``.
 
-    def sink_topic(self, path: str | Path, **options: Any) -> Query:
-        """Append to an embedded durable topic."""
-        return self.sink(TopicSinkSpec(str(path), **options))
+        ``url``: ``postgresql://user@host/db`` or ``host=... dbname=...``. ``schema``: where the
+        table is, by default the first of the search path.
+        """
+        return self.sink(postgres_sink(url, table, key=key, schema=schema))
 
-    def sink_console(self, **options: Any) -> Query:
-        """Show as a table on the terminal."""
-        return self.sink(ConsoleSinkSpec(**options))
+    def sink_files(
+        self,
+        folder: str | Path,
+        format: str = "parquet",  # noqa: A002 - the word that users know
+        *,
+        partition_by: str | Iterable[str] = (),
+        roll_rows: int | None = None,
+        roll_bytes: int | None = 128 * 1024 * 1024,
+        roll_after: Duration | None = "1m",
+        compression: str | None = None,
+    ) -> Query:
+        """Write files into a folder, each whole or not at all, exactly once with a checkpoint.
 
-    def sink_callback(self, function: Callable[..., Any], **options: Any) -> Query:
-        """Call a Python function with each delta, or with ``(epoch, delta)``."""
-        return self.sink(CallbackSinkSpec(function, **options))
+        ``format``: parquet, csv, ndjson, ipc or text (one String column). A file is full after
+        ``roll_rows`` rows, about ``roll_bytes`` bytes (as Arrow data) or ``roll_after`` from its
+        first row, whichever comes first; all None: a file each checkpoint. Columns of
+        ``partition_by`` become folders ``name=value``. ``compression``: csv, ndjson, text: gzip,
+        zstd; parquet: zstd (default), lz4, snappy, gzip, brotli; ipc: lz4, zstd. Append-only.
+        """
+        spec = files_sink(
+            folder,
+            format,
+            partition_by=partition_by,
+            roll_rows=roll_rows,
+            roll_bytes=roll_bytes,
+            roll_after=roll_after,
+            compression=compression,
+        )
+        return self.sink(spec)
+
+    def sink_topic(
+        self,
+        path: str | Path,
+        *,
+        partition_by: str | Iterable[str] = (),
+        partitions: int = 4,
+        timestamp: str | None = None,
+        retention: Retention | Duration | None = None,
+        retention_bytes: int | None = None,
+        durability: str = "sync",
+        immediate: bool = False,
+    ) -> Query:
+        """Append to an embedded durable topic; changes keep their weight.
+
+        A new topic gets the columns of the stream and ``partitions``, chosen by the values of
+        ``partition_by``; it forgets what is older than ``retention`` or beyond
+        ``retention_bytes``. ``timestamp`` names the column that dates the records.
+        ``durability``: ``"sync"`` (survives a power cut) or ``"os"`` (a killed process). With
+        ``immediate`` rows are written before the checkpoint: sooner, but at least once.
+        """
+        spec = topic_sink(
+            str(path),
+            partition_by=partition_by,
+            partitions=partitions,
+            timestamp=timestamp,
+            retention=retention,
+            retention_bytes=retention_bytes,
+            durability=durability,
+            immediate=immediate,
+        )
+        return self.sink(spec)
+
+    def sink_console(self, title: str = "", *, key: Key = (), max_rows: int = 20) -> Query:
+        """Show as a table on the terminal: the newest rows, or the living ones of a changelog.
+
+        ``key``: columns that tell rows apart, so that a changed row keeps its place. Elsewhere than
+        on a terminal each row is a line, with ``+`` or ``-`` in front for changes.
+        """
+        return self.sink(console_sink(title, key=key, max_rows=max_rows))
+
+    def sink_callback(self, function: Callable[..., Any], *, every_epoch: bool = False) -> Query:
+        """Call a Python function with each delta, or with ``(epoch, delta)`` if it takes two.
+
+        With ``every_epoch``, once for each epoch that reaches it, even without rows.
+        """
+        return self.sink(CallbackSinkSpec(function, every_epoch))
 
     def collect(self) -> pl.DataFrame:
         """Run to the end of all sources and return the final table. Needs sources that end.
@@ -145,10 +222,6 @@ class Outputs(StreamBase):
 def _until(query: Query, enough: threading.Event) -> None:
     query.wait()
     enough.set()
-
-
-def _key(key: Any) -> tuple[str, ...]:
-    return (key,) if isinstance(key, str) else tuple(key)
 
 
 class _End:

@@ -21,7 +21,7 @@ class ProcessVerbs(StreamBase):
         ``processor`` is a subclass of ``ps.Processor`` (one key at a time, with timers) or of
         ``ps.BatchProcessor`` (all touched keys as frames, fast), or an object of one: attributes of
         an object are not state and are lost at a restart. ``by`` names the key columns. ``ttl``
-        frees the state of a key that nothing has touched for that long.
+        frees state and timers of a key that nothing has touched for that long.
 
         Rows come in order of arrival, then the timers that are due. When the code raises, the rows
         it was given become dead letters with the exception's text, the key's state stays as it was,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from operator import itemgetter
 
 import polars as pl
 
+from penstock.deferred import sqlite3
 from penstock.topics import blobs
 from penstock.topics.blobs import Blob
 from penstock.topics.settings import Settings

@@ -15,22 +15,25 @@ chained: the hash of one is XORed into the start of the next. A null key has no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from penstock.deferred import numpy as np
 from penstock.errors import ConfigError
 
-_C1 = np.uint64(0x9E3779B97F4A7C15)
-_C2 = np.uint64(0xC2B2AE3D27D4EB4F)
-_F1 = np.uint64(0xBF58476D1CE4E5B9)
-_F2 = np.uint64(0x94D049BB133111EB)
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    _U64 = npt.NDArray[np.uint64]
+
+_C1 = 0x9E3779B97F4A7C15
+_C2 = 0xC2B2AE3D27D4EB4F
+_F1 = 0xBF58476D1CE4E5B9
+_F2 = 0x94D049BB133111EB
 _WORD = 8
 
 _KEY = pl.col("key").fill_null(b"")
-
-_U64 = npt.NDArray[np.uint64]
 
 
 def hash_column(column: pl.Series, seed: _U64 | None = None) -> _U64:

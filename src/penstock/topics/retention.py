@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
 
+from penstock.deferred import sqlite3
 from penstock.errors import ConfigError
 
 _STEP_BATCHES = 1024

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.deferred import sqlite3
 from penstock.errors import ConfigError, ConnectorError, Fault
 from penstock.topics.settings import Settings
 

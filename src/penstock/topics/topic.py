@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Self
 
 import polars as pl
 
+from penstock.deferred import sqlite3
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from penstock.topics import blobs
 from penstock.topics.batches import Batch, Batches

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.connectors.formats.access_log import AccessLog
+from penstock.connectors.formats.access_log import AccessLog, usual_lines
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.logfmt import Logfmt, infer
 from penstock.connectors.formats.regex import Regex
@@ -250,3 +250,58 @@ def test_hostile_messages_never_raise_and_neighbours_do_not_matter(
     assert rows == [row for good, _ in alone for row in good]
     assert [index for index, _ in errors] == [i for i, (_, bad) in enumerate(alone) if bad]
     assert len(rows) + len(errors) == len(messages)
+
+
+REAL = (
+    '83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET /a/?x=1 HTTP/1.1" 200 512 "-" "Moz (X)"',
+    '::1 id ann [01/Jan/2024:23:59:59 +0000] "POST / HTTP/2" 404 - "http://x/y" "curl/8"',
+    '10.0.0.1 - - [29/Feb/2024:00:00:00 +0200] "-" 408 0 "-" "-"',
+    '10.0.0.1 - - [9/Feb/2024:00:00:00 +0000] "\\x16\\x03" 400 226 "-" "a\\"b"',
+)
+ODD = (
+    ' "[]\\-+09/:\t\u00e9A',
+    '"',
+    " ",
+    "]",
+    "] ",
+    '] "',
+    '""',
+    "\\",
+    "- ",
+    "+",
+    "99999999999999999999",
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    line = draw(st.sampled_from(REAL))
+    if draw(st.booleans()):
+        line = line[: line.rindex(' "', 0, line.rindex(' "'))]  # the common format
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(line)))
+        end = draw(st.integers(start, min(len(line), start + 3)))
+        line = line[:start] + draw(st.sampled_from((*ODD, *ODD[0], ""))) + line[end:]
+    return line
+
+
+@given(st.lists(mutated(), max_size=30), st.booleans())
+@settings(max_examples=300)
+def test_cutting_usual_lines_gives_what_the_pattern_gives(lines: list[str], combined: bool) -> None:
+    form = AccessLog(combined=combined)
+    text = pl.Series(lines, dtype=pl.String).str.strip_chars_end()
+    expected, errors = form._by_pattern(text)
+    frame, fits = usual_lines(text, combined=combined)
+    assert frame.filter(fits).equals(expected.filter(fits))
+    refused = pl.concat(errors)["index"]
+    assert not fits.gather(refused).any()
+    decoded = form.decode(pl.Series(lines, dtype=pl.String).cast(pl.Binary))
+    assert decoded.errors["index"].to_list() == sorted(set(refused))
+    kept = pl.Series(range(len(lines)), dtype=pl.UInt32) if decoded.kept is None else decoded.kept
+    assert decoded.frame.equals(expected[kept])
+
+
+@pytest.mark.parametrize("line", REAL[:2])
+def test_usual_lines_are_cut(line: str) -> None:
+    assert usual_lines(pl.Series([line]), combined=True)[1].all()
+    assert usual_lines(pl.Series([line[: line.index(' "', 60)]]), combined=False)[1].all()

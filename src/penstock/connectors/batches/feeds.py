@@ -6,11 +6,11 @@ of users may block for ever; neither ``get`` nor ``close`` ever waits for them l
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Final, Protocol
 
+from penstock.deferred import asyncio
 from penstock.errors import ConnectorError, Fault
 
 _CLOSE_TIMEOUT_S = 5.0

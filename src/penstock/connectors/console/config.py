@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -10,6 +11,7 @@ import polars as pl
 
 from penstock.connectors.console.sink import ConsoleSink
 from penstock.connectors.contract import Accepts, Guarantee
+from penstock.connectors.options import names
 from penstock.errors import ConfigError
 
 
@@ -67,3 +69,14 @@ class ConsoleSinkSpec:
     def open(self) -> ConsoleSink:
         """Return the live sink."""
         return ConsoleSink(self.name, self.title, self.key, self.max_rows, self.file or sys.stdout)
+
+
+def console_sink(
+    title: str = "",
+    *,
+    key: str | Iterable[str] = (),
+    max_rows: int = 20,
+    file: TextIO | None = None,
+) -> ConsoleSinkSpec:
+    """Describe a table in the terminal."""
+    return ConsoleSinkSpec(title, names(key), max_rows, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee
 from penstock.connectors.duckdb.sink import DuckdbSink
+from penstock.connectors.options import names
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import check_columns, check_table
 
@@ -59,3 +61,8 @@ class DuckdbSinkSpec:
     def open(self) -> DuckdbSink:
         """Return the live sink."""
         return DuckdbSink(self.name, str(self.path), self.table, self.key)
+
+
+def duckdb_sink(path: str | Path, table: str, *, key: str | Iterable[str] = ()) -> DuckdbSinkSpec:
+    """Describe a table of a DuckDB file."""
+    return DuckdbSinkSpec(path, table, names(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,9 @@ from penstock.connectors.file_sink.formats import FileFormat, check, compression
 from penstock.connectors.file_sink.partitions import can_partition
 from penstock.connectors.file_sink.rolling import Rolling
 from penstock.connectors.file_sink.sink import FilesSink
+from penstock.connectors.options import choice, duration, names
 from penstock.errors import ConfigError
+from penstock.instants import Duration
 
 _DEFAULT_BYTES = 128 * 1024 * 1024
 """What readers of Parquet like best, and little enough to be put together in memory."""
@@ -132,3 +135,29 @@ class FilesSinkSpec:
         return FilesSink(
             self.name, Path(self.path), self.format, compression, self.partition_by, rolling
         )
+
+
+def files_sink(
+    folder: str | Path,
+    format: FileFormat | str = FileFormat.PARQUET,  # noqa: A002 - the word that users know
+    *,
+    partition_by: str | Iterable[str] = (),
+    roll_rows: int | None = None,
+    roll_bytes: int | None = _DEFAULT_BYTES,
+    roll_after: Duration | None = timedelta(minutes=1),
+    compression: str | None = None,
+) -> FilesSinkSpec:
+    """Describe a folder to write files into; formats: parquet, csv, ndjson, ipc, text."""
+    known = {"json": "ndjson", "jsonl": "ndjson", "pq": "parquet", "feather": "ipc"}
+    name = known.get(format, format) if isinstance(format, str) else format
+    step = f"files {folder}"
+    after = None if roll_after is None else duration(roll_after, step=step, option="roll_after")
+    return FilesSinkSpec(
+        folder,
+        choice(FileFormat, name, step=step, option="format"),
+        names(partition_by),
+        roll_rows,
+        roll_bytes,
+        after,
+        compression,
+    )

@@ -16,7 +16,7 @@ import enum
 import glob
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ from penstock.connectors.files.tables import Table, schema_of
 from penstock.connectors.files.tail import TailSource
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.options import choice, duration
 from penstock.errors import ConfigError
-
-Duration = timedelta | str
+from penstock.instants import Duration
 
 SAMPLE_BYTES = 1024 * 1024
 """How much of the first file a schema is guessed from."""
@@ -202,7 +202,11 @@ def tail(
     if not isinstance(content, LinesContent):
         raise ConfigError(f"{content.name} cannot be followed", step="tail", value=content.name)
     return TailSpec(
-        name, content.form, _start(start), _duration("interval", interval), max_line_bytes
+        name,
+        content.form,
+        choice(Start, start, step="tail", option="start"),
+        duration(interval, step="tail", option="interval"),
+        max_line_bytes,
     )
 
 
@@ -223,7 +227,7 @@ def folder(
     name = str(Path(pattern) / "*") if Path(pattern).is_dir() else str(pattern)
     found = matching((name,)) if glob.has_magic(name) else []
     content = _content(name, found, format, schema, columns, max_line_bytes, options)
-    return FolderSpec(name, content, _duration("settle", settle))
+    return FolderSpec(name, content, duration(settle, step="folder", option="settle"))
 
 
 def _content(
@@ -308,29 +312,3 @@ def _nearby(path: str) -> str:
         return f"there is no folder {folder}"
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())[:5]
     return f"{folder} holds {', '.join(names)} ..." if names else f"{folder} holds no files"
-
-
-def _start(value: Start | str) -> Start:
-    try:
-        return Start(value)
-    except ValueError:
-        raise ConfigError(
-            "start is not known", step="tail", value=value, alternatives=[s.value for s in Start]
-        ) from None
-
-
-def _duration(option: str, value: Duration) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    origin = datetime(2000, 1, 1, tzinfo=UTC)
-    try:
-        moved = pl.select(pl.lit(origin).dt.offset_by(value)).item()
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        raise ConfigError(
-            f"{option} is not a duration",
-            step="file",
-            value=value,
-            hint='for example "500ms", "1s"',
-        ) from error
-    assert isinstance(moved, datetime)
-    return moved - origin

@@ -11,27 +11,32 @@ as a dead letter, up to its first newline; so is a quoted row that does not end 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
 import polars as pl
 
 from penstock.connectors.files.opening import damaged, open_bytes
 from penstock.connectors.files.rows import (
     DEAD_BYTES,
-    Ends,
     Rows,
     decode_rows,
     overlong,
     row_ends,
 )
 from penstock.connectors.formats.contract import Format
+from penstock.deferred import numpy as np
+
+if TYPE_CHECKING:
+    from penstock.connectors.files.rows import Ends
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """Read at a time: about 30,000 lines, enough for Polars to use all cores, small beside a batch."""
 
-_NONE: Ends = np.empty(0, np.int64)
 BOM = b"\xef\xbb\xbf"
+
+
+def _none() -> Ends:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class LineReader:
     ) -> None:
         self._path, self._file, self._form = path, file, form
         self._limit, self._final, self._block_bytes = max_line_bytes, final, BLOCK_BYTES
-        self._buffer, self._at, self._ends = b"", 0, _NONE
+        self._buffer, self._at, self._ends = b"", 0, _none()
         self._next = 0  # index in _ends of the next row
         self._skipping: tuple[bytes, int] | None = (
             None  # an overlong line: its beginning, its start
@@ -104,7 +109,7 @@ class LineReader:
             left = offset
             while left and (passed := self._read(min(left, self._block_bytes))):
                 left -= len(passed)
-        self._buffer, self._at, self._ends, self._next = b"", 0, _NONE, 0
+        self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
         self._skipping = None
         self.offset, self.line = offset, line
 
@@ -117,7 +122,7 @@ class LineReader:
                 return self._rows(max_rows)
             if len(self._buffer) - self._at > self._limit:
                 self._skipping = (self._buffer[self._at :], self.offset)
-                self._buffer, self._at, self._ends, self._next = b"", 0, _NONE, 0
+                self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
             elif not self._fill():
                 return self._rest()
 
@@ -141,7 +146,7 @@ class LineReader:
             ends = ends[: long[0]]
         if not len(ends):
             self._skipping = (self._buffer[self._at :], self.offset)
-            self._buffer, self._at, self._ends, self._next = b"", 0, _NONE, 0
+            self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
             return self.take(max_rows)
         stop = int(ends[-1])
         block = self._buffer[self._at : stop]
@@ -156,7 +161,7 @@ class LineReader:
         block = self._buffer[self._at :]
         if not self._final or not block:
             return None
-        self._buffer, self._at, self._ends, self._next = b"", 0, _NONE, 0
+        self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
         rows = Rows(self._path, block, np.array([len(block)]), self.offset, self.line)
         if self._form.framing.quote is not None and b"\n" in block:
             rows = self._unclosed(block)
@@ -188,7 +193,7 @@ class LineReader:
             stop = more.find(b"\n") + 1
             length += stop or len(more)
             rest = more[stop or len(more) :]
-        where = Rows(self._path, begun[:length].removesuffix(b"\n"), _NONE, start, self.line)
+        where = Rows(self._path, begun[:length].removesuffix(b"\n"), _none(), start, self.line)
         self._skipping = None
         self._buffer, self._at, self._next = rest, 0, 0
         self._ends = row_ends(rest, self._form.framing)

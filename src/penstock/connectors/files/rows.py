@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from penstock.columns import DEAD_LETTER_SCHEMA, dead_letters
 from penstock.connectors.formats.contract import Format, Framing
 from penstock.connectors.formats.messages import split_lines
+from penstock.deferred import numpy as np
 
-Ends = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ends = npt.NDArray[np.int64]
 
 _NEWLINE = 10
 DEAD_BYTES = 64 * 1024

@@ -44,6 +44,9 @@ _USUAL, _SPACED = _BEFORE.format(user="[^ ]+"), _BEFORE.format(user=r"\S.*?\S|\S
 _REQUEST = r"^[A-Z]+ [^ ]+ [A-Z]+/[0-9.]+$"
 _TIME = "%d/%b/%Y:%H:%M:%S %z"
 _UTC, _TIME_UTC = " +0000", "%d/%b/%Y:%H:%M:%S +0000"
+_WRITTEN = len("[17/May/2015:10:05:03 +0000] ")
+_STATUS_SIZE = "^ (?:[0-9]+|-) (?:[0-9]+|-)"
+_NUMBERS = ("status", "bytes")
 _ESCAPABLE = ("user", "path", "referer", "user_agent")
 
 
@@ -70,6 +73,20 @@ class AccessLog(LineByLine):
     def _decode(self, messages: pl.Series) -> Decoded:
         text, errors = as_text(messages)
         text = text.str.strip_chars_end()  # cheaper than \s* before the end of the pattern
+        usual, fits = usual_lines(text, combined=self.combined)
+        if fits.all() and len(text):
+            return Decoded(usual)
+        others = (~fits).arg_true()
+        frame, found = self._by_pattern(text.gather(others))
+        frame = usual.with_columns(row.scatter(others, frame[row.name]) for row in usual)
+        found = [
+            table.with_columns(others[table["index"]].cast(pl.UInt32).alias("index"))
+            for table in found
+        ]
+        return verdict(frame, [errors, *found], len(text))
+
+    def _by_pattern(self, text: pl.Series) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+        """Match the lines; return a row for each, and the errors."""
         tail = _AFTER + (_AGENT if self.combined else "") + "$"
         parts = text.str.extract_groups(_USUAL + tail).struct.unnest()
         shapeless = (parts["client"].is_null() & text.is_not_null()).arg_true()
@@ -80,23 +97,72 @@ class AccessLog(LineByLine):
         frame, unreadable = _typed(parts, self.schema)
         reason = f"not a line of the {'combined' if self.combined else 'common'} log format"
         shape = errors_table(shapeless.cast(pl.UInt32), [reason] * len(shapeless))
-        return verdict(frame, [errors, shape, *unreadable], len(text))
+        return frame, [shape, *unreadable]
 
 
-def _typed(parts: pl.DataFrame, schema: pl.Schema) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """Give the parts of the lines their columns and types; return also what is unreadable."""
-    request = parts["request"]
-    whole = request.str.contains(_REQUEST)
+def usual_lines(text: pl.Series, *, combined: bool) -> tuple[pl.DataFrame, pl.Series]:
+    """Cut lines at quotes and blanks, which is twice as fast as the pattern.
+
+    Returns a row for each line, and which rows hold: those of lines without a backslash, and with
+    no quote, bracket or blank but those of the format. The pattern would give the same for them,
+    as it has one way to match there.
+    """
+    parts = text.str.splitn('"', 7 if combined else 3).struct.unnest().get_columns()
+    before, request, after = parts[:3]
+    head = before.str.splitn(" ", 4).struct.unnest().get_columns()
+    written = head[3].rename("timestamp")
+    numbers = after.str.splitn(" ", 4 if combined else 3).struct.unnest().get_columns()
+    status, size = (_number(part, name) for part, name in zip(numbers[1:3], _NUMBERS, strict=True))
+    zone = "+0000] " if written.str.ends_with(_UTC + "] ").all() else "%z] "
+    at = written.str.to_datetime(
+        f"[%d/%b/%Y:%H:%M:%S {zone}", time_unit="us", time_zone="UTC", strict=False
+    )
+    agent = [parts[3].rename("referer"), parts[5].rename("user_agent")] if combined else []
+    columns = [
+        *(part.rename(name) for part, name in zip(head[:3], _COMMON, strict=False)),
+        *_request_parts(request),
+        *agent,
+    ]
+    frame = pl.DataFrame(columns).select(_known(part.name) for part in columns)
+    frame = frame.with_columns(at, status, size).select(*(_COMBINED if combined else _COMMON))
+    fits = (
+        at.is_not_null()
+        & (written.str.len_bytes() == _WRITTEN)
+        & (head[0] != "")
+        & (head[1] != "")
+        & (head[2] != "")
+        & after.str.contains(_STATUS_SIZE + (" $" if combined else "$"))
+        & (status.is_not_null() | (numbers[1] == "-"))
+        & (size.is_not_null() | (numbers[2] == "-"))
+        & ~text.str.contains("\\", literal=True)
+    )
+    if combined:
+        fits &= (parts[4] == " ") & (parts[6] == "")
+    return frame, fits.fill_null(value=False)
+
+
+def _number(text: pl.Series, name: str) -> pl.Series:
+    return text.cast(pl.Int64, strict=False).rename(name)
+
+
+def _request_parts(request: pl.Series) -> list[pl.Series]:
+    """Cut ``GET /a HTTP/1.1``; another request is all path."""
     three = request.str.splitn(" ", 3).struct.unnest()
+    whole = request.str.contains(_REQUEST)
     method, path, protocol = (pl.when(whole).then(name) for name in three.columns)
     split = three.select(
         method.alias("method"), pl.coalesce(path, request).alias("path"), protocol.alias("protocol")
     )
-    text = parts.with_columns(split)
+    return split.get_columns()
+
+
+def _typed(parts: pl.DataFrame, schema: pl.Schema) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Give the parts of the lines their columns and types; return also what is unreadable."""
+    text = parts.with_columns(_request_parts(parts["request"]))
     text = text.with_columns(unescape(text[name]) for name in _ESCAPABLE if name in schema)
     text = text.select(_known(name) for name in schema)
     at = _instants(parts["timestamp"])
-    numbers = [text[name].cast(pl.Int64, strict=False) for name in ("status", "bytes")]
+    numbers = [text[name].cast(pl.Int64, strict=False) for name in _NUMBERS]
     errors = [
         refused(s.name, s.dtype, text[s.name], s.is_null() & text[s.name].is_not_null())
         for s in (at, *numbers)

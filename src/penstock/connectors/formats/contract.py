@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
-import numpy as np
 import polars as pl
+
+from penstock.deferred import numpy as np
 
 ERRORS_SCHEMA = pl.Schema({"index": pl.UInt32, "reason": pl.String})
 

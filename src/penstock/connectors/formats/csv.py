@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from penstock.connectors.formats.casting import cast_columns
@@ -29,6 +28,7 @@ from penstock.connectors.formats.contract import (
 )
 from penstock.connectors.formats.messages import as_text, join_lines
 from penstock.connectors.formats.schemas import guessed, text_schema
+from penstock.deferred import numpy as np
 from penstock.errors import ConfigError, ConnectorError, Fault
 
 _NEWLINE = 10

@@ -86,6 +86,27 @@ def build(name: str, schema: Schema | None = None, **options: Any) -> Format:
     return builder(**options)
 
 
+def of_messages(
+    form: str | Format, schema: Schema | None = None, *, step: str, **options: Any
+) -> Format:
+    """Return the format of messages that come one by one: no header line unless asked for.
+
+    ``form`` is a name or a format, which takes neither schema nor options.
+    """
+    if not isinstance(form, str):
+        if schema is not None or options:
+            raise ConfigError(
+                "a format that is built already takes no options",
+                step=step,
+                value=next(iter(options), "schema"),
+                hint='give its name, e.g. format="json", or leave the options out',
+            )
+        return form
+    if SYNONYMS.get(form, form) == "csv":
+        options = {"header": False, **options}
+    return build(form, schema, **options)
+
+
 def infer(name: str, sample: bytes, **options: Any) -> Format:
     """Return the format called ``name`` with the schema guessed from whole lines of ``sample``."""
     kind = SYNONYMS.get(name, name)

@@ -10,7 +10,9 @@ import polars as pl
 
 from penstock.connectors.contract import Source
 from penstock.connectors.generators.source import INSTANT, RateSource, TickSource
+from penstock.connectors.options import duration
 from penstock.errors import ConfigError
+from penstock.instants import Duration
 
 _MAX_ROWS_PER_SECOND = 10_000_000
 """The interval between rows is whole nanoseconds: at this rate it is off by 0.5 % at most."""
@@ -142,3 +144,34 @@ class TickSpec:
     def open(self) -> Source:
         """Return the clock; it starts with ``seek``."""
         return TickSource(self.interval // _MICROSECOND * 1000)
+
+
+def rate(
+    rows_per_second: float | str | None = None,
+    *,
+    total: int | None = None,
+    start: datetime | None = None,
+    interval: Duration | None = None,
+) -> RateSpec:
+    """Describe numbered rows; the rate may be text, as in the URL ``rate:1000``."""
+    step = "rate"
+    pace = None if rows_per_second in (None, "") else _number(rows_per_second, step)
+    between = None if interval is None else duration(interval, step=step, option="interval")
+    return RateSpec(pace, total, start, between)
+
+
+def ticks(interval: Duration) -> TickSpec:
+    """Describe ticks of the clock, ``"1s"`` apart."""
+    return TickSpec(duration(interval, step="ticks", option="interval"))
+
+
+def _number(value: object, step: str) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ConfigError(
+            f"rows_per_second is not a number: {value!r}",
+            step=step,
+            value=value,
+            hint="write rate:1000, or rate: for as many as are taken",
+        ) from None

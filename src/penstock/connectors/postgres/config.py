@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee
+from penstock.connectors.options import names
 from penstock.connectors.postgres.sink import PostgresSink
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import check_columns, check_table
@@ -83,6 +85,13 @@ class PostgresSinkSpec:
                 value=name,
                 hint="rename it",
             )
+
+
+def postgres_sink(
+    conninfo: str, table: str, *, key: str | Iterable[str] = (), schema: str | None = None
+) -> PostgresSinkSpec:
+    """Describe a table of a PostgreSQL database."""
+    return PostgresSinkSpec(conninfo, table, names(key), schema)
 
 
 def _where(conninfo: str) -> str:

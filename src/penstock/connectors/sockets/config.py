@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
 from penstock.connectors.contract import Source
 from penstock.connectors.decoding import Decoder, wants_header
+from penstock.connectors.formats import registry
+from penstock.connectors.formats.contract import Format
+from penstock.connectors.options import address, choice, duration
 from penstock.connectors.sockets.source import TcpClientSource, TcpServerSource
 from penstock.connectors.sockets.udp import UdpSource
 from penstock.errors import ConfigError
+from penstock.instants import Duration
 
 LOOPBACK = "127.0.0.1"
 MAX_LINE_BYTES = 1 << 20
@@ -231,6 +237,70 @@ class UdpSpec:
             lines=self.holds is Datagram.LINES,
             receive_buffer_bytes=self.receive_buffer_bytes,
         )
+
+
+def tcp_listen(
+    at: str | int,
+    format: str | Format = "text",  # noqa: A002 - the word that users know
+    schema: Mapping[str, Any] | None = None,
+    *,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    max_connections: int = 256,
+    max_buffer_bytes: int = 64 << 20,
+    **options: Any,
+) -> TcpServerSpec:
+    """Describe a port that is listened on: ``"host:port"``, ``":port"`` (loopback) or a number.
+
+    ``options`` go to the format. Raises ``ConfigError`` if address, format or options are wrong.
+    """
+    host, port = address(at, step="tcp", default_host=LOOPBACK)
+    form = registry.of_messages(format, schema, step="tcp", **options)
+    return TcpServerSpec(form, port, host, max_line_bytes, max_connections, max_buffer_bytes)
+
+
+def tcp_connect(
+    to: str | int,
+    format: str | Format = "text",  # noqa: A002 - the word that users know
+    schema: Mapping[str, Any] | None = None,
+    *,
+    on_close: OnClose | str = OnClose.RECONNECT,
+    backoff: Duration = timedelta(milliseconds=100),
+    max_backoff: Duration = timedelta(seconds=10),
+    max_line_bytes: int = MAX_LINE_BYTES,
+    **options: Any,
+) -> TcpClientSpec:
+    """Describe a server that is connected to; ``on_close``: ``"reconnect"`` or ``"end"``."""
+    step = "tcp-connect"
+    host, port = address(to, step=step, default_host=LOOPBACK)
+    return TcpClientSpec(
+        registry.of_messages(format, schema, step=step, **options),
+        host,
+        port,
+        choice(OnClose, on_close, step=step, option="on_close"),
+        duration(backoff, step=step, option="backoff"),
+        duration(max_backoff, step=step, option="max_backoff"),
+        max_line_bytes,
+    )
+
+
+def udp(
+    at: str | int,
+    format: str | Format = "text",  # noqa: A002 - the word that users know
+    schema: Mapping[str, Any] | None = None,
+    *,
+    holds: Datagram | str = Datagram.MESSAGE,
+    receive_buffer_bytes: int = 8 << 20,
+    **options: Any,
+) -> UdpSpec:
+    """Describe a port that receives datagrams; one ``holds`` a ``"message"`` or ``"lines"``."""
+    host, port = address(at, step="udp", default_host=LOOPBACK)
+    return UdpSpec(
+        registry.of_messages(format, schema, step="udp", **options),
+        port,
+        host,
+        choice(Datagram, holds, step="udp", option="holds"),
+        receive_buffer_bytes,
+    )
 
 
 def _check_format(step: str, decoder: Decoder) -> None:

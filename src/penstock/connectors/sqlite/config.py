@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee
+from penstock.connectors.options import duration, names
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.sqlite.sink import SqliteSink
 from penstock.connectors.tables import check_columns, check_table
 from penstock.errors import ConfigError
+from penstock.instants import Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,15 @@ class SqliteSinkSpec:
     def open(self) -> SqliteSink:
         """Return the live sink."""
         return SqliteSink(self.name, str(self.path), self.table, self.key, self.busy_timeout)
+
+
+def sqlite_sink(
+    path: str | Path,
+    table: str,
+    *,
+    key: str | Iterable[str] = (),
+    busy_timeout: Duration = timedelta(seconds=10),
+) -> SqliteSinkSpec:
+    """Describe a table of a SQLite file."""
+    wait = duration(busy_timeout, step=f"sqlite {path}", option="busy_timeout")
+    return SqliteSinkSpec(path, table, names(key), wait)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,15 +14,8 @@ from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.sqlite.values import rows
 from penstock.connectors.tables import TableSink, missing_columns
+from penstock.deferred import sqlite3
 from penstock.errors import ConnectorError, Fault
-
-_PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-}
-"""Primary result codes after which the same transaction may work later."""
 
 
 class SqliteSink(TableSink):
@@ -142,9 +134,19 @@ class SqliteSink(TableSink):
         return f"INSERT INTO {quoted(self._table)} ({listed(columns)}) VALUES ({marks})"  # noqa: S608
 
 
+def _passing_codes() -> set[int]:
+    """Return the primary result codes after which the same transaction may work later."""
+    return {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+    }
+
+
 def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:
     code = getattr(error, "sqlite_errorcode", None)
-    passing = code is not None and code & 0xFF in _PASSING
+    passing = code is not None and code & 0xFF in _passing_codes()
     hint = None
     if "ON CONFLICT clause does not match" in str(error):
         hint = "the table exists without a UNIQUE constraint on the key columns; add one"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
 from penstock.columns import WEIGHT, is_reserved
 from penstock.connectors.contract import Accepts, Guarantee, Sink, Source
 from penstock.connectors.decoding import Decoder
+from penstock.connectors.formats import registry
+from penstock.connectors.formats.contract import Format
+from penstock.connectors.options import choice, duration, names
 from penstock.connectors.topics.sink import TopicSink
 from penstock.connectors.topics.source import TopicSource
 from penstock.errors import ConfigError
+from penstock.instants import Duration
 from penstock.topics import Durability, Retention, Topic
 from penstock.topics.records import RAW_SCHEMA, VALUE
 
@@ -306,3 +311,74 @@ class TopicSinkSpec:
             weight_column=self.weight_column,
             durability=self.durability,
         )
+
+
+def topic(
+    path: str,
+    format: str | Format | None = None,  # noqa: A002 - the word that users know
+    schema: Mapping[str, Any] | None = None,
+    *,
+    partitions: Iterable[int] | None = None,
+    start: Start | str | datetime | Mapping[int, int] = Start.EARLIEST,
+    stop: Stop | str = Stop.NEVER,
+    metadata: str | Iterable[str] | None = None,
+    on_trimmed: Trimmed | str = Trimmed.FAIL,
+    **options: Any,
+) -> TopicSourceSpec:
+    """Describe a topic to read; ``options`` go to the format.
+
+    ``start``: ``"earliest"``, ``"latest"``, an instant with time zone, or offsets by partition.
+    ``stop``: ``"never"`` or ``"at end"``. ``on_trimmed``: ``"fail"`` or ``"skip"``.
+    """
+    step = f"topic {path}"
+    if format is None and (schema is not None or options):
+        raise ConfigError(
+            f"{next(iter(options), 'schema')}= is for a format, and none is named",
+            step=step,
+            hint='give format="json", for example; a typed topic needs neither',
+        )
+    return TopicSourceSpec(
+        path,
+        None if partitions is None else tuple(partitions),
+        start
+        if isinstance(start, datetime | Mapping)
+        else choice(Start, start, step=step, option="start"),
+        choice(Stop, stop, step=step, option="stop"),
+        None if format is None else registry.of_messages(format, schema, step=step, **options),
+        None if metadata is None else names(metadata),
+        choice(Trimmed, on_trimmed, step=step, option="on_trimmed"),
+    )
+
+
+def topic_sink(
+    path: str,
+    *,
+    partition_by: str | Iterable[str] = (),
+    partitions: int = 4,
+    timestamp: str | None = None,
+    retention: Retention | Duration | None = None,
+    retention_bytes: int | None = None,
+    weight_column: str = "weight",
+    durability: Durability | str = Durability.SYNC,
+    immediate: bool = False,
+) -> TopicSinkSpec:
+    """Describe a topic to append to; what an existing one fixes already stays as it is.
+
+    ``retention``: how long records are kept, ``retention_bytes``: how much. ``durability``:
+    ``"sync"`` or ``"os"``.
+    """
+    step = f"topic {path}"
+    if not isinstance(retention, Retention) and (retention, retention_bytes) != (None, None):
+        age = None if retention is None else duration(retention, step=step, option="retention")
+        retention = Retention(age, retention_bytes)
+    assert isinstance(retention, Retention | None)
+    return TopicSinkSpec(
+        path,
+        names(partition_by),
+        partitions,
+        timestamp,
+        retention,
+        weight_column,
+        choice(Durability, durability, step=step, option="durability"),
+        immediate,
+    )

@@ -191,5 +191,7 @@ def _named(finished: Tree, original: Tree, schema: pl.Schema) -> Tree:
 
 
 def _finished_dtype(result: Decomposition) -> pl.DataType | None:
-    schema = pl.Schema({p.name: p.dtype for p in (*result.partials, *result.counted)})
+    columns = {p.name: p.dtype for p in result.partials}
+    columns |= {c.name: c.dtype for c in result.counted}
+    schema = pl.Schema(columns)
     return dtype_of(to_tree(result.finish), schema)

@@ -1,0 +1,1 @@
+../src/penstock/cli/demo/web_traffic.py

@@ -1,0 +1,127 @@
+"""The ``penstock`` command.
+
+Exit codes: 0 done, or ended by Ctrl-C after a last checkpoint; 1 a query failed while it ran, or
+``doctor`` found something missing; 2 wrong use, plan or configuration, before anything started.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import penstock as ps
+from penstock.cli.demo.command import run_demo
+from penstock.cli.doctor import examine
+from penstock.cli.programs import load
+from penstock.errors import ConfigError, PenstockError, PlanError
+
+_EXITS = (
+    "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
+)
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True),
+]
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
+)
+
+Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"penstock {ps.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _penstock(version: Version = False, debug: Debug = False) -> None:  # noqa: FBT002
+    """Stream processing for Python, with Polars as its language."""
+
+
+@app.command(epilog=_EXITS)
+def demo(
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Follow this log (combined format) instead of made-up traffic."),
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="End after so long.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put the results: a new or empty folder.")
+    ] = None,
+) -> None:
+    """Follow a web server's log, analyse it as it comes, store the results and show them live."""
+    if log is not None and not log.is_file():
+        raise ConfigError("no such file", step="demo", value=str(log), hint=str(log), line="")
+    console = Console()
+    summary = run_demo(console, log=log, seconds=seconds, folder=folder)
+    for line in summary.lines():
+        typer.echo(line)
+
+
+@app.command(epilog=_EXITS)
+def run(
+    file: Program,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A folder to resume from and to keep checkpoints in.")
+    ] = None,
+) -> None:
+    """Run the queries that a Python file defines, together, or else its main()."""
+    program = load(file)
+    if program.queries:
+        done = ps.run(*program.queries, checkpoint=checkpoint).progress()
+        typer.echo(
+            f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
+            f"{done.running_seconds:.1f} s",
+            err=True,
+        )
+        return
+    program.call_main(checkpoint)
+
+
+@app.command(epilog=_EXITS)
+def explain(file: Program) -> None:
+    """Show the plan of the queries and streams that a Python file defines, without running them."""
+    for text in load(file).plans():
+        typer.echo(text)
+
+
+@app.command(epilog=_EXITS)
+def doctor() -> None:
+    """Check this installation: versions, extras, and whether a small pipeline runs."""
+    checks = examine()
+    for check in checks:
+        typer.echo(str(check))
+    if not all(check.good for check in checks):
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    rest = [argument for argument in given if argument != "--debug"]
+    try:
+        app(rest, prog_name="penstock")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except (PenstockError, SyntaxError) as error:
+        return _report(error, debug=debug)
+    return 0
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    else:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+    return 2 if isinstance(error, (ConfigError, PlanError, SyntaxError)) else 1

@@ -1,0 +1,95 @@
+"""Python files as programs: the queries and streams they define, or their ``main()``."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import penstock as ps
+from penstock.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a file defines at its top level."""
+
+    file: Path
+    queries: tuple[ps.Query, ...]
+    streams: tuple[ps.Stream, ...]
+    main: Callable[..., Any] | None
+
+    def call_main(self, checkpoint: Path | None) -> None:
+        """Call ``main()``, or ``main(checkpoint=...)`` if it takes one."""
+        if self.main is None:
+            raise ConfigError(
+                "the file defines neither a query nor main()",
+                step="run",
+                value=str(self.file),
+                hint="end a stream in a sink and give it a name: counts = stream.sink_sqlite(...)",
+                line=str(self.file),
+            )
+        if checkpoint is None:
+            self.main()
+        elif "checkpoint" in inspect.signature(self.main).parameters:
+            self.main(checkpoint=checkpoint)
+        else:
+            raise ConfigError(
+                "main() takes no checkpoint",
+                step="run",
+                value=str(checkpoint),
+                hint="let it be main(checkpoint=None) and hand it to ps.run(...)",
+                line=str(self.file),
+            )
+
+    def plans(self) -> Iterator[str]:
+        """Return the plans of the queries together, or of the streams if there is no query."""
+        if self.queries:
+            yield ps.Query(*(root for query in self.queries for root in query.roots)).explain()
+            return
+        if not self.streams:
+            raise ConfigError(
+                "the file defines neither a query nor a stream at its top level",
+                step="explain",
+                value=str(self.file),
+                line=str(self.file),
+            )
+        for stream in self.streams:
+            yield stream.explain()
+
+
+def load(file: Path) -> Program:
+    """Import a Python file under another name than ``__main__`` and gather what it defines."""
+    if not file.is_file():
+        raise ConfigError("no such file", step="run", value=str(file), line=str(file))
+    spec = importlib.util.spec_from_file_location(f"penstock_program_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise ConfigError("this is no Python file", step="run", value=str(file), line=str(file))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up by its name
+    sys.path.insert(0, str(file.parent.resolve()))  # as Python does for the file it runs
+    spec.loader.exec_module(module)
+    found = list(_flat(vars(module).values()))
+    main = getattr(module, "main", None)
+    return Program(
+        file,
+        tuple(_distinct(item for item in found if isinstance(item, ps.Query))),
+        tuple(_distinct(item for item in found if isinstance(item, ps.Stream))),
+        main if callable(main) else None,
+    )
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from value
+        else:
+            yield value
+
+
+def _distinct(items: Iterable[Any]) -> Iterator[Any]:
+    return iter({id(item): item for item in items}.values())

@@ -1,0 +1,83 @@
+"""Options as users write them, in functions and URLs: durations, choices, column names, addresses."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from penstock.errors import ConfigError
+from penstock.instants import Duration, duration_ns
+
+_Choice = TypeVar("_Choice", bound=enum.Enum)
+
+
+def duration(value: Duration, *, step: str, option: str) -> timedelta:
+    """Return a duration given as ``"1h30m"``, a timedelta or seconds, to the microsecond."""
+    return timedelta(microseconds=duration_ns(value, step=step, option=option) // 1000)
+
+
+def choice(kind: type[_Choice], value: _Choice | str, *, step: str, option: str) -> _Choice:
+    """Return the member of an enum that is meant: ``"at end"``, ``"at_end"``, ``Stop.AT_END``."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str):
+        for member in kind:
+            if _plain(value) in (_plain(member.value), _plain(member.name)):
+                return member
+    raise ConfigError(
+        f"{option} cannot be {value!r}",
+        step=step,
+        value=value,
+        alternatives=[_plain(member.name) for member in kind],
+    )
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", " ").replace("-", " ")
+
+
+def names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """Return column names given as one or several: ``"a"`` -> ``("a",)``."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def address(value: str | int, *, step: str, default_host: str) -> tuple[str, int]:
+    """Return host and port of ``"host:port"``, ``":port"``, ``"[::1]:port"`` or a port number."""
+    text = f":{value}" if isinstance(value, int) else value
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, or beyond 65535
+        host = port = None
+    if port is None or parts.path.strip("/") or parts.query or parts.username:
+        raise ConfigError(
+            f"not an address: {value!r}", step=step, value=value, hint='write "host:port"'
+        )
+    return host or default_host, port
+
+
+def check_options(
+    step: str, builder: Callable[..., object], options: Mapping[str, Any], *, given: int
+) -> None:
+    """Raise ``ConfigError`` for an option that a function lacks, or one that it needs.
+
+    ``given``: how many parameters get their value in another way, from the left.
+    """
+    parameters = list(inspect.signature(builder).parameters.values())[given:]
+    known = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    open_ended = len(known) < len(parameters)
+    for option in options:
+        if option not in known and not open_ended:
+            raise ConfigError(
+                f"there is no option {option!r}", step=step, value=option, alternatives=known
+            )
+    for parameter in parameters:
+        needed = parameter.default is parameter.empty and parameter.name in known
+        if needed and parameter.name not in options:
+            raise ConfigError(
+                f"{parameter.name}= is missing", step=step, hint=f"give {parameter.name}=..."
+            )
