@@ -128,12 +128,15 @@ class RunningAggregate(Operator):
         known = old.height
         finished = old.vstack(merged).select(self._partials.finish)
         whole = keys[:known].vstack(keys)
-        weights = np.ones(finished.height, dtype=np.int64)
+        height = known + merged.height  # a frame without columns has no height to ask for
+        weights = np.ones(height, dtype=np.int64)
         weights[:known] = -1
         columns = [*whole.get_columns(), *finished.get_columns(), pl.Series(WEIGHT, weights)]
-        same = equal_rows(finished[:known], finished[known : 2 * known])
+        same = np.ones(known, dtype=bool)
+        if finished.width:
+            same = equal_rows(finished[:known], finished[known : 2 * known])
         gone = self._gone(merged)
-        changed = np.ones(finished.height, dtype=bool)
+        changed = np.ones(height, dtype=bool)
         changed[:known] = ~same
         changed[known : 2 * known] = ~same
         if gone is not None:
