@@ -43,6 +43,7 @@ class Engine:
         self._budget = budget
         self._wake = threading.Condition()
         self._stop = threading.Event()
+        self._draining = threading.Event()
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
         self._positions: dict[int, Position] = {}
@@ -76,8 +77,9 @@ class Engine:
 
     def drain(self) -> None:
         """Let every source end after what it has now, so that everything is closed, and the run ends."""
-        for feed in self._feeds.values():
-            feed.drain()
+        self._draining.set()
+        with self._wake:
+            self._wake.notify()
 
     def _open(self) -> None:
         if self.options.checkpoint is not None:
@@ -141,6 +143,8 @@ class Engine:
 
     def _check(self) -> None:
         for feed in self._feeds.values():
+            if self._draining.is_set():
+                feed.drain()
             if feed.error is not None:
                 raise feed.error
         for outlet in self._outlets.values():
