@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -74,6 +75,7 @@ class Query:
         )
         self._error = None
         self._engine = engine_room.launch(self.roots, options, clock)
+        _take_interrupts_back()
         self._thread = threading.Thread(target=self._run, name="penstock", daemon=True)
         self._thread.start()
         return self
@@ -165,6 +167,17 @@ def start(
     return together.start(
         checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
     )
+
+
+def _take_interrupts_back() -> None:
+    """Let Ctrl-C reach the main thread, and only it.
+
+    Polars puts a handler of its own before Python's, which raises ``KeyboardInterrupt`` in whatever
+    query is running, on any thread: a source would fail in the middle of a poll.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def run(
