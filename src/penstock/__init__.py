@@ -11,6 +11,7 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
+from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.scans import (
     concat,
@@ -46,6 +47,7 @@ def __getattr__(name: str) -> str:
 
 
 __all__ = [
+    "BatchProcessor",
     "CheckpointError",
     "ConfigError",
     "ConnectorError",
@@ -53,10 +55,13 @@ __all__ = [
     "GroupBy",
     "PenstockError",
     "PlanError",
+    "Processor",
     "Query",
     "QueryFailed",
+    "State",
     "StateLimitError",
     "Stream",
+    "Timers",
     "concat",
     "from_source",
     "hopping",

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from penstock.declared import held
 from penstock.errors import PlanError
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, Duration, duration_ns
 
@@ -53,8 +54,7 @@ class State:
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._check(name)
-        check_value(name, value, self._schema[name])
-        self._values[name] = value
+        self._values[name] = held(name, value, self._schema[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._schema)
@@ -217,35 +217,6 @@ class BatchProcessor:
         a key that is left out is freed.
         """
         raise NotImplementedError
-
-
-_PLAIN: dict[Any, type] = {
-    pl.String: str,
-    pl.Boolean: bool,
-    pl.Float64: float,
-    pl.Binary: bytes,
-}
-
-
-def check_value(name: str, value: Any, dtype: pl.DataType) -> None:
-    """Raise ``TypeError`` if a column of the type cannot hold the value."""
-    if value is None or (type(dtype) in _PLAIN and isinstance(value, _PLAIN[type(dtype)])):
-        return
-    if dtype == pl.Int64 and type(value) is int and -(2**63) <= value < 2**63:
-        return
-    if not _fits(value, dtype):
-        kind = type(value).__name__
-        raise TypeError(f"state column {name!r} is {dtype}, got {kind} {value!r}")
-
-
-def _fits(value: Any, dtype: pl.DataType) -> bool:
-    if isinstance(value, bool) and dtype != pl.Boolean:
-        return False
-    try:
-        pl.Series([value], dtype=dtype, strict=True)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return False
-    return True
 
 
 def as_datetime(instant: int, dtype: Any) -> datetime:

@@ -94,9 +94,7 @@ class Clock:
         if not reading:
             self.reached = FOREVER
         elif all(partition in self.highest for partition in reading):
-            self.reached = max(
-                self.reached, min(self.highest[p] for p in reading) - self.lateness
-            )
+            self.reached = max(self.reached, min(self.highest[p] for p in reading) - self.lateness)
 
 
 @dataclass(frozen=True)
@@ -167,14 +165,14 @@ def scripts(draw: st.DrawFn, sources: tuple[str, ...] = ("a", "b", "c")) -> Scri
             draw(_FLOATS),
             second,
         )
-        arrivals.append(
-            Arrival(source, draw(st.integers(0, partitions[source] - 1)), second, row)
-        )
+        arrivals.append(Arrival(source, draw(st.integers(0, partitions[source] - 1)), second, row))
     cuts = sorted(draw(st.lists(st.integers(0, count), max_size=5)))
     bounds = [0, *cuts, count]
     epochs = [arrivals[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
     ends = {}
     for source in sources:
-        last = max((n for n, e in enumerate(epochs) if any(a.source == source for a in e)), default=0)
+        last = max(
+            (n for n, e in enumerate(epochs) if any(a.source == source for a in e)), default=0
+        )
         ends[source] = draw(st.sampled_from([last, len(epochs) - 1, len(epochs)]))
     return Script(partitions, [*epochs, []], ends)

@@ -45,7 +45,11 @@ class Pair:
         return min(seen.times[base] for base in self.bases)
 
     def then(
-        self, text: str, stream: Stream, change: Callable[[pl.LazyFrame], pl.LazyFrame], **facts: Any
+        self,
+        text: str,
+        stream: Stream,
+        change: Callable[[pl.LazyFrame], pl.LazyFrame],
+        **facts: Any,
     ) -> Pair:
         """Append a step."""
         query = self.query
@@ -103,9 +107,7 @@ class Drawn:
 
     def some(self, options: list[Any], most: int = 2) -> list[Any]:
         """Draw one to ``most`` different values."""
-        return self.draw(
-            st.lists(st.sampled_from(options), min_size=1, max_size=most, unique=True)
-        )
+        return self.draw(st.lists(st.sampled_from(options), min_size=1, max_size=most, unique=True))
 
     def name(self, *, exact: bool = True) -> str:
         """Return a new column name."""
@@ -291,9 +293,7 @@ def windowed(d: Drawn, pair: Pair) -> Pair:
     return pair.reached(text, stream, run)
 
 
-def assigned(
-    rows: pl.LazyFrame, column: str, size: int, slide: int, offset: int
-) -> pl.LazyFrame:
+def assigned(rows: pl.LazyFrame, column: str, size: int, slide: int, offset: int) -> pl.LazyFrame:
     """Copy each row into each window that holds it."""
     rows = rows.filter(pl.col(column).is_not_null())
     at = pl.col(column).dt.timestamp("us")
@@ -377,9 +377,7 @@ def slides(
 ) -> pl.LazyFrame:
     """Join each row with the rows up to ``size`` before it."""
     each = rows.select(*keys, pl.col(column).alias("window_end")).with_row_index("number")
-    pairs = (
-        each.join(rows, on=keys, nulls_equal=True) if keys else each.join(rows, how="cross")
-    )
+    pairs = each.join(rows, on=keys, nulls_equal=True) if keys else each.join(rows, how="cross")
     behind = (pl.col("window_end") - pl.col(column)).dt.total_microseconds()
     near = pairs.filter((behind >= 0) & (behind < size))
     start = (pl.col("window_end") - pl.duration(microseconds=size)).alias("window_start")
@@ -550,9 +548,7 @@ def joined(d: Drawn, pair: Pair) -> Pair:
     one, two = pair.query, other.query
 
     def run(seen: Seen) -> pl.LazyFrame:
-        return one(seen).join(
-            two(seen), how=how, suffix=suffix, nulls_equal=nulls_equal, **on
-        )
+        return one(seen).join(two(seen), how=how, suffix=suffix, nulls_equal=nulls_equal, **on)
 
     text = f"join {how} {on} nulls_equal={nulls_equal} ({' | '.join(other.steps)})"
     return Pair(
@@ -618,7 +614,9 @@ def united(d: Drawn, pair: Pair) -> Pair:
 
 def held_back(d: Drawn, pair: Pair) -> Pair:
     """Emit once; which rows are out before the end is not modelled."""
-    return pair.then("emit final", pair.stream.emit("final"), lambda f: f, at_end=True, ordered=False)
+    return pair.then(
+        "emit final", pair.stream.emit("final"), lambda f: f, at_end=True, ordered=False
+    )
 
 
 STEPS = [
@@ -666,9 +664,7 @@ def bases(d_lateness: int, script: Script) -> tuple[list[Pair], dict[str, Clock]
     }
 
     def timed(stream: Stream) -> Stream:
-        return stream.with_watermark(
-            "ts", f"{d_lateness}s", idle_timeout=None, max_ahead=None
-        )
+        return stream.with_watermark("ts", f"{d_lateness}s", idle_timeout=None, max_ahead=None)
 
     made = {
         "a": (timed(streams["a"]), Clock(("a",), d_lateness)),

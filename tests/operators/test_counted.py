@@ -160,7 +160,7 @@ def operators(stream: Stream) -> list[type]:
     names=st.lists(st.sampled_from(sorted(AGGS)), min_size=1, max_size=5, unique=True),
     restarts=RESTARTS,
 )
-@settings(max_examples=80)
+@settings(max_examples=60)
 def test_by_key(batches: list[list[Any]], names: list[str], restarts: set[int]) -> None:
     stream = table().group_by("k").agg(AGGS[name][0].alias(name) for name in names)
     assert Recompute not in operators(stream)
@@ -268,7 +268,7 @@ WEIGHTED = st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), 
 @example(terms=[(1e308, 1), (1e308, 1), (-1e308, 1), (5e-324, 1)])
 @example(terms=[(2.0**53, 1), (1.0, 1), (2.0**-1074, 1)])
 @example(terms=[(-(2.0**53), 1), (-1.0, 1)])
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_sums_are_correctly_rounded(terms: list[tuple[float, int]]) -> None:
     values = pl.Series([v for v, _ in terms], dtype=pl.Float64)
     weights = pl.Series([w for _, w in terms], dtype=pl.Int64)

@@ -78,7 +78,7 @@ MAPPED = [
 
 @pytest.mark.parametrize("mapped", MAPPED)
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_append_only(mapped: Any, batches: list[list[Any]], restarts: set[int]) -> None:
     stream = mapped(source())
     assert not stream.is_changelog
@@ -89,7 +89,7 @@ def test_append_only(mapped: Any, batches: list[list[Any]], restarts: set[int]) 
 
 @pytest.mark.parametrize("mapped", MAPPED)
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_changes(mapped: Any, batches: list[list[Any]], restarts: set[int]) -> None:
     """After every epoch the result is the function of the maxima so far."""
     stream = mapped(changes())
@@ -141,7 +141,7 @@ UNREPEATABLE = [
 
 @pytest.mark.parametrize("mapped", UNREPEATABLE)
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_deletion_takes_back_what_was_given(
     mapped: Any, batches: list[list[Any]], restarts: set[int]
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_deletion_takes_back_what_was_given(
 
 @pytest.mark.parametrize("mapped", UNREPEATABLE[1:3])
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_equal_rows_share_an_answer(
     mapped: Any, batches: list[list[Any]], restarts: set[int]
 ) -> None:
@@ -177,7 +177,7 @@ def test_equal_rows_share_an_answer(
 
 
 @given(batches=EPOCHS, restarts=RESTARTS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_an_unrepeatable_filter_keeps_its_word(
     batches: list[list[Any]], restarts: set[int]
 ) -> None:

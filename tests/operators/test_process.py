@@ -357,9 +357,9 @@ class Wrong(Processor):
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        (lambda s, t: s.update({"n": "x"}), "state column 'n' is Int64, got str 'x'"),
-        (lambda s, t: s.update({"n": 2**63}), "state column 'n' is Int64, got int"),
-        (lambda s, t: s.update({"n": True}), "state column 'n' is Int64, got bool"),
+        (lambda s, t: s.update({"n": "x"}), "column 'n' is declared Int64, got str 'x'"),
+        (lambda s, t: s.update({"n": 2**63}), "column 'n' is declared Int64, got int"),
+        (lambda s, t: s.update({"n": True}), "column 'n' is declared Int64, got bool"),
         (lambda s, t: {"n": "x"}, "column 'n' is declared Int64, got str 'x'"),
         (lambda s, t: {"m": 1}, "column 'm' is not declared"),
         (lambda s, t: 7, "the function returned int"),
@@ -489,3 +489,21 @@ def test_the_next_timer_is_the_deadline() -> None:
     assert again.step([None], Tick(5, 8 * SECOND, (0,))) is not None
     assert again.deadline() is None
     assert all(not len(primitive) for primitive in again.state.values())
+
+
+def test_values_are_kept_as_the_column_gives_them_back() -> None:
+    """Each alone fits its column; together they would not make one."""
+
+    class Mixed(Processor):
+        state: ClassVar = {"at": pl.Datetime("us"), "part": pl.Float64}
+        output: ClassVar = {"at": pl.Datetime("us"), "part": pl.Float64}
+
+        def process(self, key: Any, rows: Any, state: State, timers: Timers) -> Any:
+            odd = rows["v"].item() % 2 == 1
+            state.update({"at": START.date() if odd else START, "part": 1 if odd else 0.5})
+            return {"at": START if odd else START.date(), "part": state["part"]}
+
+    stream = source().process(Mixed, by="k")
+    found = outputs(stream, epochs_of([[("a", 0, 1), ("b", 0, 2)]]))
+    assert found[0] is not None
+    assert found[0].rows() == [(START, 1.0), (START, 0.5)]

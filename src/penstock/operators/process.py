@@ -19,8 +19,8 @@ from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import concat
 from penstock.operators.expiry import Expiry
 from penstock.operators.map import refuse
-from penstock.operators.results import as_rows, fitted, frame_of
-from penstock.operators.timers import TimerStore
+from penstock.operators.results import as_rows, fitted, frame_of, held_row
+from penstock.operators.timers import Due, TimerStore
 from penstock.processors import Processor, State, Timers, as_datetime, as_utc
 from penstock.state.table import KeyedTable
 
@@ -101,34 +101,34 @@ class KeyedProcess(Operator):
         if not self._opened:
             self._processor.open()
             self._opened = True
-        delta, watermark = deltas[0], self._spec.watermark(tick)
-        slots = self._slots(delta)
-        due_event = self._event.due(watermark)
-        due_processing = self._processing.due(tick.now)
-        found: list[pl.DataFrame] = []
-        if delta is not None or due_event or due_processing:
-            firing = [slot for slot, _ in (*due_event, *due_processing)]
-            keys = self._load(np.concatenate([slots, np.array(firing, dtype=np.int64)]))
-            for slot, at in due_event:
-                keys[slot].event.add(at)
-            for slot, at in due_processing:
-                keys[slot].processing.add(at)
-            stored = {s: (frozenset(k.event), frozenset(k.processing)) for s, k in keys.items()}
-            for slot, at in due_event:
-                stored[slot] = (stored[slot][0] - {at}, stored[slot][1])
-            for slot, at in due_processing:
-                stored[slot] = (stored[slot][0], stored[slot][1] - {at})
-            calls = _Calls(self._processor, self._spec, tick, self._reached, nested=self._nested)
-            if delta is not None:
-                calls.rows(delta, slots, keys)
-            calls.event_timers(keys, watermark)
-            calls.processing_timers(keys, due_processing)
-            found = calls.found
-            self._store(keys, stored, tick)
+        watermark = self._spec.watermark(tick)
+        due = self._event.due(watermark), self._processing.due(tick.now)
+        found = None
+        if deltas[0] is not None or any(due):
+            found = self._run(deltas[0], *due, tick, watermark)
         self._reached = watermark
         if self._expiry is not None:
             self._free(self._expiry.expired(tick))
-        return concat(found)
+        return found
+
+    def _run(
+        self, delta: pl.DataFrame | None, event: Due, processing: Due, tick: Tick, watermark: int
+    ) -> Delta | None:
+        slots = self._slots(delta)
+        firing = np.array([slot for slot, _ in (*event, *processing)], dtype=np.int64)
+        keys = self._load(np.concatenate([slots, firing]))
+        stored = {s: (frozenset(k.event), frozenset(k.processing)) for s, k in keys.items()}
+        for slot, at in event:
+            keys[slot].event.add(at)
+        for slot, at in processing:
+            keys[slot].processing.add(at)
+        calls = _Calls(self._processor, self._spec, tick, self._reached, nested=self._nested)
+        if delta is not None:
+            calls.rows(delta, slots, keys)
+        calls.event_timers(keys, watermark)
+        calls.processing_timers(keys, processing)
+        self._store(keys, stored, tick)
+        return calls.found
 
     def _slots(self, delta: pl.DataFrame | None) -> np.ndarray:
         if delta is None:
@@ -191,7 +191,8 @@ class _Calls:
         self._tick = tick
         self._reached = reached
         self._nested = nested
-        self.found: list[pl.DataFrame] = []
+        self._frames: list[pl.DataFrame] = []
+        self._dicts: list[dict[str, Any]] = []
 
     def rows(self, delta: pl.DataFrame, slots: np.ndarray, keys: dict[int, _Key]) -> None:
         """Call ``process`` for each key, or for each row."""
@@ -233,7 +234,7 @@ class _Calls:
                 if at < again <= watermark:
                     heapq.heappush(heap, (again, rank, slot))
 
-    def processing_timers(self, keys: dict[int, _Key], due: list[tuple[int, int]]) -> None:
+    def processing_timers(self, keys: dict[int, _Key], due: Due) -> None:
         """Call ``on_timer`` for what the clock has reached, in order of time, then of key."""
         if not due:
             return
@@ -281,13 +282,30 @@ class _Calls:
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - user code
             refuse(shown, self._spec.name, error, self._tick)
             return
-        if given is not None:
-            self.found.append(given)
+        self._emit(given)
         key.values, key.event, key.processing = values, timers.event, timers.processing
 
-    def _returned(self, given: object) -> pl.DataFrame | None:
+    def _returned(self, given: object) -> pl.DataFrame | list[dict[str, Any]]:
+        output = self._spec.output
         if isinstance(given, pl.DataFrame):
-            frame = fitted(given, self._spec.output, self._spec.name)
-            return frame if frame.height else None
-        rows = as_rows(given)
-        return frame_of(rows, self._spec.output) if rows else None
+            return fitted(given, output, self._spec.name)
+        return [held_row(row, output) for row in as_rows(given)]
+
+    def _emit(self, given: pl.DataFrame | list[dict[str, Any]]) -> None:
+        """Take rows over in order; a frame for each dict would cost more than the user's code."""
+        if isinstance(given, list):
+            self._dicts.extend(given)
+            return
+        self._flush()
+        self._frames.append(given)
+
+    def _flush(self) -> None:
+        if self._dicts:
+            self._frames.append(frame_of(self._dicts, self._spec.output))
+            self._dicts = []
+
+    @property
+    def found(self) -> pl.DataFrame | None:
+        """All rows returned so far."""
+        self._flush()
+        return concat(self._frames)

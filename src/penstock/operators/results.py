@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from penstock.declared import held
 from penstock.errors import PlanError
 from penstock.operators.functions import POSITION, Answer
 from penstock.operators.map import RowStep
@@ -109,29 +110,31 @@ def frame_of(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFra
     Raises ``TypeError`` naming the column and both types, also for a column that is not declared.
     """
     for row in rows:
-        unknown = next((name for name in row if name not in schema), None)
-        if unknown is not None:
-            raise TypeError(f"column {unknown!r} is not declared; declared are {', '.join(schema)}")
+        _check_names(row, schema)
     columns = [_column([row.get(n) for row in rows], n, t) for n, t in schema.items()]
     return pl.DataFrame(columns)
+
+
+def held_row(row: Mapping[str, Any], schema: pl.Schema) -> dict[str, Any]:
+    """Return a dict of all columns with values as the columns give them back.
+
+    Raises ``TypeError`` as ``frame_of`` does.
+    """
+    _check_names(row, schema)
+    return {name: held(name, row.get(name), dtype) for name, dtype in schema.items()}
+
+
+def _check_names(row: Mapping[str, Any], schema: pl.Schema) -> None:
+    if not row.keys() <= schema.keys():
+        unknown = next(name for name in row if name not in schema)
+        raise TypeError(f"column {unknown!r} is not declared; declared are {', '.join(schema)}")
 
 
 def _column(values: list[Any], name: str, dtype: pl.DataType) -> pl.Series:
     try:
         return pl.Series(name, values, dtype=dtype, strict=True)
     except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        bad = next((v for v in values if not _fits(v, dtype)), None)
-        raise TypeError(
-            f"column {name!r} is declared {dtype}, got {type(bad).__name__} {bad!r}"
-        ) from None
-
-
-def _fits(value: Any, dtype: pl.DataType) -> bool:
-    try:
-        pl.Series([value], dtype=dtype, strict=True)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        return False
-    return True
+        return pl.Series(name, [held(name, v, dtype) for v in values], dtype=dtype, strict=True)
 
 
 def fitted(given: object, schema: pl.Schema, step: str, *, loose: bool = False) -> pl.DataFrame:

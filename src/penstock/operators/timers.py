@@ -12,6 +12,9 @@ from penstock.state.rows import RowStore
 
 _AT = "at"
 
+Due = list[tuple[int, int]]
+"""Pairs of slot and instant."""
+
 
 class TimerStore:
     """The pending timers of one kind; at most one for each slot and instant."""
@@ -20,7 +23,7 @@ class TimerStore:
         self.rows = RowStore(pl.Schema({_AT: pl.Int64}))
         self._earliest: int | None = None  # a lower bound; None: to be looked up
 
-    def due(self, instant: int) -> list[tuple[int, int]]:
+    def due(self, instant: int) -> Due:
         """Remove and return the (slot, instant) of all timers up to an instant."""
         if not len(self.rows) or self.earliest() > instant:
             return []

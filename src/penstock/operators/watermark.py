@@ -58,10 +58,9 @@ class WatermarkOperator(Operator):
     def __init__(self, rule: WatermarkRule) -> None:
         self.rule = rule
         self._unit = unit_ns(rule.dtype)
-        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT})
+        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT, "out": MIN_INSTANT})
         self.state = {"watermark": self._cell}
         self._seen: dict[int, int] = {}
-        self._out = MIN_INSTANT
         self._quiet_at: int | None = None
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
@@ -81,7 +80,7 @@ class WatermarkOperator(Operator):
 
     def watermark(self, tick: Tick) -> int:
         """Return the bound for everything still to come."""
-        return MAX_INSTANT if tick.watermark == MAX_INSTANT else self._out
+        return MAX_INSTANT if tick.watermark == MAX_INSTANT else int(self._cell.value["out"])
 
     def deadline(self) -> int | None:
         """Ask to be stepped when the next partition would be idle."""
@@ -100,6 +99,8 @@ class WatermarkOperator(Operator):
         times = frame[self.rule.column].to_physical().cast(pl.Int64)
         value = self._cell.value
         carried = value["max"].get(str(partition))
+        if carried is None and value["max"]:  # what has been promised binds a new partition too
+            value = {**value, "floor": max(value["floor"], value["out"])}
         top = _whole(times.max())
         top = top if carried is None else max(top, carried)
         self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
@@ -172,9 +173,11 @@ class WatermarkOperator(Operator):
 
     def _raise(self, bound: int, *, decided: bool) -> None:
         """Move the watermark up; a bound that rows alone do not give is kept as a decision."""
-        self._out = max(self._out, bound, self._cell.value["floor"])
-        if decided and self._out > self._cell.value["floor"]:
-            self._cell.value = {**self._cell.value, "floor": self._out}
+        value = self._cell.value
+        out = max(value["out"], bound, value["floor"])
+        floor = out if decided else value["floor"]
+        if (out, floor) != (value["out"], value["floor"]):
+            self._cell.value = {**value, "out": out, "floor": floor}
 
 
 def _whole(value: object) -> int:

@@ -56,6 +56,7 @@ class Checkpointer:
     def resume(self, outlets: Mapping[int, Outlet], dead: DeadLetters) -> dict[int, Position]:
         """Load state, apply what was committed last; returns the positions of the sources."""
         manifest = self._manifest
+        self._refuse_if_behind(outlets, manifest.epoch if manifest else 0)
         if manifest is None:
             return {}
         self.epoch = manifest.epoch
@@ -68,6 +69,18 @@ class Checkpointer:
             else:
                 outlets[numbers[name]].apply(manifest.epoch, [frame])
         return {numbers[name]: position for name, position in manifest.positions.items()}
+
+    def _refuse_if_behind(self, outlets: Mapping[int, Outlet], epoch: int) -> None:
+        """A sink skips epochs it has: from an older checkpoint it would skip what is new."""
+        for outlet in outlets.values():
+            if outlet.applied is not None and outlet.applied > epoch:
+                raise CheckpointError(
+                    f"the checkpoint is behind sink {outlet.spec.name}: its newest readable "
+                    f"manifest is of epoch {epoch}, the sink has epoch {outlet.applied}",
+                    step="checkpoint",
+                    value=str(self.folder.folder),
+                    hint="restore the newest manifest, or start over with a new folder and sink",
+                )
 
     def stage(self, number: int, frame: pl.DataFrame) -> None:
         """Hold output of a sink back until the next checkpoint."""

@@ -30,7 +30,8 @@ class RowVerbs(StreamBase):
         ``cum_sum``, ``rank`` ...) is evaluated afresh over the rows of the touched keys.
 
         >>> import penstock as ps, polars as pl
-        >>> ps.scan_batches([pl.DataFrame({"a": [1, 2]})]).select(b=pl.col("a") * 2).collect()["b"].to_list()
+        >>> s = ps.scan_batches([pl.DataFrame({"a": [1, 2]})])
+        >>> s.select(b=pl.col("a") * 2).collect()["b"].to_list()
         [2, 4]
         """
         found = self._expanded("select", *exprs, **named)

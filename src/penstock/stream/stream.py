@@ -43,8 +43,9 @@ class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Process
 
         A row behind the running maximum of its own partition by more than ``lateness`` is late: it
         leaves through ``.late``, or refines closed windows while it is within ``allowed_lateness``.
-        A partition that is quiet for ``idle_timeout`` stops holding the others back. A null time, or
-        one more than ``max_ahead`` ahead of the clock, is a dead letter. State: a maximum a partition.
+        A partition that is quiet for ``idle_timeout`` stops holding the others back. A null time,
+        or one more than ``max_ahead`` ahead of the clock, is a dead letter. State: a maximum a
+        partition.
         """
 
         def optional(value: Duration | None, option: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Partials of rows that carry ``_weight``: all are exact sums, so that a deletion cancels."""
+"""Partials of rows that carry ``_weight``: each is a sum, so that a deletion cancels exactly."""
 
 from __future__ import annotations
 

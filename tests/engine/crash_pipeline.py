@@ -1,0 +1,48 @@
+"""The pipeline that ``test_crash`` kills; run as ``python crash_pipeline.py INPUT FOLDER``.
+
+Prints ``running`` when it runs; stops by itself when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import polars as pl
+
+import penstock as ps
+from penstock.query import Query
+
+SCHEMA = {"id": pl.Int64(), "key": pl.String(), "amount": pl.Int64()}
+
+
+def pipeline(source: str, folder: Path) -> list[Query]:
+    """Count by key into SQLite; append the same rows to files and to a topic."""
+    rows = ps.scan_tail(source, "json", schema=SCHEMA, start="beginning").filter(
+        pl.col("amount") > 0
+    )
+    counts = rows.group_by("key").agg(n=pl.len().cast(pl.Int64), total=pl.col("amount").sum())
+    files = rows.sink_files(folder / "files", "ndjson", roll_bytes=None, roll_after=None)
+    return [
+        counts.sink_sqlite(folder / "counts.db", "counts", key="key"),
+        files,
+        rows.sink_topic(folder / "topic"),
+    ]
+
+
+def main() -> None:
+    """Run until told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, folder = sys.argv[1], Path(sys.argv[2])
+    roots = [root for query in pipeline(source, folder) for root in query.roots]
+    query = Query(*roots).start(checkpoint=folder / "checkpoint", checkpoint_interval="20ms")
+    while query.progress().state == "created" and not query.wait(0.01):
+        pass
+    print("running", flush=True)
+    sys.stdin.read()
+    query.stop()
+
+
+if __name__ == "__main__":
+    main()
