@@ -22,7 +22,10 @@ def test_state_that_nothing_frees_is_named() -> None:
     assert "keeps all rows of both sides" in _live().join(_live("t"), on="k").explain()
     assert "keeps 3 rows for every key" in _live().top_k(3, by="v", group_by="k").explain()
     assert "keeps all rows, and" in _live().with_columns(m=pl.col("v").max().over("k")).explain()
-    assert "what is carried for every key" in _live().with_columns(pl.col("v").cum_sum().over("k")).explain()
+    assert (
+        "what is carried for every key"
+        in _live().with_columns(pl.col("v").cum_sum().over("k")).explain()
+    )
 
 
 def test_state_that_is_freed_is_not() -> None:
