@@ -243,7 +243,12 @@ class Over(Node):
             out = schema
         else:
             out = output_schema(self.exprs, schema, self.verb.value)
-        times = {c: b for c, b in before.times.items() if c in self.keys and c in out}
+        copies = copied_columns(self.exprs)
+        written = {expr.meta.output_name() for expr in self.exprs}
+        kept = set(schema) - written if self.verb is Verb.WITH_COLUMNS else set()
+        kept |= {name for name, column in copies.items() if name == column}
+        kept = set(schema) if self.verb is Verb.FILTER else kept
+        times = {c: b for c, b in before.times.items() if c in self.keys and c in kept}
         return out, Properties(changelog=True, times=times, bounded=before.bounded)
 
     def describe(self) -> str:
