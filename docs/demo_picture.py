@@ -1,6 +1,6 @@
 """Draw the picture of the README: run the demo for a while, and export its screen.
 
-    python docs/demo_picture.py docs/demo.svg
+python docs/demo_picture.py docs/demo.svg
 """
 
 from __future__ import annotations
