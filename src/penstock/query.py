@@ -15,6 +15,7 @@ from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
+from penstock.runtime.interrupts import keep_interrupts_to_main_thread
 from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
@@ -44,7 +45,7 @@ class Query:
             )
         self.roots = roots
         self._engine: Engine | None = None
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._error: BaseException | None = None
 
     def start(
@@ -62,7 +63,7 @@ class Query:
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
         folder or the system's temporary one.
         """
-        if self._thread is not None and self._thread.is_alive():
+        if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
         options = RunOptions(
@@ -72,10 +73,11 @@ class Query:
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
         )
+        keep_interrupts_to_main_thread()
         self._error = None
         self._engine = engine_room.launch(self.roots, options, clock)
-        self._thread = threading.Thread(target=self._run, name="penstock", daemon=True)
-        self._thread.start()
+        self._ended.clear()
+        threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
 
     def _run(self) -> None:
@@ -84,22 +86,25 @@ class Query:
             self._engine.run()
         except BaseException as error:  # noqa: BLE001 - raised again by wait()
             self._error = error
+        finally:
+            self._ended.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if ``timeout`` seconds passed first. Raises what went wrong."""
-        if self._thread is None:
+        if self._engine is None:
             raise PlanError("the query was not started", step="wait", hint="call start() first")
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        # Not Thread.join: a Ctrl-C inside it makes Python take the thread for dead (bpo-46726).
+        if not self._ended.wait(timeout):
             return False
         if self._error is not None:
-            raise QueryFailed(f"the query failed: {self._error}", line="") from self._error
+            cause = str(self._error) or type(self._error).__name__
+            raise QueryFailed(f"the query failed: {cause}", line="") from self._error
         return True
 
     def join(self) -> None:
         """Wait for the end, however it comes; ``wait`` then tells what went wrong."""
-        if self._thread is not None:
-            self._thread.join()
+        if self._engine is not None:
+            self._ended.wait()
 
     def request_stop(self) -> None:
         """Ask the query to end, and return at once."""

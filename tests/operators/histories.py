@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import polars as pl
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
@@ -20,6 +21,10 @@ from penstock.stream import Stream
 from penstock.testing.driving import Epoch, scripted
 
 Row = tuple[Any, ...]
+
+fewer = settings(max_examples=max(settings().max_examples // 3, 20))
+"""For tests of many steps an example: a third of what the profile asks for."""
+
 SIGN = "sign"
 
 

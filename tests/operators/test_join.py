@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.lowering.table import lower
 from penstock.stream import Stream
 from penstock.testing.driving import Epoch, integrate, outputs, scripted
-from tests.operators.histories import History, Row, bag, changing, driven, histories, plain
+from tests.operators.executing import run
+from tests.operators.histories import History, Row, bag, changing, driven, fewer, histories, plain
 
 HOWS = ["inner", "left", "right", "full", "semi", "anti"]
 
-LEFT = {"k": pl.Int64, "f": pl.Float64, "v": pl.String}
-RIGHT = {"k": pl.Int64, "f": pl.Float64, "w": pl.Int64}
+LEFT: dict[str, Any] = {"k": pl.Int64, "f": pl.Float64, "v": pl.String}
+RIGHT: dict[str, Any] = {"k": pl.Int64, "f": pl.Float64, "w": pl.Int64}
 
 _KEYS = st.none() | st.integers(0, 2)
 _FLOATS = st.sampled_from([None, 0.0, -0.0, 1.0, float("nan")])
@@ -73,6 +73,7 @@ def coalesced(rows: Counter[Row], how: str, width: int) -> Counter[Row]:
 
 
 @pytest.mark.parametrize("how", HOWS)
+@fewer
 @given(data=st.data())
 def test_every_epoch_equals_nested_loops(how: str, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 5))
@@ -96,6 +97,7 @@ def test_every_epoch_equals_nested_loops(how: str, data: st.DataObject) -> None:
         assert bag(integrate(joined, deltas[: epoch + 1])) == expected
 
 
+@fewer
 @given(data=st.data())
 def test_expressions_as_keys_and_conditions(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 4))
@@ -162,9 +164,10 @@ def test_cross_joins_everything() -> None:
     assert joined.schema == wanted.schema
 
 
+@fewer
 @given(data=st.data())
 def test_sides_with_only_the_key(data: st.DataObject) -> None:
-    schema = {"k": pl.Int64}
+    schema: dict[str, Any] = {"k": pl.Int64}
     rows = st.tuples(st.integers(0, 1))
     left = data.draw(histories(schema, rows, 3))
     right = data.draw(histories(schema, rows, 3))
@@ -181,32 +184,30 @@ def test_sides_with_only_the_key(data: st.DataObject) -> None:
             assert bag(integrate(joined, deltas[: epoch + 1])) == +found
 
 
-def test_state_holds_living_rows_only() -> None:
-    left = changing("l", {"k": pl.Int64, "v": pl.Int64})
-    right = changing("r", {"k": pl.Int64, "w": pl.Int64})
-    joined = left.join(right, on="k", how="full")
-    graph = lower([_sink(joined)])
-    from penstock.runtime.executor import Executor, Fed, SourceState
-
-    executor = Executor(graph)
-    sources = {v.number: SourceState() for v in graph.sources}
-    numbers = [v.number for v in graph.sources]
-    rows = pl.DataFrame({"k": range(100), "v": range(100), "sign": 1})
-    for epoch, sign in enumerate([1, -1, 1, -1]):
-        now = rows.with_columns(sign=pl.lit(sign, pl.Int64))
-        fed = {
-            numbers[0]: Fed([(0, now)], None, []),
-            numbers[1]: Fed([(0, now.rename({"v": "w"}))], None, []),
-        }
-        executor.run(epoch, fed, sources, 0)
-        join = next(v.operator for v in graph.vertices if v.kind == "join")
+@pytest.mark.parametrize("how", HOWS)
+def test_state_holds_living_rows_only(how: str) -> None:
+    one = changing("l", {"k": pl.Int64, "v": pl.Int64})
+    two = changing("r", {"k": pl.Int64, "w": pl.Int64})
+    rows = pl.DataFrame({"k": range(100), "v": range(100)})
+    epochs = []
+    for sign in (1, -1, 1, -1):
+        left = rows.with_columns(sign=pl.lit(sign, pl.Int64))
+        epochs.append(Epoch({"l": left, "r": left.rename({"v": "w"})}))
+    for number, (executor, _) in enumerate(run(one.join(two, on="k", how=how), epochs)):
+        join = next(v.operator for v in executor.graph.vertices if v.kind == "join")
         assert join is not None
         sizes = {name: len(part) for name, part in join.state.items()}
-        assert set(sizes.values()) == {100 if sign > 0 else 0}, sizes
+        assert set(sizes.values()) == {0 if number % 2 else 100}, sizes
 
 
-def _sink(stream: Stream) -> Any:
-    from penstock.plan.sinks import SinkNode
-    from penstock.testing.driving import DrivenSink
-
-    return SinkNode(input=stream.node, spec=DrivenSink())
+def test_append_only_semi_and_anti_joins_keep_only_undecided_rows() -> None:
+    for how in ("semi", "anti"):
+        one, two = scripted("l", {"k": pl.Int64}), scripted("r", {"k": pl.Int64})
+        rows = pl.DataFrame({"k": range(10)})
+        epochs = [Epoch({"l": rows}), Epoch({"r": rows[:7]}), Epoch({"l": rows})]
+        sizes = []
+        for executor, _ in run(one.join(two, on="k", how=how), epochs):
+            join = next(v.operator for v in executor.graph.vertices if v.kind == "join")
+            assert join is not None
+            sizes.append(len(join.state["left"]))
+        assert sizes == [10, 3, 6]

@@ -15,11 +15,11 @@ from penstock.columns import WEIGHT
 from penstock.stream import Stream
 from penstock.testing.driving import Epoch, integrate, outputs, scripted
 from tests.operators.executing import run
-from tests.operators.histories import History, Row, bag, changing, driven, histories
+from tests.operators.histories import History, Row, bag, changing, driven, fewer, histories
 
 STRATEGIES = ["backward", "forward", "nearest"]
-LEFT = {"k": pl.Int64, "t": pl.Datetime("ms"), "v": pl.Int64}
-RIGHT = {"k": pl.Int64, "t": pl.Datetime("ms"), "w": pl.Int64}
+LEFT: dict[str, Any] = {"k": pl.Int64, "t": pl.Datetime("ms"), "v": pl.Int64}
+RIGHT: dict[str, Any] = {"k": pl.Int64, "t": pl.Datetime("ms"), "w": pl.Int64}
 
 
 def at(second: float) -> dt.datetime:
@@ -93,6 +93,7 @@ _ROWS = st.tuples(st.none() | st.integers(0, 1), st.none() | _TIMES, st.integers
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@fewer
 @given(data=st.data())
 def test_without_watermarks_every_epoch_equals_nested_loops(
     strategy: str, data: st.DataObject
@@ -136,6 +137,7 @@ def _timely() -> tuple[Stream, Stream]:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@fewer
 @given(data=st.data())
 def test_with_watermarks_each_left_row_leaves_once(strategy: str, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 6))

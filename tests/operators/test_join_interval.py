@@ -15,11 +15,11 @@ from penstock.columns import WEIGHT
 from penstock.stream import Stream
 from penstock.testing.driving import Epoch, integrate, outputs, scripted
 from tests.operators.executing import run
-from tests.operators.histories import History, Row, bag, changing, driven, histories
+from tests.operators.histories import History, Row, bag, changing, driven, fewer, histories
 
 HOWS = ["inner", "left", "right", "full", "semi", "anti"]
-LEFT = {"k": pl.Int64, "t": pl.Datetime("ms"), "v": pl.Int64}
-RIGHT = {"k": pl.Int64, "s": pl.Datetime("ms"), "w": pl.Int64}
+LEFT: dict[str, Any] = {"k": pl.Int64, "t": pl.Datetime("ms"), "v": pl.Int64}
+RIGHT: dict[str, Any] = {"k": pl.Int64, "s": pl.Datetime("ms"), "w": pl.Int64}
 NOTHING = (None, None, None)
 
 
@@ -36,7 +36,7 @@ def near(one: Row, two: Row, lower: int, upper: int, *, keyed: bool) -> bool:
         return False
     if one[1] is None or two[1] is None:
         return False
-    apart = (two[1] - one[1]).total_seconds()
+    apart: float = (two[1] - one[1]).total_seconds()
     return lower <= apart <= upper
 
 
@@ -77,6 +77,7 @@ def joined(one: Stream, two: Stream, how: str, lower: int, upper: int, *, keyed:
 
 
 @pytest.mark.parametrize("how", HOWS)
+@fewer
 @given(data=st.data())
 def test_without_watermarks_every_epoch_equals_nested_loops(how: str, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 4))
@@ -113,6 +114,7 @@ def in_order(draw: st.DrawFn, schema: dict[str, Any], epochs: int) -> History:
 
 
 @pytest.mark.parametrize("how", HOWS)
+@fewer
 @given(data=st.data())
 def test_with_watermarks_each_row_leaves_once(how: str, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 6))

@@ -16,6 +16,7 @@ from penstock.state.cell import Cell
 from penstock.state.table import KeyedTable
 
 _COUNT = "_penstock_rows"
+_WIDE = (pl.Int128, pl.UInt128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class RunningAggregate(Operator):
         self._partials = partials
         self._input_schema = input_schema
         self._changelog = changelog
-        self._combined = Merging(partials.merge, partials.schema)
+        self._merging = Merging(partials.merge, partials.schema)
         self._table = KeyedTable(partials.key_schema, partials.schema)
         self._started: Cell = Cell(value=False)
         self._expiry = expiry(self._table) if expiry else None
@@ -101,58 +102,72 @@ class RunningAggregate(Operator):
 
     def _update(self, frame: pl.DataFrame, tick: Tick) -> Delta | None:
         fresh = self._partials.of_rows(frame)
-        table, names = self._table, self._partials.key_names
-        columns = fresh.get_columns()
-        keys = pl.DataFrame(columns[: len(names)])
-        fresh = pl.DataFrame(columns[len(names) :])
-        slots = table.assign(keys, unique=True) if names else np.zeros(1, dtype=np.int64)
-        if not names and not len(table):
-            table.assign(pl.DataFrame(height=1), unique=True)
+        table, width = self._table, len(self._partials.key_names)
+        if width:
+            slots = table.assign(pl.DataFrame(fresh.get_columns()[:width]), unique=True)
+        else:
+            slots = table.assign(pl.DataFrame(height=1))
         existed = table.exists(slots)
-        old = table.get(slots[existed]) if existed.any() else fresh.clear()
-        merged = self._combined(old, fresh, existed)
+        known = int(existed.sum())
+        if 0 < known < len(slots):  # groups that existed first, so that they are a slice below
+            order = np.argsort(~existed, kind="stable")
+            slots, fresh = slots[order], fresh[order]
+        columns = fresh.get_columns()
+        keys, fresh = pl.DataFrame(columns[:width]), pl.DataFrame(columns[width:])
+        old = table.get(slots[:known])
+        merged = self._merging(old, fresh)
         table.set(slots, merged)
         if self._expiry is not None:
             self._expiry.touch(slots, keys, tick)
-        return self._changes(slots, keys, existed, old, merged)
+        return self._changes(slots, keys, old, merged)
 
     def _changes(
-        self,
-        slots: np.ndarray,
-        keys: pl.DataFrame,
-        existed: np.ndarray,
-        old: pl.DataFrame,
-        merged: pl.DataFrame,
+        self, slots: np.ndarray, keys: pl.DataFrame, old: pl.DataFrame, merged: pl.DataFrame
     ) -> Delta | None:
+        """Return the delta of groups of which those of ``old`` existed before and come first."""
         known = old.height
-        kept = known if known == len(slots) else np.flatnonzero(existed)
-        keys_before = keys if known == len(slots) else keys[kept]
-        finished = (pl.concat([old, merged]) if known else merged).select(self._partials.finish)
-        gone = np.zeros(len(slots), dtype=bool)
-        if self._changelog and keys.width:
-            gone = (merged[_COUNT] <= 0).to_numpy()
-        same = np.zeros(len(slots), dtype=bool)
-        if known:
-            after = finished[known:] if known == len(slots) else finished[known:][kept]
-            same[existed] = equal_rows(finished[:known], after)
-        whole = pl.concat([keys_before, keys]) if known else keys
-        weights = np.ones(whole.height or finished.height, dtype=np.int64)
+        total = known + merged.height
+        finished = pl.DataFrame(height=total)  # Polars would forget the height of no columns
+        if self._partials.finish:
+            finished = old.vstack(merged).select(self._partials.finish)
+        whole = keys[:known].vstack(keys)
+        weights = np.ones(total, dtype=np.int64)
         weights[:known] = -1
-        changed = np.concatenate([(~same | gone)[existed], ~same & ~gone])
         columns = [*whole.get_columns(), *finished.get_columns(), pl.Series(WEIGHT, weights)]
-        result = pl.DataFrame(columns)
-        if gone.any():
+        same = equal_rows(finished[:known], finished[known : 2 * known])
+        gone = self._gone(merged)
+        changed = np.ones(total, dtype=bool)
+        changed[:known] = ~same
+        changed[known : 2 * known] = ~same
+        if gone is not None:
+            changed[:known] |= gone[:known]
+            changed[known:] &= ~gone
             self._free(slots[gone])
+        result = pl.DataFrame(columns)
         if not changed.all():
             result = result.filter(pl.Series(changed))
         return result if result.height else None
 
+    def _gone(self, merged: pl.DataFrame) -> np.ndarray | None:
+        """Tell which groups have lost their last row, if any."""
+        if not self._changelog or not self._partials.keys:
+            return None
+        gone = (merged[_COUNT] <= 0).to_numpy()
+        return gone if gone.any() else None
+
 
 def equal_rows(left: pl.DataFrame, right: pl.DataFrame) -> np.ndarray:
-    """Compare two frames of equal height row by row; null equals null."""
+    """Compare two frames of equal height row by row; null equals null, NaN equals NaN."""
     same = np.ones(left.height, dtype=bool)
     for one, other in zip(left.get_columns(), right.get_columns(), strict=True):
-        same &= one.eq_missing(other).to_numpy()
+        if (
+            one.dtype.is_integer()
+            and one.dtype not in _WIDE
+            and not one.has_nulls() | other.has_nulls()
+        ):
+            same &= one.to_numpy() == other.to_numpy()
+        else:
+            same &= one.eq_missing(other).to_numpy()
     return same
 
 

@@ -99,13 +99,16 @@ class CountedAggregate(RunningAggregate):
             rows = rows.with_columns(pl.lit(1, pl.Int64).alias(WEIGHT))
         existed, before = table.exists(groups), table.get(groups)
         fresh = self._fresh(rows)
-        linear = self._combined(before.filter(existed).select(fresh.columns), fresh, existed)
         found = [s for source in self._sources for s in source.update(rows, groups, before)]
-        merged = linear.hstack(found).select(*partials.schema)
+        order = np.argsort(~existed, kind="stable")  # groups that existed come first below
+        groups, keys = groups[order], keys[order] if partials.keys else keys
+        old = before[order[: int(existed.sum())]]
+        linear = self._merging(old.select(fresh.columns), fresh[order])
+        merged = linear.hstack(pl.DataFrame(found)[order]).select(*partials.schema)
         table.set(groups, merged)
         if self._expiry is not None:
             self._expiry.touch(groups, keys, tick)
-        return self._changes(groups, keys, existed, before.filter(existed), merged)
+        return self._changes(groups, keys, old, merged)
 
     def _slots(self, frame: pl.DataFrame) -> np.ndarray:
         if self._partials.keys:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from penstock.columns import WEIGHT
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
@@ -108,9 +107,7 @@ class IntervalJoin(Operator):
         return out.result()
 
     def _take(self, side: Side, delta: pl.DataFrame, tick: Tick, out: Changes) -> None:
-        weights = None
-        if self._spec.side(side).changelog:
-            weights, delta = delta[WEIGHT].to_numpy(), delta.drop(WEIGHT)
+        delta, weights = self._spec.side(side).divide(delta)
         keys = self._keys(side, delta)
         whole = keys.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
         if not whole.all():

@@ -13,7 +13,16 @@ from penstock.columns import WEIGHT
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.expiry import Expiry
-from penstock.operators.pairs import LEFT, RIGHT, Changes, Pairing, Side, columns_of, matches
+from penstock.operators.pairs import (
+    LEFT,
+    RIGHT,
+    Changes,
+    Pairing,
+    Side,
+    chosen,
+    columns_of,
+    matches,
+)
 from penstock.state.arrays import Ids, distinct
 from penstock.state.contract import Stateful
 from penstock.state.index import KeyIndex
@@ -49,6 +58,13 @@ class JoinInput:
     schema: pl.Schema
     keys: tuple[pl.Expr, ...]
     changelog: bool
+
+    def divide(self, delta: pl.DataFrame) -> tuple[pl.DataFrame, Ids | None]:
+        """Return the rows, without hidden columns, and their weights (None: all one)."""
+        weights = delta[WEIGHT].to_numpy() if self.changelog else None
+        if delta.width > len(self.schema):
+            delta = delta[list(self.schema)]
+        return delta, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +141,7 @@ class Join(Operator):
         return out.result()
 
     def _take(self, side: Side, delta: pl.DataFrame, tick: Tick, out: Changes) -> None:
-        weights = None
-        if self._spec.side(side).changelog:
-            weights, delta = delta[WEIGHT].to_numpy(), delta.drop(WEIGHT)
+        delta, weights = self._spec.side(side).divide(delta)
         keys = self._keys(side, delta)
         joinable = self._joinable(keys)
         if joinable is not None:
@@ -172,9 +186,9 @@ class Join(Operator):
                 self._emit(rows, weights, matched, out)
             else:
                 lonely = None if weights is None else weights[~matched]
-                self._unmatched(side, rows.filter(~matched), lonely, out)
+                self._unmatched(side, chosen(rows, ~matched), lonely, out)
             if self._settles:
-                slots, rows = slots[~matched], rows.filter(~matched)
+                slots, rows = slots[~matched], chosen(rows, ~matched)
                 weights = None if weights is None else weights[~matched]
         turns = how.keeps(RIGHT if side == LEFT else LEFT) or (side == RIGHT and not how.pairs)
         if weights is None and not turns:
@@ -191,8 +205,8 @@ class Join(Operator):
             self._release(touched)
 
     @staticmethod
-    def _emit(rows: pl.DataFrame, weights: Ids | None, chosen: np.ndarray, out: Changes) -> None:
-        out.add(rows.filter(chosen), 1 if weights is None else weights[chosen])
+    def _emit(rows: pl.DataFrame, weights: Ids | None, mask: np.ndarray, out: Changes) -> None:
+        out.add(chosen(rows, mask), 1 if weights is None else weights[mask])
 
     def _pair(
         self, side: Side, slots: Ids, rows: pl.DataFrame, weights: Ids | None, out: Changes

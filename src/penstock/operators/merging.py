@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 _ROW = "_penstock_row"
@@ -27,20 +26,13 @@ class Merging:
         self._pairwise = found if len(found) == len(pairs) else None
         self._names = names
 
-    def __call__(
-        self, old: pl.DataFrame, fresh: pl.DataFrame, existed: npt.NDArray[np.bool_]
-    ) -> pl.DataFrame:
-        """Return the merged rows in the order of ``fresh``; ``old`` has a row for each existed."""
-        if not old.height:
+    def __call__(self, old: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+        """Merge ``old`` into the first rows of ``fresh``; the others have nothing to merge with."""
+        known = old.height
+        if not known:
             return fresh
-        if old.height == fresh.height:
-            return self._merged(old, fresh)
-        both = self._merged(old, fresh.filter(pl.Series(existed)))
-        new = fresh.filter(pl.Series(~existed))
-        place = np.empty(fresh.height, dtype=np.int64)
-        order = np.concatenate([np.flatnonzero(existed), np.flatnonzero(~existed)])
-        place[order] = np.arange(fresh.height)
-        return pl.concat([both, new])[place]
+        merged = self._merged(old, fresh[:known])
+        return merged if known == fresh.height else merged.vstack(fresh[known:])
 
     def _merged(self, old: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
         if self._pairwise is None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.operators.deltas import consolidate
-from penstock.state.arrays import Ids
+from penstock.state.arrays import Ids, Mask
 from penstock.state.rows import RowStore
 
 Side = Literal[0, 1]
@@ -78,7 +78,7 @@ class Pairing:
 
 
 def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
-    """Yield, in blocks, the pairs of a position in ``slots`` and the id of a row under that slot."""
+    """Yield, in blocks, pairs of a position in ``slots`` and the id of a row under that slot."""
     if not len(store) or not len(slots):
         return
     counts = store.count(slots)
@@ -96,6 +96,11 @@ def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
         at, ids = store.lookup_ids(ordered[begin:end])
         yield positions[begin:end][at], ids
         begin, done = end, int(ends[end - 1])
+
+
+def chosen(rows: pl.DataFrame, mask: Mask) -> pl.DataFrame:
+    """Return the rows for which ``mask`` is true; faster than a query where rows are few."""
+    return rows if mask.all() else rows[np.flatnonzero(mask)]
 
 
 def columns_of(rows: pl.DataFrame, exprs: Sequence[pl.Expr], schema: pl.Schema) -> pl.DataFrame:
@@ -126,12 +131,9 @@ class Changes:
         if not rows.height:
             return
         if self._changelog:
-            column = (
-                pl.lit(weights, pl.Int64).alias(WEIGHT)
-                if isinstance(weights, int)
-                else pl.Series(WEIGHT, weights, dtype=pl.Int64)
-            )
-            rows = rows.with_columns(column)
+            if isinstance(weights, int):
+                weights = np.full(rows.height, weights, np.int64)
+            rows = rows.hstack([pl.Series(WEIGHT, weights, dtype=pl.Int64)])
         self._parts.append(rows)
 
     def result(self) -> pl.DataFrame | None:

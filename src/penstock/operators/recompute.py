@@ -1,4 +1,4 @@
-"""Recompute: the general fallback. Any function of the rows of a key, evaluated afresh when touched."""
+"""Recompute, the general fallback: any function of the rows of a key, evaluated when touched."""
 
 from __future__ import annotations
 

@@ -46,8 +46,7 @@ class WatermarkOperator(Operator):
     """Pass rows that are in time, divert the others, and derive the watermark.
 
     A row is late when it is behind the running maximum of its own partition, itself included, less
-    the lateness (and the allowed lateness), or behind the watermark of the epoch before: that adds
-    rows of partitions that were idle or not known, for all others the first rule says more. The
+    the lateness (and the allowed lateness), or behind a bound that idleness has set before. The
     watermark is the minimum over the partitions being read of (maximum - lateness). A partition
     without rows for ``idle_timeout`` is left out; when all are, and the sources have caught up, the
     watermark advances by the quiet time elapsed, as a decision kept in the state.
@@ -59,7 +58,7 @@ class WatermarkOperator(Operator):
     def __init__(self, rule: WatermarkRule) -> None:
         self.rule = rule
         self._unit = unit_ns(rule.dtype)
-        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT})
+        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT, "out": MIN_INSTANT})
         self.state = {"watermark": self._cell}
         self._seen: dict[int, int] = {}
         self._quiet_at: int | None = None
@@ -81,7 +80,7 @@ class WatermarkOperator(Operator):
 
     def watermark(self, tick: Tick) -> int:
         """Return the bound for everything still to come."""
-        return MAX_INSTANT if tick.watermark == MAX_INSTANT else self._cell.value["floor"]
+        return MAX_INSTANT if tick.watermark == MAX_INSTANT else int(self._cell.value["out"])
 
     def deadline(self) -> int | None:
         """Ask to be stepped when the next partition would be idle."""
@@ -105,6 +104,8 @@ class WatermarkOperator(Operator):
         times = frame[self.rule.column].to_physical().cast(pl.Int64)
         value = self._cell.value
         carried = value["max"].get(str(partition))
+        if carried is None and value["max"]:  # what has been promised binds a new partition too
+            value = {**value, "floor": max(value["floor"], value["out"])}
         top = _whole(times.max())
         top = top if carried is None else max(top, carried)
         self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
@@ -164,20 +165,24 @@ class WatermarkOperator(Operator):
         self._quiet_at = None
         if active and active <= maxima.keys():
             bound = min(maxima[p] for p in active) - self.rule.lateness_ns
-            self._raise(bound)
+            held = any(maxima.get(p, MIN_INSTANT) - self.rule.lateness_ns < bound for p in idle)
+            self._raise(bound, decided=held)
         elif maxima and not active and tick.caught_up:
             quiet = tick.now - max(self._seen[p] for p in expected)
             self._quiet_at = tick.now + _QUIET_STEP_NS
-            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet)
+            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet, decided=True)
 
     def _is_idle(self, partition: int, now: int) -> bool:
         timeout = self.rule.idle_timeout_ns
         return timeout is not None and now - self._seen[partition] >= timeout
 
-    def _raise(self, bound: int) -> None:
-        """Move the watermark up; what is behind it is late, from whatever partition it comes."""
-        if bound > self._cell.value["floor"]:
-            self._cell.value = {**self._cell.value, "floor": bound}
+    def _raise(self, bound: int, *, decided: bool) -> None:
+        """Move the watermark up; a bound that rows alone do not give is kept as a decision."""
+        value = self._cell.value
+        out = max(value["out"], bound, value["floor"])
+        floor = out if decided else value["floor"]
+        if (out, floor) != (value["out"], value["floor"]):
+            self._cell.value = {**value, "out": out, "floor": floor}
 
 
 def _whole(value: object) -> int:

@@ -63,6 +63,14 @@ class Aggregate(Node):
             return self.emission is Emission.FINAL
         return isinstance(self.window, Rows) or self.window_bound is not None
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        if self.window is not None or not self.keys or self.ttl_ns is not None:
+            return None
+        freed = any(name in self.properties.times for name in self.key_names)
+        return None if freed else "a row for every key"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Aggregate an empty frame; add the window's columns behind the keys."""
         before = self.input.properties
@@ -220,6 +228,12 @@ class Over(Node):
     def inputs(self) -> tuple[Node, ...]:
         """The one node it reads."""
         return (self.input,)
+
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or any(k in self.input.properties.times for k in self.keys)
+        return None if freed else "all rows, and the touched keys are computed afresh in each epoch"
 
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Run the expressions on an empty frame."""

@@ -196,6 +196,12 @@ class Join(Node):
                 return number, joint_bound(left, right)
         return None
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or self.key_bound is not None
+        return None if freed else "all rows of both sides"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Join empty frames as Polars does."""
         _ = self.types
@@ -213,15 +219,21 @@ class Join(Node):
         )
 
     def _times(self, found: Layout) -> Mapping[str, TimeBound]:
+        """Keys bounded on both sides are bounded in the output, where padding cannot null them."""
         times: dict[str, TimeBound] = {}
         for one, two in self.pairs:
             if not (one.meta.is_column() and two.meta.is_column()):
                 continue
             a, b = one.meta.output_name(), two.meta.output_name()
             bounds = self.left.properties.times.get(a), self.right.properties.times.get(b)
-            if bounds[0] is not None and bounds[1] is not None:
-                names = (found.left.get(a), found.right.get(b))
-                times |= {n: joint_bound(bounds[0], bounds[1]) for n in names if n is not None}
+            if bounds[0] is None or bounds[1] is None:
+                continue
+            bound = joint_bound(bounds[0], bounds[1])
+            for name, left, right in found.columns:
+                of_left = left == a and self.how not in ("right", "full")
+                of_right = right == b and self.how not in ("left", "full")
+                if of_left or of_right or (left == a and right == b):
+                    times[name] = bound
         return times
 
     def describe(self) -> str:

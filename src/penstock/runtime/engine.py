@@ -22,6 +22,9 @@ from penstock.state.memory import MemoryBudget
 _SWITCH_INTERVAL_S = 0.0005
 """With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
 
+_TIDY_S = 1.0
+"""How late a sink may notice that a file has been open for long enough."""
+
 
 class Engine:
     """Runs a graph on one thread; ``stop`` and ``progress`` may be called from others."""
@@ -43,11 +46,13 @@ class Engine:
         self._budget = budget
         self._wake = threading.Condition()
         self._stop = threading.Event()
+        self._draining = threading.Event()
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
         self._positions: dict[int, Position] = {}
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
+        self._tidy_due = 0.0
         self._started_at = 0.0
 
     def run(self) -> None:
@@ -76,8 +81,9 @@ class Engine:
 
     def drain(self) -> None:
         """Let every source end after what it has now, so that everything is closed, and the run ends."""
-        for feed in self._feeds.values():
-            feed.drain()
+        self._draining.set()
+        with self._wake:
+            self._wake.notify()
 
     def _open(self) -> None:
         if self.options.checkpoint is not None:
@@ -96,7 +102,8 @@ class Engine:
             outlet = Outlet(vertex.sink)
             self._outlets[vertex.number] = outlet
             keeper = self._checkpointer
-            outlet.begin(None if keeper is None else keeper.identity(vertex.name))
+            identity = None if keeper is None else keeper.identity(vertex.name)
+            outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
             self._positions = self._checkpointer.resume(self._outlets, self.dead_letters)
             self.epoch = self._checkpointer.epoch or 0
@@ -113,6 +120,7 @@ class Engine:
                 break
             ended = self._ended()
             self._epoch(ready)
+            self._tidy()
             if self._checkpoint_wanted():
                 self._checkpoint()
             if ended:
@@ -133,14 +141,28 @@ class Engine:
                 ready = self._ready()
                 if ready or self._ended():
                     return ready
+                self._tidy()
                 timeout = self._timeout()
                 if timeout <= 0:
                     return []
-                self._wake.wait(timeout)
+                self._wake.wait(min(timeout, self._untidy_s()))
         return []
+
+    def _untidy_s(self) -> float:
+        return max(0.0, self._tidy_due - self._clock.elapsed())
+
+    def _tidy(self) -> None:
+        """Let sinks act on the time that has passed, though nothing may arrive."""
+        if self._untidy_s() > 0:
+            return
+        for outlet in self._outlets.values():
+            outlet.tidy(self.epoch)
+        self._tidy_due = self._clock.elapsed() + _TIDY_S
 
     def _check(self) -> None:
         for feed in self._feeds.values():
+            if self._draining.is_set():
+                feed.drain()
             if feed.error is not None:
                 raise feed.error
         for outlet in self._outlets.values():

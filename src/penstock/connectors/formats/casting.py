@@ -26,6 +26,9 @@ ZONED = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
 ISO_DATETIME = (
     r"^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?$"
 )
+_WITHOUT_ZONE = (
+    r"^[0-9]{4}-[0-9][0-9]-[0-9][0-9][T ][0-9][0-9]:[0-9][0-9]:[0-9][0-9](?:\.[0-9]{1,9})?$"
+)
 SHOWN = 80
 """Characters of an offending value that a reason quotes."""
 
@@ -103,9 +106,12 @@ def _datetime(text: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 
 def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
-    """Read ISO instants as UTC: at once when all carry a zone, else after writing them alike."""
-    if not _within(text, unit):
-        return _iso(text.set(~_representable(text), None), unit)
+    """Read ISO instants as UTC: at once when all carry a zone, or none; else written alike."""
+    representable = _representable(text, unit)
+    if not representable.all():
+        text = text.set(~representable, None)
+    if all(part.str.contains(_WITHOUT_ZONE).all() for part in (text.head(1), text)):
+        text = text.str.replace(" ", "T", literal=True) + "Z"
     values = text.str.to_datetime("%+", time_unit=unit, time_zone="UTC", strict=False)
     missing = values.is_null() & text.is_not_null()
     if not missing.any():
@@ -122,17 +128,13 @@ def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
     return values.scatter(missing.arg_true(), again)
 
 
-def _within(text: pl.Series, unit: str) -> bool:
-    """Tell whether every text begins with a year of four digits that ``unit`` can hold."""
-    return (unit != "ns" and bool(text.str.contains(r"^\s*\d{4}-").all())) or _representable(
-        text
-    ).all()
-
-
-def _representable(text: pl.Series) -> pl.Series:
+def _representable(text: pl.Series, unit: str) -> pl.Series:
+    """Tell which texts begin with a year of four digits that ``unit`` can hold."""
+    if unit != "ns":
+        return text.str.contains(r"^\s*\d{4}-") | text.is_null()
     first, last = NANOSECOND_YEARS
-    year = text.str.extract(r"^\s*(\d{4})-").cast(pl.Int32)
-    return year.is_between(first, last) | text.is_null()
+    year = text.str.extract(r"^\s*(\d{4})-").cast(pl.Int32, strict=False)
+    return (year.is_between(first, last) | text.is_null()).fill_null(value=False)
 
 
 def _date(text: pl.Series, _: pl.DataType) -> pl.Series:

@@ -109,6 +109,9 @@ class Json:
         clean = self._all_clean(messages)
         if clean is not None:
             return Decoded(clean)
+        rest = self._without_invalid(messages)
+        if rest is not None:
+            return rest
         starts = list(range(0, len(messages), CAREFUL_SLICE))
         parts = [self._decode_slice(messages.slice(start, CAREFUL_SLICE)) for start in starts]
         return joined(parts, starts, len(messages))
@@ -121,6 +124,16 @@ class Json:
         block = join_lines(text)
         one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
         return self._clean(block, len(text)) if one_line_each else None
+
+    def _without_invalid(self, messages: pl.Series) -> Decoded | None:
+        """Drop what is no JSON object and read the others at once; None if they are unusual."""
+        text, errors = as_text(messages)
+        bad = pl.concat([errors, _invalid(text)]).sort("index")
+        if not 0 < bad.height < len(text):
+            return None
+        kept = kept_without(bad["index"], len(text))
+        clean = self._all_clean(text[kept])
+        return None if clean is None else within(Decoded(clean), kept, bad)
 
     def _decode_slice(self, messages: pl.Series) -> Decoded:
         """Decode a few messages, of which some may be bad."""
@@ -139,7 +152,8 @@ class Json:
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
         """Decode lines at once; None if one of them is blank, bad or unusual."""
         try:
-            block.decode()
+            if not block.isascii():
+                block.decode()
         except UnicodeDecodeError:
             return None
         return self._clean(block, block.count(b"\n") + (not block.endswith(b"\n")))
@@ -230,7 +244,22 @@ class Json:
 
 def _invalid(text: pl.Series) -> pl.DataFrame:
     """Return the errors of what is not one JSON object; nulls are reported elsewhere."""
-    return _faults(text, lambda message: _fault(_VALID.decode, message))
+    found = [errors_table([], [])]
+    for start in range(0, len(text), CAREFUL_SLICE):
+        part = text.slice(start, CAREFUL_SLICE)
+        if not _all_valid(part):
+            faults = _faults(part, lambda message: _fault(_VALID.decode, message))
+            found.append(faults.with_columns(pl.col("index") + pl.lit(start, pl.UInt32)))
+    return pl.concat(found)
+
+
+def _all_valid(text: pl.Series) -> bool:
+    if text.null_count() or _spans_lines(text):
+        return False
+    try:
+        return len(_VALID.decode_lines(join_lines(text))) == len(text)
+    except _FAULTS:
+        return False
 
 
 def _spans_lines(text: pl.Series) -> bool:
