@@ -46,8 +46,7 @@ class WatermarkOperator(Operator):
     """Pass rows that are in time, divert the others, and derive the watermark.
 
     A row is late when it is behind the running maximum of its own partition, itself included, less
-    the lateness (and the allowed lateness), or behind the watermark of the epoch before: that adds
-    rows of partitions that were idle or not known, for all others the first rule says more. The
+    the lateness (and the allowed lateness), or behind a bound that idleness has set before. The
     watermark is the minimum over the partitions being read of (maximum - lateness). A partition
     without rows for ``idle_timeout`` is left out; when all are, and the sources have caught up, the
     watermark advances by the quiet time elapsed, as a decision kept in the state.
@@ -164,11 +163,12 @@ class WatermarkOperator(Operator):
         self._quiet_at = None
         if active and active <= maxima.keys():
             bound = min(maxima[p] for p in active) - self.rule.lateness_ns
-            self._raise(bound)
+            held = any(maxima.get(p, MIN_INSTANT) - self.rule.lateness_ns < bound for p in idle)
+            self._raise(bound, decided=held)
         elif maxima and not active and tick.caught_up:
             quiet = tick.now - max(self._seen[p] for p in expected)
             self._quiet_at = tick.now + _QUIET_STEP_NS
-            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet)
+            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet, decided=True)
 
     def _is_idle(self, partition: int, now: int) -> bool:
         timeout = self.rule.idle_timeout_ns
