@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench nightly servers clean
+.PHONY: demo test check bench bench-latency bench-state nightly servers clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -21,6 +21,12 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+bench-latency: $(STAMP)
+	$(BIN)/python -m benchmarks.latency
+
+bench-state: $(STAMP)
+	$(BIN)/python -m benchmarks.state $(or $(KEYS),10000000) $(or $(SECONDS),600) $(MEMORY)
 
 nightly: $(STAMP) servers
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m "nightly or not nightly"

@@ -102,7 +102,7 @@ def test_files_roll_by_size(tmp_path: Path) -> None:
     assert filed(tmp_path) == list(range(250))
 
 
-def test_files_roll_by_time_at_the_next_epoch(tmp_path: Path) -> None:
+def test_files_roll_by_time(tmp_path: Path) -> None:
     now = [1000.0]
     sink = parquet(tmp_path, roll_after=timedelta(seconds=10), partition_by=("k",)).open()
     sink._clock = lambda: now[0]
@@ -113,7 +113,7 @@ def test_files_roll_by_time_at_the_next_epoch(tmp_path: Path) -> None:
     assert names(tmp_path) == []
     now[0] += 0.1
     sink.apply(2, [])
-    assert names(tmp_path) == ["k=a/part-0000000002-0000.parquet"]
+    assert names(tmp_path) == ["k=a/part-0000000001-0000.parquet"]
     sink.close()
     assert filed(tmp_path) == [1, 2]
 
@@ -292,6 +292,24 @@ def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
     ledger.write_text("{}")
     with pytest.raises(CheckpointError, match="cannot be read"):
         begun(parquet(tmp_path))
+
+
+def test_without_frames_only_what_is_old_is_filed(tmp_path: Path) -> None:
+    now = [1000.0]
+    sink = parquet(tmp_path, roll_after=timedelta(seconds=10)).open()
+    sink._clock = lambda: now[0]
+    sink.begin(FIRST)
+    sink.apply(4, [numbers(1)])
+    (ledger,) = (tmp_path / "out" / HIDDEN).rglob("ledger")
+    before = ledger.read_bytes()
+    sink.apply(9, [])
+    assert ledger.read_bytes() == before
+    now[0] += 10
+    sink.apply(9, [])
+    assert names(tmp_path) == ["part-0000000004-0000.parquet"]
+    sink.apply(9, [numbers(2)])  # the epoch of an empty call may still bring rows
+    sink.close()
+    assert filed(tmp_path) == [1, 2]
 
 
 def test_a_ledger_of_a_newer_format_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class Pair:
     """A stream and the query it must agree with.
 
     ``bases`` are the sources it comes from; ``ordered``: rows are in order of arrival on both
-    sides; ``at_end``: only the result at the end is known.
+    sides; ``at_end``: only the result at the end is known; ``mixed``: a time column may have been
+    put together from several.
     """
 
     stream: Stream
@@ -39,6 +40,7 @@ class Pair:
     ordered: bool
     at_end: bool = False
     steps: tuple[str, ...] = ()
+    mixed: bool = False
 
     def now(self, seen: Seen) -> int:
         """Return the time that all bases have reached."""
@@ -61,6 +63,7 @@ class Pair:
             ordered and not stream.is_changelog,
             facts.get("at_end", self.at_end),
             (*self.steps, text),
+            self.mixed,
         )
 
     def columns(self, *dtypes: type[pl.DataType]) -> list[str]:
@@ -71,10 +74,16 @@ class Pair:
             if isinstance(dtype, dtypes) and not name.startswith("x")
         ]
 
-    def reached(self, text: str, stream: Stream, query: Query) -> Pair:
-        """Append a step whose query reads the time."""
+    def reached(self, text: str, stream: Stream, query: Query, column: str) -> Pair:
+        """Append a step over a time column, whose query reads the time.
+
+        Only ``ts`` and ``window_end`` are complete when the time reaches them: starts of windows,
+        say, come later.
+        """
+        prompt = column in ("ts", "window_end") and not self.mixed
+        at_end = self.at_end or not (prompt or stream.is_changelog)
         steps = (*self.steps, text)
-        return Pair(stream, query, self.bases, ordered=False, at_end=self.at_end, steps=steps)
+        return Pair(stream, query, self.bases, False, at_end, steps, self.mixed)
 
     @property
     def numbers(self) -> list[str]:
@@ -290,7 +299,7 @@ def windowed(d: Drawn, pair: Pair) -> Pair:
         return closed(found, now(seen)) if final else found
 
     text = f"window {size}/{slide}+{offset} on {column} by {keys} agg {aggs} {mode}"
-    return pair.reached(text, stream, run)
+    return pair.reached(text, stream, run, column)
 
 
 def assigned(rows: pl.LazyFrame, column: str, size: int, slide: int, offset: int) -> pl.LazyFrame:
@@ -337,7 +346,8 @@ def by_event(d: Drawn, pair: Pair, kind: str) -> Pair:
         found = assign(rows, column, length * US, keys, aggs)
         return passed(found, now(seen)) if final else found
 
-    return pair.reached(f"{kind} {length} on {column} by {keys} agg {aggs} {mode}", stream, run)
+    text = f"{kind} {length} on {column} by {keys} agg {aggs} {mode}"
+    return pair.reached(text, stream, run, column)
 
 
 def session(d: Drawn, pair: Pair) -> Pair:
@@ -464,6 +474,7 @@ def joined_near(d: Drawn, pair: Pair) -> Pair:
             *pair.steps,
             f"near {how} {left}={right} {here}~{there} {lower}..{upper} ({' | '.join(other.steps)})",
         ),
+        mixed=True,
     )
 
 
@@ -558,6 +569,7 @@ def joined(d: Drawn, pair: Pair) -> Pair:
         ordered=False,
         at_end=pair.at_end or other.at_end,
         steps=(*pair.steps, text),
+        mixed=pair.mixed or other.mixed,
     )
 
 
@@ -609,6 +621,7 @@ def united(d: Drawn, pair: Pair) -> Pair:
         ordered=False,
         at_end=pair.at_end or other.at_end,
         steps=(*pair.steps, f"union ({' | '.join(other.steps)})"),
+        mixed=pair.mixed or other.mixed or any(a != b for a, b in taken.items()),
     )
 
 

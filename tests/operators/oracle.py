@@ -9,11 +9,15 @@ from itertools import pairwise
 from typing import Any
 
 import polars as pl
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
 from penstock.stream import Stream
 from penstock.testing.driving import Epoch, drive, integrate
+
+half = settings(max_examples=settings().max_examples // 2)
+"""For tests with many variants: as many examples in all, in half the time each."""
 
 Bag = Counter[tuple[Any, ...]]
 Row = dict[str, Any]

@@ -19,6 +19,7 @@ from tests.operators.oracle import (
     cuts,
     epochs_of,
     frames,
+    half,
     latest,
     restarts,
     split,
@@ -64,6 +65,7 @@ OVER = [
 
 
 @pytest.mark.parametrize("keys", [["k"], ["k", "s"], []])
+@half
 @given(ROWS, cuts(), restarts(), st.sampled_from([PARTIAL, EXTREME, ORDERED, WHOLE]))
 def test_groups_of_append_only_rows(
     keys: list[str], rows: Any, at: Any, restart: Any, aggs: Any
@@ -80,6 +82,7 @@ def test_groups_of_append_only_rows(
 
 
 @pytest.mark.parametrize("keys", [["k"], ["k", "s"], []])
+@half
 @given(ROWS, cuts(), restarts(), st.sampled_from([PARTIAL, EXTREME, WHOLE]))
 def test_groups_of_changes(keys: list[str], rows: Any, at: Any, restart: Any, aggs: Any) -> None:
     pieces = split(rows, at)
@@ -93,6 +96,7 @@ def test_groups_of_changes(keys: list[str], rows: Any, at: Any, restart: Any, ag
     check_every_epoch(stream, epochs_of("s", frames(pieces, SCHEMA)), oracle, restart)
 
 
+@half
 @given(ROWS, cuts(), restarts(), st.sampled_from(OVER), st.booleans())
 def test_over_other_rows(rows: Any, at: Any, restart: Any, exprs: Any, changes: bool) -> None:
     pieces = split(rows, at)
@@ -113,6 +117,7 @@ def test_over_other_rows(rows: Any, at: Any, restart: Any, exprs: Any, changes: 
     check_every_epoch(stream, epochs_of("s", batches), oracle, restart)
 
 
+@half
 @given(ROWS, cuts(), restarts())
 def test_aggregates_of_aggregates(rows: Any, at: Any, restart: Any) -> None:
     batches = frames(split(rows, at), SCHEMA)

@@ -24,6 +24,7 @@ from tests.operators.oracle import (
     cuts,
     epochs_of,
     frames,
+    half,
     restarts,
     split,
 )
@@ -186,6 +187,7 @@ def contents(kind: str, aggs: str, rows: Sequence[Row], watermark: int | None) -
 KIND, LATENESS = st.sampled_from(sorted(KINDS)), st.integers(0, 6)
 
 
+@half
 @given(streams(), cuts(), restarts(), KIND, st.sampled_from(sorted(AGGS)), LATENESS)
 def test_once_when_closed(
     rows: Any, at: Any, restart: Any, kind: str, aggs: str, lateness: int
@@ -201,6 +203,7 @@ def test_once_when_closed(
     check_every_epoch(stream, epochs_of("s", with_times(pieces)), oracle, restart)
 
 
+@half
 @given(streams(), cuts(), restarts(), KIND, st.sampled_from(sorted(AGGS)), LATENESS)
 def test_as_changes(rows: Any, at: Any, restart: Any, kind: str, aggs: str, lateness: int) -> None:
     pieces, time = split(rows, at), Time(lateness)
@@ -214,6 +217,7 @@ def test_as_changes(rows: Any, at: Any, restart: Any, kind: str, aggs: str, late
     check_every_epoch(stream, epochs_of("s", with_times(pieces)), oracle, restart)
 
 
+@half
 @given(streams(), cuts(), restarts(), KIND, st.sampled_from(["partial", "whole"]), LATENESS)
 def test_closed_windows_are_refined(
     rows: Any, at: Any, restart: Any, kind: str, aggs: str, lateness: int
@@ -243,6 +247,7 @@ def changes(lateness: int) -> Stream:
 
 
 @pytest.mark.parametrize("mode", ["final", "changes"])
+@half
 @given(streams(), cuts(), restarts(), KIND, st.sampled_from(["partial", "whole"]), LATENESS)
 def test_of_changes(
     mode: str, rows: Any, at: Any, restart: Any, kind: str, aggs: str, lateness: int
@@ -259,6 +264,7 @@ def test_of_changes(
     check_every_epoch(stream, epochs_of("s", with_times(pieces)), oracle, restart)
 
 
+@half
 @given(streams(), cuts(), restarts(), KIND, st.sampled_from(["partial", "whole"]))
 def test_without_a_watermark_at_the_end(
     rows: Any, at: Any, restart: Any, kind: str, aggs: str

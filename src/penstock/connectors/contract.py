@@ -15,7 +15,7 @@ Life of a source, always on one thread of its own::
 
 Life of a sink, always on one thread of its own::
 
-    open() -> begin(identity or None) -> apply(epoch, frames) apply(...) ... -> close()
+    open() -> begin(identity or None, schema) -> apply(epoch, frames) apply(...) ... -> close()
 """
 
 from __future__ import annotations
@@ -140,8 +140,12 @@ class SinkIdentity:
 class Sink(Protocol):
     """A live sink. Only one thread ever calls it."""
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:
+    def begin(self, identity: SinkIdentity | None, schema: pl.Schema | None = None) -> int | None:
         """Connect, create what is missing, and return the last epoch applied under this identity.
+
+        ``schema``: the columns of the frames to come, of a changelog with ``columns.WEIGHT`` as the
+        last, so that a table or topic is there even if no row ever comes. Without it, it is created
+        by the first frame.
 
         With an identity, each ``apply`` records (sink_id, epoch, token) together with the rows, in
         one transaction of the system; a token lower than one already recorded raises
@@ -153,6 +157,9 @@ class Sink(Protocol):
 
         Frames of a changelog have ``columns.WEIGHT`` as last column, deletions before insertions;
         frames of an append-only stream have not.
+
+        Without frames it is a call for what time demands (files that have been open for long
+        enough); a sink that has nothing of the kind returns at once, and records nothing.
         """
 
     def close(self) -> None:

@@ -38,20 +38,27 @@ class TableSink(ABC):
         self._identity: SinkIdentity | None = None
         self._schema: pl.Schema | None = None
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:
-        """Connect, take over the bookkeeping, and return the last epoch applied."""
+    def begin(self, identity: SinkIdentity | None, schema: pl.Schema | None = None) -> int | None:
+        """Connect, take over the bookkeeping, create the table, return the last epoch applied."""
         self._connect()
         self._identity = identity
-        if identity is None:
-            return None
+        last = None
         with self._transaction():
-            self._create_bookkeeping()
-            record = take_over(self._recorded(identity.sink_id), identity, self._step)
-            self._record(identity.sink_id, record)
-        return record.last
+            if identity is not None:
+                self._create_bookkeeping()
+                record = take_over(self._recorded(identity.sink_id), identity, self._step)
+                self._record(identity.sink_id, record)
+                last = record.last
+            if schema is not None:
+                columns = {name: dtype for name, dtype in schema.items() if name != WEIGHT}
+                self._prepare(column_types(pl.Schema(columns), self._dialect, self._step))
+        return last
 
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
         """Write ``frames`` and the epoch in one transaction; an epoch already there is skipped."""
+        frames = list(frames)
+        if not frames:
+            return
         seen = self._schema
         try:
             with self._transaction():

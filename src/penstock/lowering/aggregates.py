@@ -139,7 +139,13 @@ def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
         input=node.input.schema,
         output=node.schema,
         divided=not _in_order(split),
+        shift_ns=_shift(node),
     )
+
+
+def _shift(node: Aggregate) -> int:
+    """Return how far from the watermark the column of the window is complete."""
+    return 0 if node.window_bound is None else node.window_bound.shift_ns
 
 
 def _in_order(split: SplitAggregates | None) -> bool:
@@ -186,7 +192,9 @@ def _session(node: Aggregate, window: Session) -> list[Operator]:
     column = node.window_column
     assert column is not None
     schema = node.input.schema
-    groups = SessionGroups(column, window.gap_ns, node.keys, node.aggs, schema, node.schema)
+    groups = SessionGroups(
+        column, window.gap_ns, node.keys, node.aggs, schema, node.schema, _shift(node)
+    )
     if _once(node):
         split = split_aggregates(node, node.keys)
         if split is None or _in_order(split):
@@ -204,7 +212,11 @@ def _sliding(node: Aggregate, window: Sliding) -> list[Operator]:
     size = window.size_ns // unit_ns(dtype)
     if _once(node):
         evaluate = slides_of(column, dtype, size, node.keys, node.aggs, list(node.schema))
-        return [SlidingAggregate(evaluate, schema=schema, column=column, size=size)]
+        return [
+            SlidingAggregate(
+                evaluate, schema=schema, column=column, size=size, shift_ns=_shift(node)
+            )
+        ]
     output = [*node.schema, SLOT]
     evaluate = slides_of(column, dtype, size, (pl.col(SLOT), *node.keys), node.aggs, output)
     return _finished(node, [_by_key(node, evaluate, column, size)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import polars as pl
+
 from penstock.connectors.contract import SinkSpec, SourceSpec
 from penstock.operators.contract import Operator
 from penstock.plan.sources import Channel
@@ -14,7 +16,8 @@ class Vertex:
     """A source, an operator, a side output or a sink; exactly one of the four.
 
     ``number`` is its place in ``Graph.vertices``; inputs have lower numbers. ``name`` is stable for
-    an unchanged plan and keys its state in a checkpoint.
+    an unchanged plan and keys its state in a checkpoint. ``schema``, of a sink only: the columns of
+    its frames, of a changelog with the weight.
     """
 
     number: int
@@ -31,6 +34,7 @@ class Vertex:
     operator: Operator | None = None
     side: Channel | None = None
     sink: SinkSpec | None = None
+    schema: pl.Schema | None = None
     key: tuple[str, ...] = ()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
+from penstock.columns import WEIGHT
 from penstock.lowering.aggregates import (
     MAX_GROUP_ROWS,
     expiry_for,
@@ -159,7 +160,8 @@ class _Builder:
         if isinstance(node, Side):
             return self._add(node, inputs, kind=node.channel.value, side=node.channel)
         if isinstance(node, SinkNode):
-            return self._add(node, inputs, kind="sink", sink=node.spec, key=node.spec.key)
+            spec, schema = node.spec, frame_schema(node)
+            return self._add(node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema)
         for operator in TABLE[type(node)](node):
             kind = _kind(operator)
             inputs = (self._add(node, inputs, kind=kind, operator=operator),)
@@ -203,6 +205,12 @@ class _Builder:
         )
         self.graph.vertices.append(vertex)
         return vertex.number
+
+
+def frame_schema(node: Node) -> pl.Schema:
+    """Return the columns of the frames on the edge below a node: with the weight, if it has one."""
+    weight = {WEIGHT: pl.Int64()} if node.properties.changelog else {}
+    return pl.Schema({**node.schema, **weight})
 
 
 def _kind(operator: Operator) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing, unit_ns
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing, shift, unit_ns
 from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.recompute import SLOT
@@ -35,6 +35,8 @@ class SessionGroups:
     aggs: tuple[pl.Expr, ...]
     input: pl.Schema
     output: pl.Schema
+    shift_ns: int = 0
+    """How far behind the watermark the column is complete: that of a window's start is."""
 
     @property
     def dtype(self) -> pl.DataType:
@@ -85,7 +87,8 @@ class SessionAggregate(Operator):
         """Put the rows into sessions; emit those that the watermark has passed."""
         if deltas[0] is not None:
             self._take(deltas[0])
-        return self._close(tick.watermark) if tick.watermark > self._closed.value else None
+        reached = shift(tick.watermark, self._groups.shift_ns)
+        return self._close(reached) if reached > self._closed.value else None
 
     def _take(self, delta: pl.DataFrame) -> None:
         rows = delta.filter(pl.col(self._groups.column).is_not_null())
@@ -180,7 +183,8 @@ class SessionRows(Operator):
         if deltas[0] is not None:
             column = pl.col(self._groups.column)
             self._rows.append(deltas[0].filter(column.is_not_null()))
-        return self._close(tick.watermark) if tick.watermark > self._closed.value else None
+        reached = shift(tick.watermark, self._groups.shift_ns)
+        return self._close(reached) if reached > self._closed.value else None
 
     def _close(self, watermark: int) -> Delta | None:
         groups = self._groups

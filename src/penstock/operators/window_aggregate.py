@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, unit_ns
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, shift, unit_ns
 from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.panes import PANE, PaneAssignment
@@ -38,6 +38,8 @@ class WindowedGroups:
     input: pl.Schema
     output: pl.Schema
     divided: bool
+    shift_ns: int = 0
+    """How far behind the watermark the column is complete: that of a window's start is."""
 
     @property
     def dtype(self) -> pl.DataType:
@@ -104,7 +106,8 @@ class WindowAggregate(Operator):
             if len(self._raw) > _COMPACT_ROWS and self._groups.partials is not None:
                 self._keep(self._raw.read())
                 self._raw.replace([])
-        return self._close(tick.watermark) if tick.watermark > self._closed.value else None
+        reached = shift(tick.watermark, self._groups.shift_ns)
+        return self._close(reached) if reached > self._closed.value else None
 
     def _close(self, watermark: int) -> Delta | None:
         bound = watermark if watermark == MAX_INSTANT else watermark // self._unit

@@ -90,6 +90,13 @@ class AsofJoin(Node):
         grows = not (self.left.properties.changelog or self.right.properties.changelog)
         return grows and self.bounds is not None
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        times = (self.left.properties.times, self.right.properties.times)
+        freed = self.left_on in times[0] and self.right_on in times[1]
+        return None if freed or self.ttl_ns is not None else "all rows of both sides"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Join empty frames as Polars does."""
         sides = (

@@ -50,6 +50,14 @@ class Unique(Node):
         """Whether rows are compared on all their columns."""
         return set(self.subset) == set(self.input.schema)
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or any(
+            c in self.input.properties.times for c in self.subset
+        )
+        return None if freed else "every distinct key"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Keep the schema; the subset becomes a key."""
         before, schema = self.input.properties, self.input.schema

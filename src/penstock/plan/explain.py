@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from penstock.instants import duration_text
-from penstock.plan.grouping import Aggregate, Over
 from penstock.plan.node import Node, walk
 from penstock.plan.properties import Properties
 from penstock.plan.sinks import SinkNode
@@ -56,12 +55,9 @@ def _facts(properties: Properties) -> str:
 def _warnings(node: Node) -> Iterator[str]:
     if isinstance(node, SinkNode):
         yield f"{node.describe()}: {node.spec.guarantee.value} when run with a checkpoint"
-    if isinstance(node, Aggregate) and node.keys and not node.window and not _freed(node):
-        yield f"{node.describe()}: keeps every key for ever; group by a window or give ttl="
-    if isinstance(node, Over):
-        yield f"{node.describe()}: keeps all rows and recomputes the touched keys in each epoch"
-
-
-def _freed(node: Aggregate) -> bool:
-    bounded = any(name in node.properties.times for name in node.key_names)
-    return node.ttl_ns is not None or bounded or node.input.properties.bounded
+    kept = node.unbounded_state
+    if kept is not None and not node.properties.bounded:
+        yield (
+            f"{node.describe()}: keeps {kept}, for ever; "
+            "let a column bounded by a watermark be a key, or give ttl="
+        )

@@ -63,6 +63,14 @@ class Aggregate(Node):
             return self.emission is Emission.FINAL
         return isinstance(self.window, Rows) or self.window_bound is not None
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        if self.window is not None or not self.keys or self.ttl_ns is not None:
+            return None
+        freed = any(name in self.properties.times for name in self.key_names)
+        return None if freed else "a row for every key"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Aggregate an empty frame; add the window's columns behind the keys."""
         before = self.input.properties
@@ -221,6 +229,12 @@ class Over(Node):
         """The one node it reads."""
         return (self.input,)
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or any(k in self.input.properties.times for k in self.keys)
+        return None if freed else "all rows, and the touched keys are computed afresh in each epoch"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Run the expressions on an empty frame."""
         before, schema = self.input.properties, self.input.schema
@@ -229,7 +243,12 @@ class Over(Node):
             out = schema
         else:
             out = output_schema(self.exprs, schema, self.verb.value)
-        times = {c: b for c, b in before.times.items() if c in self.keys and c in out}
+        copies = copied_columns(self.exprs)
+        written = {expr.meta.output_name() for expr in self.exprs}
+        kept = set(schema) - written if self.verb is Verb.WITH_COLUMNS else set()
+        kept |= {name for name, column in copies.items() if name == column}
+        kept = set(schema) if self.verb is Verb.FILTER else kept
+        times = {c: b for c, b in before.times.items() if c in self.keys and c in kept}
         return out, Properties(changelog=True, times=times, bounded=before.bounded)
 
     def describe(self) -> str:

@@ -72,6 +72,12 @@ class IntervalJoin(Node):
             return False
         return self.how == "semi" or None not in self.bounds
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or None not in self.bounds
+        return None if freed else "all rows of both sides"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Check times and keys; join empty frames."""
         self._check_times()

@@ -196,6 +196,12 @@ class Join(Node):
                 return number, joint_bound(left, right)
         return None
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or self.key_bound is not None
+        return None if freed else "all rows of both sides"
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Join empty frames as Polars does."""
         _ = self.types

@@ -43,6 +43,11 @@ class Node:
         """The nodes this one reads."""
         raise NotImplementedError  # pragma: no cover - every node overrides it
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What it keeps that nothing ever frees, for ``explain()``; None where there is nothing."""
+        return None
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Check the node and return its schema and properties."""
         raise NotImplementedError  # pragma: no cover - every node overrides it

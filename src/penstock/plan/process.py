@@ -42,6 +42,11 @@ class Process(Node):
         """The declared state columns."""
         return self._declared("state")
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        return "the state of every key" if self.ttl_ns is None else None
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Check the processor, its declarations and the keys."""
         kind = self.processor if isinstance(self.processor, type) else type(self.processor)

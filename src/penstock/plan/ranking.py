@@ -59,6 +59,16 @@ class TopK(Node):
         """The one node it reads."""
         return (self.input,)
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        freed = self.ttl_ns is not None or any(k in self.input.properties.times for k in self.keys)
+        if freed:
+            return None
+        if self.input.properties.changelog:
+            return "all rows, as any of them may come into the top"
+        return f"{self.k} rows for every key" if self.keys else None
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Check the expressions; add the rank."""
         before, schema = self.input.properties, self.input.schema

@@ -36,6 +36,13 @@ class Running(Node):
             raise PlanError("not a running function of append-only rows", step=self.verb.value)
         return found
 
+    @property
+    def unbounded_state(self) -> str | None:
+        """What is kept that neither the watermark nor a time to live frees."""
+        keyed = self.parts.keys and self.ttl_ns is None
+        freed = any(key in self.input.properties.times for key in self.parts.keys)
+        return "what is carried for every key" if keyed and not freed else None
+
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Give the schema and the properties that the verb gives."""
         kind = Select if self.verb is Verb.SELECT else WithColumns

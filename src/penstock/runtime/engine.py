@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import threading
 from collections.abc import Sequence
 
@@ -17,10 +17,11 @@ from penstock.runtime.feeds import Feed
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
+from penstock.runtime.switching import quick_switching
 from penstock.state.memory import MemoryBudget
 
-_SWITCH_INTERVAL_S = 0.0005
-"""With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
+_TIDY_S = 1.0
+"""How late a sink may notice that a file has been open for long enough."""
 
 
 class Engine:
@@ -49,25 +50,22 @@ class Engine:
         self._positions: dict[int, Position] = {}
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
+        self._tidy_due = 0.0
         self._started_at = 0.0
 
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
-        previous = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._started_at = self._clock.elapsed()
         try:
-            self._open()
-            self.state = "running"
-            self._loop()
-            self._finish()
+            with quick_switching(), contextlib.ExitStack() as closing:
+                self._open(closing)
+                self.state = "running"
+                self._loop()
+                self._finish()
             self.state = "finished" if self._ended() else "stopped"
         except BaseException:
             self.state = "failed"
             raise
-        finally:
-            self._close()
-            sys.setswitchinterval(previous)
 
     def stop(self) -> None:
         """Finish the epoch, make a checkpoint and end the run."""
@@ -81,24 +79,33 @@ class Engine:
         with self._wake:
             self._wake.notify()
 
-    def _open(self) -> None:
+    def _open(self, closing: contextlib.ExitStack) -> None:
+        """Open everything; what was opened is closed in the opposite order, whatever happens."""
+        if self._budget is not None:
+            closing.callback(self._budget.close)
         if self.options.checkpoint is not None:
             self._checkpointer = Checkpointer(self.options.checkpoint, self.graph)
+            closing.callback(self._checkpointer.close)
+            closing.callback(self.dead_letters.close)
             self._checkpointer.open(self.dead_letters)
         for vertex in self.graph.sources:
             assert vertex.source is not None
-            self._feeds[vertex.number] = Feed(
+            feed = Feed(
                 vertex.source,
                 wake=self._wake,
                 limit_rows=self.options.max_epoch_rows,
                 epoch_rows=vertex.epoch_rows,
             )
+            closing.callback(feed.stop)
+            self._feeds[vertex.number] = feed
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
             outlet = Outlet(vertex.sink)
+            closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
             keeper = self._checkpointer
-            outlet.begin(None if keeper is None else keeper.identity(vertex.name))
+            identity = None if keeper is None else keeper.identity(vertex.name)
+            outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
             self._positions = self._checkpointer.resume(self._outlets, self.dead_letters)
             self.epoch = self._checkpointer.epoch or 0
@@ -115,6 +122,7 @@ class Engine:
                 break
             ended = self._ended()
             self._epoch(ready)
+            self._tidy()
             if self._checkpoint_wanted():
                 self._checkpoint()
             if ended:
@@ -135,11 +143,23 @@ class Engine:
                 ready = self._ready()
                 if ready or self._ended():
                     return ready
+                self._tidy()
                 timeout = self._timeout()
                 if timeout <= 0:
                     return []
-                self._wake.wait(timeout)
+                self._wake.wait(min(timeout, self._untidy_s()))
         return []
+
+    def _untidy_s(self) -> float:
+        return max(0.0, self._tidy_due - self._clock.elapsed())
+
+    def _tidy(self) -> None:
+        """Let sinks act on the time that has passed, though nothing may arrive."""
+        if self._untidy_s() > 0:
+            return
+        for outlet in self._outlets.values():
+            outlet.tidy(self.epoch)
+        self._tidy_due = self._clock.elapsed() + _TIDY_S
 
     def _check(self) -> None:
         for feed in self._feeds.values():
@@ -203,17 +223,6 @@ class Engine:
             self._checkpoint()
         for outlet in self._outlets.values():
             outlet.flush()
-
-    def _close(self) -> None:
-        for feed in self._feeds.values():
-            feed.stop()
-        for outlet in self._outlets.values():
-            outlet.close()
-        self.dead_letters.close()
-        if self._budget is not None:
-            self._budget.close()
-        if self._checkpointer is not None:
-            self._checkpointer.close()
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""

@@ -27,9 +27,9 @@ class Outlet:
         )
         self._thread: threading.Thread | None = None
 
-    def begin(self, identity: SinkIdentity | None) -> None:
-        """Connect."""
-        self.applied = self._sink.begin(identity)
+    def begin(self, identity: SinkIdentity | None, schema: pl.Schema | None = None) -> None:
+        """Connect; ``schema`` is that of the frames to come."""
+        self.applied = self._sink.begin(identity, schema)
         if not self.spec.immediate:
             self._thread = threading.Thread(
                 target=self._pump, name=f"sink {self.spec.name}", daemon=True
@@ -44,6 +44,11 @@ class Outlet:
             self.applied = epoch
         else:
             self._queue.put((epoch, frames))
+
+    def tidy(self, epoch: int) -> None:
+        """Let the sink do what time demands of it, unless it is busy."""
+        if self._thread is not None and self._queue.unfinished_tasks == 0:
+            self._queue.put((epoch, ()))
 
     def flush(self) -> None:
         """Wait until everything handed over was written."""
@@ -72,7 +77,8 @@ class Outlet:
                     return
                 if self.error is None:
                     self._sink.apply(*item)
-                    self.applied = item[0]
+                    if item[1]:
+                        self.applied = item[0]
             except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
                 self.error = error
             finally:

@@ -79,7 +79,11 @@ class DrivenSink:
 
 
 class _NoSink:
-    def begin(self, identity: SinkIdentity | None) -> int | None:  # noqa: ARG002
+    def begin(
+        self,
+        identity: SinkIdentity | None,  # noqa: ARG002
+        schema: pl.Schema | None = None,  # noqa: ARG002
+    ) -> int | None:
         return None
 
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:

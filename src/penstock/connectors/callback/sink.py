@@ -23,8 +23,14 @@ class CallbackSink:
         self._every_epoch = every_epoch
         self._nothing = pl.DataFrame()
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:  # noqa: ARG002 - the contract
-        """Nothing to prepare; what a function has seen is not recorded."""
+    def begin(
+        self,
+        identity: SinkIdentity | None,  # noqa: ARG002 - the contract
+        schema: pl.Schema | None = None,
+    ) -> int | None:
+        """Note the columns; what a function has seen is not recorded."""
+        if schema is not None:
+            self._nothing = schema.to_frame()
         return None
 
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:

@@ -81,7 +81,11 @@ class CollectSink:
         self._into = into
         self._last: int | None = None
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:  # noqa: ARG002 - the contract
+    def begin(
+        self,
+        identity: SinkIdentity | None,  # noqa: ARG002 - the contract
+        schema: pl.Schema | None = None,  # noqa: ARG002 - the contract
+    ) -> int | None:
         """Nothing to prepare."""
         return None
 

@@ -29,7 +29,11 @@ class ConsoleSink:
         self._live: Live | None = None
         self._header_printed = False
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:  # noqa: ARG002 - the contract
+    def begin(
+        self,
+        identity: SinkIdentity | None,  # noqa: ARG002 - the contract
+        schema: pl.Schema | None = None,  # noqa: ARG002 - the contract
+    ) -> int | None:
         """Start the table, if there is a terminal."""
         from rich.console import Console
         from rich.live import Live

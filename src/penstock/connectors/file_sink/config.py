@@ -28,7 +28,7 @@ class FilesSinkSpec:
     """Rows into files ``part-<epoch>-<sequence>.<ext>`` of a folder, each complete or absent.
 
     A file is full after ``roll_rows`` rows, about ``roll_bytes`` bytes (as uncompressed Arrow
-    data) or, at the next epoch, ``roll_after`` from its first row; whatever comes first. All three
+    data) or ``roll_after`` from its first row, looked at each second; whatever comes first. All three
     None: a file (per partition) each epoch. ``partition_by`` columns become folders ``k=v`` and
     are left out of the files. Rows of a part that is not full wait, committed, in the hidden folder
     ``.penstock``; a stop files them. Exactly once with a checkpoint; without one, rows that wait

@@ -22,18 +22,6 @@ class FileFormat(enum.Enum):
     TEXT = "txt"
 
 
-def named(given: str | FileFormat, step: str) -> FileFormat:
-    """Return the format that a user named: ``"parquet"``, ``"csv"``, ``"ndjson"``, ``"ipc"``, ``"text"``."""
-    if isinstance(given, FileFormat):
-        return given
-    names = {each.name.lower(): each for each in FileFormat}
-    if given not in names:
-        raise ConfigError(
-            f"there is no file format {given!r}", step=step, value=given, alternatives=names
-        )
-    return names[given]
-
-
 _COMPRESSIONS: dict[FileFormat, tuple[str, ...]] = {
     FileFormat.CSV: ("uncompressed", "gzip", "zstd"),
     FileFormat.NDJSON: ("uncompressed", "gzip", "zstd"),

@@ -21,7 +21,7 @@ from penstock.connectors.contract import SinkIdentity
 from penstock.connectors.epochs import is_applied, refuse_fenced, take_over
 from penstock.connectors.file_sink.folder import HiddenFolder
 from penstock.connectors.file_sink.formats import FileFormat
-from penstock.connectors.file_sink.ledger import Ledger, first_ledger
+from penstock.connectors.file_sink.ledger import Ledger, OpenPart, first_ledger
 from penstock.connectors.file_sink.rolling import Rolling
 from penstock.connectors.file_sink.staging import Layout, Staging
 from penstock.errors import ConnectorError, Fault, FencedError
@@ -49,8 +49,13 @@ class FilesSink:
         self._folder: HiddenFolder | None = None
         self._columns: pl.Schema | None = None
         self._moved = 0
+        self._parts: tuple[OpenPart, ...] = ()
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:
+    def begin(
+        self,
+        identity: SinkIdentity | None,
+        schema: pl.Schema | None = None,  # noqa: ARG002 - no rows, no files
+    ) -> int | None:
         """Take over the hidden folder, finish what a crash interrupted, say the last epoch."""
         self._lasting = identity is not None
         self._identity = identity or SinkIdentity(f"run-{uuid.uuid4().hex}", 0)
@@ -74,15 +79,24 @@ class FilesSink:
                 folder.sweep(ledger)
         self._folder = folder
         self._moved = ledger.version
+        self._parts = ledger.parts
         return record.last
 
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
-        """Write ``frames`` and the epoch, all or nothing; an epoch already there is skipped."""
+        """Write ``frames`` and the epoch, all or nothing; an epoch already there is skipped.
+
+        Without frames: file the parts that have been open for long enough, as of the last epoch.
+        """
+        frames = list(frames)
+        if not frames and not self._any_expired(self._parts):
+            return
         with self._translated():
             folder, ledger = self._current()
             with folder.locked():
                 self._finish(folder, ledger)
-            if is_applied(ledger.recorded, epoch):
+            if not frames:
+                epoch = ledger.epoch
+            elif is_applied(ledger.recorded, epoch):
                 return
             staging = Staging(folder, ledger, self._layout, epoch, self._clock())
             with self._discarded_on_error(staging):
@@ -90,6 +104,10 @@ class FilesSink:
                     self._add(staging, frame)
                 staging.file_expired()
                 self._commit(folder, ledger, staging)
+
+    def _any_expired(self, parts: tuple[OpenPart, ...]) -> bool:
+        now = self._clock()
+        return any(self._layout.rolling.expired(part.opened, now) for part in parts)
 
     def close(self) -> None:
         """File the rows that wait, and let go of the folder.
@@ -150,6 +168,7 @@ class FilesSink:
                 )
             staging.may_be_committed = True  # from here on an error does not tell
             folder.commit(ledger)
+            self._parts = ledger.parts
             self._finish(folder, ledger)
             folder.discard(staging.leftovers(ledger))
 

@@ -39,25 +39,27 @@ class TopicSink:
         self._topic: Topic | None = None
         self._identity: SinkIdentity | None = None
 
-    def begin(self, identity: SinkIdentity | None) -> int | None:
-        """Open the topic if it is there, and shut out older runs."""
+    def begin(self, identity: SinkIdentity | None, schema: pl.Schema | None = None) -> int | None:
+        """Open the topic, or create it if the columns are known, and shut out older runs."""
         self._identity = identity
-        if not Topic.exists(self._path):
+        if Topic.exists(self._path):
+            self._topic = Topic.open(self._path)
+        elif schema is not None:
+            self._topic = self._create(self._stored(schema.to_frame(), None))
+        else:
             return None  # created by the first frame, which brings the columns
-        self._topic = Topic.open(self._path)
         return None if identity is None else self._topic.fence(identity.sink_id, identity.token)
 
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
         """Append ``frames``, all or nothing; skip an epoch that is there."""
         iterator = iter(frames)
-        if self._topic is None:
-            first = next(iterator, None)
-            if first is None:
-                return
-            self._topic = self._create(self._stored(first, None))
-            iterator = chain([first], iterator)
+        first = next(iterator, None)
+        if first is None:
+            return
         topic, identity = self._topic, self._identity
-        stored = self._stored_frames(iterator, topic)
+        if topic is None:
+            self._topic = topic = self._create(self._stored(first, None))
+        stored = self._stored_frames(chain([first], iterator), topic)
         if identity is None:
             topic.append_all(stored, durability=self._durability)
             return

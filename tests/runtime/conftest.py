@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.connectors.conftest import postgres_schema, postgres_server
+
+__all__ = ["postgres_schema", "postgres_server"]
