@@ -46,6 +46,7 @@ class Engine:
         self._budget = budget
         self._wake = threading.Condition()
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self._draining = threading.Event()
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
@@ -60,6 +61,7 @@ class Engine:
         previous = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._started_at = self._clock.elapsed()
+        self._thread = threading.current_thread()
         try:
             self._open()
             self.state = "running"
@@ -72,6 +74,10 @@ class Engine:
         finally:
             self._close()
             sys.setswitchinterval(previous)
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Tell whether the end of the run waits for this thread."""
+        return thread is self._thread or any(o.owns(thread) for o in self._outlets.values())
 
     def stop(self) -> None:
         """Finish the epoch, make a checkpoint and end the run."""
@@ -99,7 +105,7 @@ class Engine:
             )
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
-            outlet = Outlet(vertex.sink)
+            outlet = Outlet(vertex.sink, self._wake)
             self._outlets[vertex.number] = outlet
             keeper = self._checkpointer
             identity = None if keeper is None else keeper.identity(vertex.name)
