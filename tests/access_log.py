@@ -79,7 +79,7 @@ def count(lines: Iterable[str]) -> Counts:
         request = _REQUEST.match(match["request"])
         if request is None:
             continue  # a request that is none: dropped by the cleaning
-        page = re.split("[?#]", request[1])[0]
+        page = re.split("[?#]", request[1].replace('\\"', '"'))[0]
         at = datetime.strptime(match["at"], "%d/%b/%Y:%H:%M:%S %z").astimezone(UTC)
         status, size = int(match["status"]), match["bytes"]
         values = (1, int(status >= 500), 0 if size == "-" else int(size))

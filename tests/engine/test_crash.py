@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -193,10 +192,10 @@ def bounded(source: Path, folder: Path) -> Query:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Iterator[Path]:
+def source(tmp_path: Path) -> Path:
     path = tmp_path / "in.ndjson"
     path.write_text("".join(line(n) for n in range(1000)))
-    yield path
+    return path
 
 
 def run_to_the_end(query: Query, checkpoint: Path) -> None:

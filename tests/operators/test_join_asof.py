@@ -23,7 +23,7 @@ RIGHT: dict[str, Any] = {"k": pl.Int64, "t": pl.Datetime("ms"), "w": pl.Int64}
 
 
 def at(second: float) -> dt.datetime:
-    return dt.datetime(2025, 1, 1) + dt.timedelta(seconds=second)  # noqa: DTZ001 - column without zone
+    return dt.datetime(2025, 1, 1) + dt.timedelta(seconds=second)
 
 
 def best(

@@ -91,7 +91,7 @@ def test_transfers_sum_to_zero_in_every_epoch(transfers: list[list[Any]]) -> Non
 
 
 def at(second: float) -> dt.datetime:
-    return dt.datetime(2025, 1, 1) + dt.timedelta(seconds=second)  # noqa: DTZ001 - column without zone
+    return dt.datetime(2025, 1, 1) + dt.timedelta(seconds=second)
 
 
 @pytest.mark.parametrize("how", ["inner", "left", "full", "anti"])

@@ -14,7 +14,7 @@ SCHEMA = {"t": pl.Datetime("ms"), "k": pl.Int64}
 
 def test_a_row_that_waited_while_another_window_closed() -> None:
     """[10, 20) is open when [0, 10) closes, gets no more rows, and closes as soon as it is due."""
-    start = dt.datetime(2025, 1, 1)  # noqa: DTZ001 - column without zone
+    start = dt.datetime(2025, 1, 1)
     stream = scripted("s", SCHEMA).with_watermark("t", "1s", max_ahead=None)
     counts = stream.group_by(ps.tumbling("10s")).agg(pl.len())
     epochs = [

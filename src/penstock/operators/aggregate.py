@@ -127,14 +127,14 @@ class RunningAggregate(Operator):
         """Return the delta of groups of which those of ``old`` existed before and come first."""
         known = old.height
         total = known + merged.height
-        finished = pl.DataFrame(height=total)  # Polars would forget the height of no columns
-        if self._partials.finish:
-            finished = old.vstack(merged).select(self._partials.finish)
+        finished = old.vstack(merged).select(self._partials.finish)
         whole = keys[:known].vstack(keys)
         weights = np.ones(total, dtype=np.int64)
         weights[:known] = -1
         columns = [*whole.get_columns(), *finished.get_columns(), pl.Series(WEIGHT, weights)]
-        same = equal_rows(finished[:known], finished[known : 2 * known])
+        same = np.ones(known, dtype=bool)  # groups without aggregates never change
+        if finished.width:
+            same = equal_rows(finished[:known], finished[known : 2 * known])
         gone = self._gone(merged)
         changed = np.ones(total, dtype=bool)
         changed[:known] = ~same

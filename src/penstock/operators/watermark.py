@@ -58,7 +58,7 @@ class WatermarkOperator(Operator):
     def __init__(self, rule: WatermarkRule) -> None:
         self.rule = rule
         self._unit = unit_ns(rule.dtype)
-        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT, "out": MIN_INSTANT})
+        self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT})
         self.state = {"watermark": self._cell}
         self._seen: dict[int, int] = {}
         self._quiet_at: int | None = None
@@ -80,7 +80,7 @@ class WatermarkOperator(Operator):
 
     def watermark(self, tick: Tick) -> int:
         """Return the bound for everything still to come."""
-        return MAX_INSTANT if tick.watermark == MAX_INSTANT else int(self._cell.value["out"])
+        return MAX_INSTANT if tick.watermark == MAX_INSTANT else int(self._cell.value["floor"])
 
     def deadline(self) -> int | None:
         """Ask to be stepped when the next partition would be idle."""
@@ -104,8 +104,6 @@ class WatermarkOperator(Operator):
         times = frame[self.rule.column].to_physical().cast(pl.Int64)
         value = self._cell.value
         carried = value["max"].get(str(partition))
-        if carried is None and value["max"]:  # what has been promised binds a new partition too
-            value = {**value, "floor": max(value["floor"], value["out"])}
         top = _whole(times.max())
         top = top if carried is None else max(top, carried)
         self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
@@ -176,13 +174,10 @@ class WatermarkOperator(Operator):
         timeout = self.rule.idle_timeout_ns
         return timeout is not None and now - self._seen[partition] >= timeout
 
-    def _raise(self, bound: int, *, decided: bool) -> None:
-        """Move the watermark up; a bound that rows alone do not give is kept as a decision."""
-        value = self._cell.value
-        out = max(value["out"], bound, value["floor"])
-        floor = out if decided else value["floor"]
-        if (out, floor) != (value["out"], value["floor"]):
-            self._cell.value = {**value, "out": out, "floor": floor}
+    def _raise(self, bound: int) -> None:
+        """Move the watermark up; what is behind it is late, from whatever partition it comes."""
+        if bound > self._cell.value["floor"]:
+            self._cell.value = {**self._cell.value, "floor": bound}
 
 
 def _whole(value: object) -> int:

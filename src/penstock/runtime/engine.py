@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import threading
 from collections.abc import Sequence
 
@@ -17,10 +17,8 @@ from penstock.runtime.feeds import Feed
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
+from penstock.runtime.switching import quick_switching
 from penstock.state.memory import MemoryBudget
-
-_SWITCH_INTERVAL_S = 0.0005
-"""With Python's 5 ms a busy source thread would hold an epoch up for that long (see the design)."""
 
 _TIDY_S = 1.0
 """How late a sink may notice that a file has been open for long enough."""
@@ -58,22 +56,18 @@ class Engine:
 
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
-        previous = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._started_at = self._clock.elapsed()
         self._thread = threading.current_thread()
         try:
-            self._open()
-            self.state = "running"
-            self._loop()
-            self._finish()
+            with quick_switching(), contextlib.ExitStack() as closing:
+                self._open(closing)
+                self.state = "running"
+                self._loop()
+                self._finish()
             self.state = "finished" if self._ended() else "stopped"
         except BaseException:
             self.state = "failed"
             raise
-        finally:
-            self._close()
-            sys.setswitchinterval(previous)
 
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether the end of the run waits for this thread."""
@@ -91,21 +85,29 @@ class Engine:
         with self._wake:
             self._wake.notify()
 
-    def _open(self) -> None:
+    def _open(self, closing: contextlib.ExitStack) -> None:
+        """Open everything; what was opened is closed in the opposite order, whatever happens."""
+        if self._budget is not None:
+            closing.callback(self._budget.close)
         if self.options.checkpoint is not None:
             self._checkpointer = Checkpointer(self.options.checkpoint, self.graph)
+            closing.callback(self._checkpointer.close)
+            closing.callback(self.dead_letters.close)
             self._checkpointer.open(self.dead_letters)
         for vertex in self.graph.sources:
             assert vertex.source is not None
-            self._feeds[vertex.number] = Feed(
+            feed = Feed(
                 vertex.source,
                 wake=self._wake,
                 limit_rows=self.options.max_epoch_rows,
                 epoch_rows=vertex.epoch_rows,
             )
+            closing.callback(feed.stop)
+            self._feeds[vertex.number] = feed
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
             outlet = Outlet(vertex.sink, self._wake)
+            closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
             keeper = self._checkpointer
             identity = None if keeper is None else keeper.identity(vertex.name)
@@ -227,17 +229,6 @@ class Engine:
             self._checkpoint()
         for outlet in self._outlets.values():
             outlet.flush()
-
-    def _close(self) -> None:
-        for feed in self._feeds.values():
-            feed.stop()
-        for outlet in self._outlets.values():
-            outlet.close()
-        self.dead_letters.close()
-        if self._budget is not None:
-            self._budget.close()
-        if self._checkpointer is not None:
-            self._checkpointer.close()
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""

@@ -247,7 +247,9 @@ class _Buffer:
     def ready(self, timeout: float | None = None) -> bool:
         """Wait until there is a delta or none will come; False if the time passed first."""
         with self._moved:
-            return self._moved.wait_for(lambda: self._frames or self._ended or self.closed, timeout)
+            return self._moved.wait_for(
+                lambda: bool(self._frames) or self._ended or self.closed, timeout
+            )
 
     def take(self) -> pl.DataFrame | None:
         """Return the next delta, if there is one now."""

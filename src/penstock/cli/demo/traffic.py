@@ -20,7 +20,7 @@ from typing import IO
 SPEED = 600.0
 """Seconds of the log per second: a session's gap of half an hour then passes in three seconds."""
 
-VISITORS_PER_MINUTE = 14.0
+VISITORS_PER_MINUTE = 30.0
 """New visitors per minute of the log at the busiest hour; one makes about 25 requests."""
 
 ROBOT_SHARE = 0.08

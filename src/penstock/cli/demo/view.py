@@ -111,7 +111,7 @@ def _minutes(figures: Figures) -> RenderableType:
         table.add_row(f"{row['window_start']:%H:%M}", *cells, style=style)
     for _ in range(_LAST - len(rows)):
         table.add_row("", "", "", "")
-    table.caption = _spark([row["requests"] for row in figures.minutes])
+    table.caption = Text(_spark([row["requests"] for row in figures.minutes]), no_wrap=True)
     return table
 
 
@@ -161,4 +161,4 @@ def _clock(pulse: Pulse) -> str:
 
 def _spark(values: list[int]) -> str:
     highest = max(values, default=0) or 1
-    return "".join(_BARS[round(8 * value / highest)] for value in values[-38:])
+    return "".join(_BARS[round(8 * value / highest)] for value in values[-34:])

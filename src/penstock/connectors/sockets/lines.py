@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from penstock.deferred import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 HEAD_BYTES = 64 << 10
 """How much of a line that is too long goes to the dead letters."""

@@ -32,6 +32,7 @@ from penstock.plan.expressions.tree import (
     children,
     kind_of,
     options_of,
+    payload_of,
     tag_of,
     to_expr,
     to_tree,
