@@ -159,7 +159,7 @@ def within_raising(function: Callable[[], Any]) -> Any:
     def run() -> bool:
         try:
             function()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again below
             caught.append(error)
         return True
 
@@ -172,7 +172,7 @@ def test_what_the_reader_raises_is_not_hidden_by_the_end_of_the_query() -> None:
     def broken(_: pl.DataFrame) -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(KeyError), ps.scan_batches([pl.DataFrame({"a": [1]})]).changes() as changes:
+    with pytest.raises(KeyError), ps.scan_batches([pl.DataFrame({"a": [1]})]).changes() as changes:  # noqa: PT012
         next(changes)
         raise KeyError
 
