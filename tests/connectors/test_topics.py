@@ -261,7 +261,7 @@ def test_sink_keeps_the_weight_of_a_changelog(tmp_path: Path) -> None:
     sink.apply(2, [pl.DataFrame({"n": [3]})])
     sink.close()
     assert stored(path).rows() == [(1, -1), (2, 1), (3, 1)]
-    assert TopicSourceSpec(path).schema.names() == ["n", "weight"]
+    assert TopicSourceSpec(path).schema.names() == ["n", WEIGHT]
     plain = TopicSinkSpec(path, weight_column="w").open()
     plain.begin(None)
     with pytest.raises(ConfigError, match="no column 'w' for the weight"):
@@ -293,8 +293,8 @@ def test_sink_refuses_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no column 'user'"):
         TopicSinkSpec(path, partition_by=("user",)).validate(pl.Schema({"n": pl.Int64()}))
     with pytest.raises(ConfigError, match="a name of the engine's own"):
-        TopicSinkSpec(path, weight_column=WEIGHT)
-    sink = spec.open()
+        TopicSinkSpec(path, weight_column="_penstock_w")
+    sink = TopicSinkSpec(path, weight_column="weight").open()
     sink.begin(None)
     frame = pl.DataFrame({"n": [1], "weight": [2], WEIGHT: [1]})
     with pytest.raises(ConfigError, match="under it"):

@@ -129,6 +129,14 @@ class SourceSpec(Protocol):
         """Return a live source. Drivers are imported here."""
 
 
+def is_changelog(spec: SourceSpec) -> bool:
+    """Tell whether a source brings changes: it says so by a property ``changelog``, if it has one.
+
+    Its schema and frames then have ``columns.WEIGHT`` as last column, deletions before insertions.
+    """
+    return bool(getattr(spec, "changelog", False))
+
+
 @dataclass(frozen=True, slots=True)
 class SinkIdentity:
     """Who writes: the sink's stable id (pipeline and sink name) and the fencing token of the run."""
