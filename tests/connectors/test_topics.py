@@ -12,6 +12,7 @@ import pytest
 from penstock.columns import WEIGHT
 from penstock.connectors.contract import Polled, SinkIdentity, SinkSpec, Source, SourceSpec
 from penstock.connectors.topics.config import Start, Stop, TopicSinkSpec, TopicSourceSpec, Trimmed
+from penstock.connectors.topics.source import TopicSource
 from penstock.errors import ConfigError, ConnectorError, FencedError
 from penstock.topics import Retention, Topic
 from tests.connectors.number_format import Number
@@ -62,6 +63,18 @@ def test_raw_rows_of_all_partitions_in_turn(path: str) -> None:
         n=pl.col("value").cast(pl.String).cast(pl.Int64), o="offset", p="partition"
     )
     assert sorted(numbers.rows()) == [(n, n // 3, n % 3) for n in range(30)]
+    source.close()
+
+
+def test_records_that_are_there_are_the_lag(path: str) -> None:
+    source = TopicSourceSpec(path).open()
+    assert isinstance(source, TopicSource)
+    source.seek(None)
+    assert source.lag() is None
+    source.poll(4, 0)
+    assert source.lag() == 26
+    drain(source)
+    assert source.lag() == 0
     source.close()
 
 
