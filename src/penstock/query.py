@@ -112,9 +112,12 @@ class Query:
             self._engine.stop()
 
     def stop(self) -> None:
-        """Finish the epoch, make a last checkpoint and end. Returns when it has ended."""
+        """Finish the epoch, make a last checkpoint and end. Returns when it has ended.
+
+        Called by a sink's own callback it returns at once, since the end waits for the callback.
+        """
         self.request_stop()
-        if self._engine is not None:
+        if self._engine is not None and not self._engine.owns(threading.current_thread()):
             self.wait()
 
     def drain(self, timeout: float | None = None) -> bool:

@@ -386,12 +386,13 @@ def slides(
     rows: pl.LazyFrame, column: str, size: int, keys: list[str], aggs: list[pl.Expr]
 ) -> pl.LazyFrame:
     """Join each row with the rows up to ``size`` before it."""
-    each = rows.select(*keys, pl.col(column).alias("window_end")).with_row_index("number")
+    each = rows.select(*keys, pl.col(column).alias("at")).with_row_index("number")
     pairs = each.join(rows, on=keys, nulls_equal=True) if keys else each.join(rows, how="cross")
-    behind = (pl.col("window_end") - pl.col(column)).dt.total_microseconds()
+    behind = (pl.col("at") - pl.col(column)).dt.total_microseconds()
     near = pairs.filter((behind >= 0) & (behind < size))
-    start = (pl.col("window_end") - pl.duration(microseconds=size)).alias("window_start")
-    found = near.group_by("number", *keys, "window_end").agg(aggs).with_columns(start)
+    found = near.group_by("number", *keys, "at").agg(aggs)
+    start = (pl.col("at") - pl.duration(microseconds=size)).alias("window_start")
+    found = found.with_columns(start, pl.col("at").alias("window_end"))
     names = [agg.meta.output_name() for agg in aggs]
     return found.select(*keys, "window_start", "window_end", *names)
 

@@ -40,9 +40,9 @@ Transfers = list[list[dict[str, Any]]]
 
 def balances(transfers: Stream) -> Stream:
     """Return the balance of every account that ever took part."""
-    credits = transfers.group_by(account="to").agg(credit=pl.col("amount").sum())
-    debits = transfers.group_by(account="from").agg(debit=pl.col("amount").sum())
-    both = credits.join(debits, on="account", how="full", coalesce=True)
+    gained = transfers.group_by(account="to").agg(credit=pl.col("amount").sum())
+    spent = transfers.group_by(account="from").agg(debit=pl.col("amount").sum())
+    both = gained.join(spent, on="account", how="full", coalesce=True)
     balance = pl.col("credit").fill_null(0) - pl.col("debit").fill_null(0)
     return both.select("account", balance=balance)
 

@@ -68,6 +68,8 @@ def _over(node: Over) -> list[Operator]:
     exprs, verb = node.exprs, node.verb
 
     def evaluate(rows: pl.DataFrame) -> pl.DataFrame:
+        if verb is Verb.SELECT and not node.keys:  # any number of rows, also one for all
+            return rows.select(*exprs).with_columns(pl.lit(0, pl.Int64).alias(SLOT))
         if verb is Verb.SELECT:
             return rows.select(*exprs, SLOT)
         return rows.filter(*exprs) if verb is Verb.FILTER else rows.with_columns(*exprs)

@@ -44,6 +44,7 @@ class Engine:
         self._budget = budget
         self._wake = threading.Condition()
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self._draining = threading.Event()
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
@@ -56,6 +57,7 @@ class Engine:
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
         self._started_at = self._clock.elapsed()
+        self._thread = threading.current_thread()
         try:
             with quick_switching(), contextlib.ExitStack() as closing:
                 self._open(closing)
@@ -66,6 +68,10 @@ class Engine:
         except BaseException:
             self.state = "failed"
             raise
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Tell whether the end of the run waits for this thread."""
+        return thread is self._thread or any(o.owns(thread) for o in self._outlets.values())
 
     def stop(self) -> None:
         """Finish the epoch, make a checkpoint and end the run."""
@@ -100,7 +106,7 @@ class Engine:
             self._feeds[vertex.number] = feed
         for vertex in self.graph.sinks:
             assert vertex.sink is not None
-            outlet = Outlet(vertex.sink)
+            outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
             keeper = self._checkpointer

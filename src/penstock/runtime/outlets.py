@@ -17,8 +17,9 @@ _QUEUED_EPOCHS = 8
 class Outlet:
     """Feeds one sink: at once on the engine's thread if it is immediate, else on its own thread."""
 
-    def __init__(self, spec: SinkSpec) -> None:
+    def __init__(self, spec: SinkSpec, wake: threading.Condition | None = None) -> None:
         self.spec = spec
+        self._wake = wake or threading.Condition()
         self.error: BaseException | None = None
         self.applied: int | None = None
         self._sink: Sink = spec.open()
@@ -56,6 +57,10 @@ class Outlet:
             self._queue.join()
         self.check()
 
+    def owns(self, thread: threading.Thread) -> bool:
+        """Tell whether a thread is the sink's own."""
+        return thread is self._thread
+
     def check(self) -> None:
         """Raise what the sink raised on its own thread."""
         if self.error is not None:
@@ -81,5 +86,7 @@ class Outlet:
                         self.applied = item[0]
             except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
                 self.error = error
+                with self._wake:  # or it would be noticed with the next row only
+                    self._wake.notify_all()
             finally:
                 self._queue.task_done()

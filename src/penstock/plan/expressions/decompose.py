@@ -32,6 +32,7 @@ from penstock.plan.expressions.tree import (
     children,
     kind_of,
     options_of,
+    payload_of,
     tag_of,
     to_expr,
     to_tree,
@@ -81,6 +82,7 @@ def decompose(
         tree = to_tree(expr)
     except PlanError:
         return None
+    schema = _read_columns(tree, schema)
     if classify_tree(tree, schema) is not Shape.SCALAR or not is_deterministic_tree(tree):
         return None
     dtype = dtype_of(tree, schema)
@@ -96,6 +98,13 @@ def decompose(
     finish = to_expr(_named(finished, tree, schema))
     result = Decomposition(tuple(found.values()), finish, tuple(kept.values()))
     return result if (found or kept) and _finished_dtype(result) == dtype else None
+
+
+def _read_columns(tree: Tree, schema: pl.Schema) -> pl.Schema:
+    """Return the columns that a tree reads: types are asked for often, each time of all columns."""
+    read = {str(payload_of(node)) for node in walk(tree) if kind_of(node) == "Column"}
+    kept = {name: dtype for name, dtype in schema.items() if name in read}
+    return pl.Schema(kept or dict(list(schema.items())[:1]))
 
 
 def _finish_tree(
