@@ -163,12 +163,11 @@ class WatermarkOperator(Operator):
         self._quiet_at = None
         if active and active <= maxima.keys():
             bound = min(maxima[p] for p in active) - self.rule.lateness_ns
-            held = any(maxima.get(p, MIN_INSTANT) - self.rule.lateness_ns < bound for p in idle)
-            self._raise(bound, decided=held)
+            self._raise(bound)
         elif maxima and not active and tick.caught_up:
             quiet = tick.now - max(self._seen[p] for p in expected)
             self._quiet_at = tick.now + _QUIET_STEP_NS
-            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet, decided=True)
+            self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet)
 
     def _is_idle(self, partition: int, now: int) -> bool:
         timeout = self.rule.idle_timeout_ns
