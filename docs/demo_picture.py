@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script
 """Draw the picture of the README: run the demo for a while, and export its screen.
 
 python docs/demo_picture.py docs/demo.svg
@@ -28,7 +29,7 @@ def main(target: str) -> None:
             kept[:] = [pulse]
         show(screen, figures, pulse)
 
-    Screen.show = keep  # type: ignore[method-assign]
+    Screen.show = keep  # type: ignore[assignment, method-assign]
     terminal = Console(file=io.StringIO(), force_terminal=True, width=118, height=40)
     summary = run_demo(terminal, log=None, seconds=SECONDS, folder=None)
     picture = Console(file=io.StringIO(), record=True, width=118)

@@ -26,6 +26,8 @@ from pathlib import Path
 
 import polars as pl
 
+from tests.child_processes import ENVIRONMENT
+
 SESSION_GAP = timedelta(minutes=30)
 STARTS_WITHIN_S = 60.0
 ENDS_WITHIN_S = 120.0
@@ -156,7 +158,7 @@ def demo(log: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the demo on a log, ready to take lines; never leave it behind."""
     command = [sys.executable, "-m", "penstock.cli", "demo", "--log", str(log)]
     process = subprocess.Popen(
-        [*command, "--folder", str(folder)], stdout=subprocess.PIPE, text=True
+        [*command, "--folder", str(folder)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

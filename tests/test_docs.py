@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.child_processes import ENVIRONMENT, ROOT
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -33,7 +34,12 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
     script = tmp_path / page.with_suffix(".py").name
     script.write_text(program(page), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, script.name],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, f"{page.relative_to(ROOT)}\n{done.stderr[-3000:]}"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.child_processes import ENVIRONMENT
+
 FOREIGN = (
     "cloudpickle",
     "duckdb",
@@ -17,12 +19,17 @@ FOREIGN = (
     "zstandard",
 )
 ENGINE = ("penstock.lowering", "penstock.operators", "penstock.runtime.engine")
-RUNS = 5
+RUNS = 3
 
 
 def python(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     return done.stdout
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.main import main
+from tests.child_processes import ENVIRONMENT
 
 COUNTS = """
 import polars as pl, penstock as ps
@@ -140,13 +141,17 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_ends_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "penstock.cli", "run", written(tmp_path, ENDLESS)]
     process = subprocess.Popen(
-        [*command, "--checkpoint", str(tmp_path / "checkpoint")], stderr=subprocess.PIPE, text=True
+        [*command, "--checkpoint", str(tmp_path / "checkpoint")],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         until = time.monotonic() + 60
         while not _has_rows(tmp_path / "out.db"):
             assert time.monotonic() < until, "nothing was written"
-            assert process.poll() is None, "it ended"
+            with pytest.raises(subprocess.TimeoutExpired):  # it must not end by itself
+                process.wait(timeout=0.05)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:

@@ -241,13 +241,27 @@ def manifests(folder: Path) -> list[Path]:
     return sorted((folder / "checkpoint").glob("manifest-*.json"))
 
 
-def test_a_checkpoint_without_its_newest_manifest_is_refused(source: Path, tmp_path: Path) -> None:
-    """Going on from the one before would skip or double what the sinks already have."""
+def test_the_manifest_before_a_damaged_one_serves_while_no_sink_is_ahead(
+    source: Path, tmp_path: Path
+) -> None:
+    """The last epoch, in which the source only ended, brought the sinks nothing."""
     run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
     newest = manifests(tmp_path)[-1]
     newest.write_bytes(newest.read_bytes()[:40])
     with source.open("a") as file:
         file.writelines(line(n) for n in range(1000, 1700))
+    run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
+    assert in_sqlite(tmp_path) == expected_of(source)
+    assert in_topic(tmp_path).total() == 1700
+
+
+def test_a_checkpoint_behind_its_sinks_is_refused(source: Path, tmp_path: Path) -> None:
+    """Going on from the one before would skip or double what the sinks already have."""
+    run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
+    for path in manifests(tmp_path)[-1:]:
+        path.write_bytes(b"")
+    earlier = manifests(tmp_path)[-2]
+    earlier.write_bytes(earlier.read_bytes().replace(b'"epoch":21', b'"epoch":20'))
     with pytest.raises(QueryFailed) as caught:
         run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
     assert isinstance(caught.value.__cause__, CheckpointError)
