@@ -159,7 +159,7 @@ def within_raising(function: Callable[[], Any]) -> Any:
     def run() -> bool:
         try:
             function()
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except Exception as error:  # noqa: BLE001 - raised again by the caller
             caught.append(error)
         return True
 
@@ -169,12 +169,17 @@ def within_raising(function: Callable[[], Any]) -> Any:
 
 
 def test_what_the_reader_raises_is_not_hidden_by_the_end_of_the_query() -> None:
-    def broken(_: pl.DataFrame) -> None:
-        raise ZeroDivisionError
+    def frames() -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame({"a": [1]})
+        raise ZeroDivisionError("in the source")
 
-    with pytest.raises(KeyError), ps.scan_batches([pl.DataFrame({"a": [1]})]).changes() as changes:  # noqa: PT012
-        next(changes)
-        raise KeyError
+    def read() -> None:
+        with ps.scan_batches(frames(), schema={"a": pl.Int64}).changes() as changes:
+            next(changes)
+            raise KeyError("in the reader")
+
+    with pytest.raises(KeyError, match="in the reader"):
+        read()
 
 
 def test_a_preview_of_a_query_that_fails_says_so_at_once() -> None:
