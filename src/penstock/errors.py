@@ -32,6 +32,7 @@ _NOT_THE_USERS = (
 )
 """Beginnings of file names whose code no user wrote: ours, the standard library, packages."""
 
+_PACKAGE = __name__.partition(".")[0]
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -139,7 +140,7 @@ def user_line() -> str | None:
     None where there is none, as on a thread that reads a source.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the cheap way to the caller
-    while frame is not None and not _is_users(frame.f_code.co_filename):
+    while frame is not None and not _is_users(frame):
         frame = frame.f_back
     if frame is None:
         return None
@@ -148,5 +149,9 @@ def user_line() -> str | None:
     return f"{path}:{number}: {text}" if text else f"{path}:{number}"
 
 
-def _is_users(path: str) -> bool:
-    return not path.startswith(_NOT_THE_USERS) and not any(part in path for part in _INSTALLED)
+def _is_users(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    if path.startswith(_NOT_THE_USERS) or any(part in path for part in _INSTALLED):
+        return False
+    # The __init__ of a dataclass has no file of its own, only the module it was made for.
+    return str(frame.f_globals.get("__name__")).partition(".")[0] != _PACKAGE
