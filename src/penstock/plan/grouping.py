@@ -78,7 +78,15 @@ class Aggregate(Node):
         aggs = output_schema(self.aggs, self.input.schema, "agg") if self.aggs else {}
         columns: dict[str, pl.DataType] = dict(keys)
         if self.window is not None:
-            columns |= self._window_columns()
+            added = self._window_columns()
+            for name in added.keys() & columns.keys():
+                raise PlanError(
+                    f"key {name!r} has the name of a column that the window gives",
+                    step="group_by",
+                    value=name,
+                    hint=f'rename it, e.g. .rename({{"{name}": "other"}})',
+                )
+            columns |= added
         for name, dtype in aggs.items():
             if name in columns:
                 raise PlanError(
