@@ -109,7 +109,7 @@ class Aggregate(Node):
             changelog=not self.final or refine > 0,
             keys=self._unique(),
             times=self._times(),
-            event_time=END if END in columns and self.window_bound else None,
+            event_time=self._event_time(),
             bounded=before.bounded,
         )
 
@@ -150,6 +150,12 @@ class Aggregate(Node):
         if isinstance(self.window, Sliding):
             return ()
         return ((*self.key_names, START),) if self.window else (self.key_names,)
+
+    def _event_time(self) -> str | None:
+        """The start where windows touch, so that the minutes of an hour fall into that hour."""
+        if self.window_bound is None:
+            return None
+        return START if isinstance(self.window, Hopping) else END
 
     def _times(self) -> dict[str, TimeBound]:
         bound = self.window_bound
