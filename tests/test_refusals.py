@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -110,6 +111,29 @@ def test_a_file_that_is_no_csv_is_not_printed(tmp_path: Path) -> None:
         ps.scan_csv(tmp_path / "n.parquet", {"n": pl.Int64}).collect()
     assert len(str(error.value)) < 1500
     assert str(error.value).replace("\n", "").isprintable()
+
+
+class Idle(ps.Processor):
+    """A processor that does nothing."""
+
+    output: ClassVar[dict[str, Any]] = {"k": pl.String}
+
+
+def test_a_processor_that_does_nothing_is_refused() -> None:
+    with pytest.raises(PlanError, match="Idle has no method process"):
+        ROWS.process(Idle, by="k")
+
+
+def test_a_query_that_fails_names_the_step_and_its_line() -> None:
+    guess = ROWS.with_columns(pl.col("k").str.to_datetime(time_unit="us"))  # the step
+    with pytest.raises(ps.QueryFailed) as error:
+        guess.collect()
+    assert "\n  in Over" in str(error.value)
+    assert str(error.value).endswith("# the step")
+    other = ROWS.map_batches(lambda frame: frame.drop("k"))  # another step
+    with pytest.raises(ps.QueryFailed, match="no column 'k'") as error:
+        other.collect()
+    assert str(error.value).endswith("# another step")
 
 
 def test_the_error_of_a_missing_sink_is_a_plan_error() -> None:

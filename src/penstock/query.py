@@ -97,7 +97,8 @@ class Query:
         if not self._ended.wait(timeout):
             return False
         if self._error is not None:
-            cause = str(self._error) or type(self._error).__name__
+            said = str(self._error) or type(self._error).__name__
+            cause = "\n".join([said, *getattr(self._error, "__notes__", ())])
             raise QueryFailed(f"the query failed: {cause}", line="") from self._error
         return True
 
