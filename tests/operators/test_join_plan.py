@@ -101,7 +101,7 @@ def test_keys_bounded_on_both_sides_stay_bounded() -> None:
     for how in ("inner", "left", "right", "semi", "anti"):
         found = windows("l", "1s").join(windows("r", "2s"), on=on, how=how)
         assert set(found.node.properties.times) == {"window_start", "window_end"}
-        assert found.node.properties.event_time == "window_end"
+        assert found.node.properties.event_time == "window_start"
     full = windows("l", "1s").join(windows("r", "2s"), on=on, how="full")
     assert not full.node.properties.times
     merged = windows("l", "1s").join(windows("r", "2s"), on=on, how="full", coalesce=True)

@@ -9,6 +9,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+import penstock as ps
 from penstock.instants import MIN_INSTANT
 from penstock.testing.driving import Epoch, drive, scripted
 from tests.operators.oracle import bag_of_rows, cuts, restarts, split
@@ -124,3 +125,15 @@ def test_a_new_partition_does_not_turn_time_back() -> None:
         found = [d for (d,) in drive(timed, epochs, restart_after=restart)]
         seconds = [[] if d is None else [(t - ZERO).seconds for t in d["ts"]] for d in found]
         assert seconds == [[100], [99, 101], [102]], restart
+
+
+def test_a_source_that_ends_no_longer_holds_time_back() -> None:
+    """Even when nothing arrives in that epoch, from it or from any other."""
+    ahead, behind = scripted("ahead", SCHEMA), scripted("behind", SCHEMA)
+    timed = ps.concat([ahead, behind]).with_watermark("ts")
+    windows = timed.group_by(ps.tumbling("10s")).agg(pl.len())
+    first = Epoch({"ahead": frame(20), "behind": frame(5)})
+    deltas = [d for (d,) in drive(windows, [first, Epoch(ended=frozenset({"behind"}))])]
+    assert deltas[0] is None
+    assert deltas[1] is not None
+    assert deltas[1]["len"].to_list() == [1]

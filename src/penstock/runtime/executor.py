@@ -77,7 +77,7 @@ class Executor:
             for v in graph.vertices
             if v.kind == "watermark" or v.side is not None
         }
-        self._seen: list[tuple[int, ...]] = [()] * len(graph.vertices)
+        self._seen: list[object] = [None] * len(graph.vertices)
 
     def deadline(self) -> int | None:
         """Return the earliest processing-time instant at which an operator wants a step."""
@@ -166,7 +166,8 @@ class Executor:
         rows = sum(d.height for d in inputs if d is not None)
         deadline = operator.deadline()
         due = deadline is not None and tick.now >= deadline
-        moved = tick.watermarks != self._seen[number]
+        seen = (tick.watermarks, tick.partitions)  # one input fewer may move a watermark too
+        moved = seen != self._seen[number]
         if not (rows or moved or due or operator.wants_idle_steps):
             return None
         started = time.perf_counter()
@@ -179,7 +180,7 @@ class Executor:
             error.add_note(f"  in {vertex.text}")
             error.add_note(f"  at {vertex.line}")
             raise
-        self._seen[number] = tick.watermarks
+        self._seen[number] = seen
         self.watermarks[number] = max(operator.watermark(tick), self.watermarks[number])
         stats.last_seconds = time.perf_counter() - started
         stats.seconds += stats.last_seconds
