@@ -139,7 +139,7 @@ def user_line() -> str | None:
     None where there is none, as on a thread that reads a source.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the cheap way to the caller
-    while frame is not None and not _is_users(frame.f_code.co_filename):
+    while frame is not None and not _is_users(frame):
         frame = frame.f_back
     if frame is None:
         return None
@@ -148,5 +148,9 @@ def user_line() -> str | None:
     return f"{path}:{number}: {text}" if text else f"{path}:{number}"
 
 
-def _is_users(path: str) -> bool:
+def _is_users(frame: FrameType) -> bool:
+    """Tell by file, and by module for constructors that dataclasses write (file ``<string>``)."""
+    path = frame.f_code.co_filename
+    if str(frame.f_globals.get("__name__", "")).partition(".")[0] == "penstock":
+        return False
     return not path.startswith(_NOT_THE_USERS) and not any(part in path for part in _INSTALLED)

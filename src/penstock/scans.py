@@ -331,7 +331,15 @@ def concat(streams: Iterable[Stream]) -> Stream:
     >>> ps.concat([one, one]).collect().height
     2
     """
-    parts = tuple(stream.node for stream in streams)
+    given = [streams] if isinstance(streams, Stream) else list(streams)
+    for number, stream in enumerate(given, 1):
+        if not isinstance(stream, Stream):
+            raise PlanError(
+                f"input {number} is a {type(stream).__name__}, not a Stream",
+                step="concat",
+                hint="make it one with ps.scan_batches([frame])",
+            )
+    parts = tuple(stream.node for stream in given)
     if not parts:
         raise PlanError("no streams given", step="concat")
     return Stream(Union(parts=parts, line=user_line()))

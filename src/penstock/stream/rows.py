@@ -8,13 +8,15 @@ from typing import Any, Self
 import polars as pl
 
 from penstock.errors import PlanError, user_line
-from penstock.plan.expressions import Shape, is_deterministic, over_keys
+from penstock.plan.expressions import Shape, is_deterministic, over_keys, root_columns
 from penstock.plan.functions import Remember
 from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.node import require_columns
 from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
 from penstock.plan.running import Running, can_run
 from penstock.stream.base import StreamBase
+
+_STRATEGIES = ("forward", "backward", "min", "max", "mean", "zero", "one")
 
 
 class RowVerbs(StreamBase):
@@ -39,6 +41,14 @@ class RowVerbs(StreamBase):
         if not found:
             raise PlanError("no columns given", step="select", alternatives=self.columns)
         if shapes <= {Shape.ELEMENTWISE}:
+            if not any(map(root_columns, found)):
+                raise PlanError(
+                    "no column is read, so nothing says how many rows there are",
+                    step="select",
+                    value=[str(expr) for expr in found],
+                    alternatives=self.columns,
+                    hint="add constants with .with_columns(...)",
+                )
             return self._row_step(Select, found, exprs=found)
         if shapes <= {Shape.SCALAR}:
             return self._derived(Aggregate, input=self._node, keys=(), aggs=found)
@@ -126,6 +136,10 @@ class RowVerbs(StreamBase):
 
     def rename(self, mapping: Mapping[str, str], *, strict: bool = True) -> Self:
         """Rename columns by a mapping old -> new."""
+        if not isinstance(mapping, Mapping):
+            raise PlanError(
+                f"not a mapping of old names to new ones: {mapping!r}", step="rename", value=mapping
+            )
         if strict:
             require_columns("rename", self.schema, list(mapping))
         exprs = [pl.col(name).alias(mapping.get(name, name)) for name in self.columns]
@@ -165,6 +179,13 @@ class RowVerbs(StreamBase):
         """
         if (value is None) == (strategy is None):
             raise PlanError("give either a value or a strategy", step="fill_null")
+        if strategy is not None and strategy not in _STRATEGIES:
+            raise PlanError(
+                f"unknown strategy {strategy!r}",
+                step="fill_null",
+                value=strategy,
+                alternatives=_STRATEGIES,
+            )
         if strategy is not None and strategy not in ("zero", "one"):
             return self.with_columns(pl.all().fill_null(strategy=strategy))  # type: ignore[arg-type]
         if strategy is not None:
