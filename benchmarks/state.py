@@ -54,9 +54,9 @@ def main() -> None:
 
     query = counted.sink_callback(note).start(memory=memory)
     seen = 0
-    print(
-        f"{'seconds':>8} {'epochs':>7} {'p50 ms':>7} {'p99 ms':>7} {'max ms':>7} {'RssAnon':>8} {'Rss':>6} {'keys':>11}"
-    )
+    heads = ("seconds", "epochs", "p50 ms", "p99 ms", "max ms", "RssAnon", "Rss", "keys")
+    widths = (8, 7, 7, 7, 7, 8, 6, 11)
+    print(" ".join(head.rjust(width) for head, width in zip(heads, widths, strict=True)))
     while not query.wait(seconds / 10):
         held = _memory()
         taken = np.diff(instants[seen:]) * 1e3

@@ -253,7 +253,8 @@ def scan_topic(
     """Read an embedded durable topic, exactly once with a checkpoint.
 
     Columns: those of a typed topic; of a raw one ``key``, ``value``, ``timestamp``, ``offset`` and
-    ``partition``, or what the ``format`` decodes from ``value``. ``start``: ``"earliest"``,
+    ``partition``, or what the ``format`` decodes from ``value``. A topic that a changelog was
+    written to is a changelog. ``start``: ``"earliest"``,
     ``"latest"``, an instant, or ``{partition: offset}``. ``stop``: ``"never"``, or ``"at end"``: at
     the records that are there when it starts. ``metadata``: columns to add (``key``, ``timestamp``,
     ``headers``, ``offset``, ``partition``). ``on_trimmed``: ``"fail"`` or ``"skip"`` where retention

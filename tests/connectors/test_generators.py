@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from penstock.connectors.contract import SourceSpec
+from penstock.connectors.contract import SourceSpec, lag_of
 from penstock.connectors.generators.config import RateSpec, TickSpec
 from penstock.connectors.generators.source import RateSource, TickSource
 from penstock.errors import ConfigError
@@ -70,6 +70,19 @@ def test_long_intervals_do_not_overflow() -> None:
 
 def rate(clock: ManualClock, *, start: datetime | None = None) -> RateSource:
     return RateSource(pace_ns=10_000_000, event_ns=10_000_000, total=None, start=start, clock=clock)
+
+
+def test_rows_that_are_due_are_the_lag() -> None:
+    clock = ManualClock()
+    source = rate(clock)
+    source.seek(None)
+    clock.now += 1_000_000_000
+    assert source.lag() == 101
+    source.poll(40, 0)
+    assert source.lag() == 61
+    endless = RateSpec().open()
+    endless.seek(None)
+    assert lag_of(endless) is None
 
 
 def test_rows_come_at_their_rate() -> None:

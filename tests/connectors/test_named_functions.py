@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -99,6 +100,35 @@ def test_topics(tmp_path: Path) -> None:
     first = ps.scan_topic(path, start={0: 0, 1: 0}, stop="at end", partitions=[0, 1]).collect()
     assert first.height == FRAME.height
     assert ps.scan_topic(path, start="latest", stop="at end").collect().height == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"partition_by": "k", "partitions": 3}])
+@pytest.mark.parametrize("epoch_rows", [1, None])
+def test_a_changelog_through_a_topic(
+    tmp_path: Path, options: dict[str, Any], epoch_rows: int | None
+) -> None:
+    frames = [pl.DataFrame({"k": [f"k{n % 5}"], "n": [n]}) for n in range(30)]
+    totals = ps.scan_batches(frames).group_by("k").agg(pl.col("n").sum(), m=pl.col("n").max())
+    ps.run(totals.sink_topic(tmp_path / "topic", **options))
+    again = ps.scan_topic(tmp_path / "topic", stop="at end", epoch_rows=epoch_rows)
+    assert again.is_changelog
+    assert again.columns == ["k", "n", "m"]
+    assert again.collect().sort("k").equals(totals.collect().sort("k"))
+    assert again.select(pl.col("n").sum(), pl.col("m").max()).collect().row(0) == (
+        sum(range(30)),
+        29,
+    )
+    ps.run(again.group_by("k").agg(pl.col("n").sum()).sink_sqlite(tmp_path / "db", "t", key="k"))
+    with closing(sqlite3.connect(tmp_path / "db")) as lite:
+        held = dict(lite.execute("SELECT k, n FROM t").fetchall())
+    assert held == dict(totals.select("k", "n").collect().iter_rows())
+
+
+def test_changes_as_rows_of_a_topic(tmp_path: Path) -> None:
+    ps.run(counts().sink_topic(tmp_path / "topic", weight_column="change"))
+    found = ps.scan_topic(tmp_path / "topic", stop="at end")
+    assert not found.is_changelog
+    assert found.collect()["change"].to_list() == [1, 1, -1, 1]
 
 
 def test_a_raw_topic_with_a_format(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from penstock.columns import WEIGHT
 from penstock.connectors.contract import Polled, SinkIdentity, SinkSpec, Source, SourceSpec
 from penstock.connectors.topics.config import Start, Stop, TopicSinkSpec, TopicSourceSpec, Trimmed
+from penstock.connectors.topics.source import TopicSource
 from penstock.errors import ConfigError, ConnectorError, FencedError
 from penstock.topics import Retention, Topic
 from tests.connectors.number_format import Number
@@ -62,6 +63,18 @@ def test_raw_rows_of_all_partitions_in_turn(path: str) -> None:
         n=pl.col("value").cast(pl.String).cast(pl.Int64), o="offset", p="partition"
     )
     assert sorted(numbers.rows()) == [(n, n // 3, n % 3) for n in range(30)]
+    source.close()
+
+
+def test_records_that_are_there_are_the_lag(path: str) -> None:
+    source = TopicSourceSpec(path).open()
+    assert isinstance(source, TopicSource)
+    source.seek(None)
+    assert source.lag() is None
+    source.poll(4, 0)
+    assert source.lag() == 26
+    drain(source)
+    assert source.lag() == 0
     source.close()
 
 
@@ -261,7 +274,7 @@ def test_sink_keeps_the_weight_of_a_changelog(tmp_path: Path) -> None:
     sink.apply(2, [pl.DataFrame({"n": [3]})])
     sink.close()
     assert stored(path).rows() == [(1, -1), (2, 1), (3, 1)]
-    assert TopicSourceSpec(path).schema.names() == ["n", "weight"]
+    assert TopicSourceSpec(path).schema.names() == ["n", WEIGHT]
     plain = TopicSinkSpec(path, weight_column="w").open()
     plain.begin(None)
     with pytest.raises(ConfigError, match="no column 'w' for the weight"):
@@ -293,8 +306,8 @@ def test_sink_refuses_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no column 'user'"):
         TopicSinkSpec(path, partition_by=("user",)).validate(pl.Schema({"n": pl.Int64()}))
     with pytest.raises(ConfigError, match="a name of the engine's own"):
-        TopicSinkSpec(path, weight_column=WEIGHT)
-    sink = spec.open()
+        TopicSinkSpec(path, weight_column="_penstock_w")
+    sink = TopicSinkSpec(path, weight_column="weight").open()
     sink.begin(None)
     frame = pl.DataFrame({"n": [1], "weight": [2], WEIGHT: [1]})
     with pytest.raises(ConfigError, match="under it"):

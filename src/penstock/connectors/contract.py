@@ -96,6 +96,20 @@ class OnePartition:
         """There is one."""
         return (0,)
 
+    def lag(self) -> int | None:
+        """How much there is to read is not known."""
+        return None
+
+
+def lag_of(source: Source) -> int | None:
+    """Return how many rows are there that the source has not handed over; None if unknown.
+
+    A source that can tell has a method ``lag``, which any thread may call and which does no I/O.
+    """
+    lag = getattr(source, "lag", None)
+    found: int | None = None if lag is None else lag()
+    return found
+
 
 @runtime_checkable
 class SourceSpec(Protocol):
@@ -127,6 +141,14 @@ class SourceSpec(Protocol):
 
     def open(self) -> Source:
         """Return a live source. Drivers are imported here."""
+
+
+def is_changelog(spec: SourceSpec) -> bool:
+    """Tell whether a source brings changes: it says so by a property ``changelog``, if it has one.
+
+    Its schema and frames then have ``columns.WEIGHT`` as last column, deletions before insertions.
+    """
+    return bool(getattr(spec, "changelog", False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from penstock.columns import DEAD_LETTER_SCHEMA
-from penstock.connectors.contract import SourceSpec
+from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
+from penstock.connectors.contract import SourceSpec, is_changelog
 from penstock.errors import PlanError
 from penstock.instants import duration_text, is_event_time
 from penstock.plan.node import Node, require_columns
@@ -29,8 +29,11 @@ class Scan(Node):
 
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Take the schema of the source."""
-        bounded, partitioned = self.spec.bounded, self.spec.partitioned
-        return self.spec.schema, Properties(bounded=bounded, partitioned=partitioned)
+        changelog = is_changelog(self.spec)
+        schema = {n: t for n, t in self.spec.schema.items() if not (changelog and n == WEIGHT)}
+        return pl.Schema(schema), Properties(
+            changelog=changelog, bounded=self.spec.bounded, partitioned=self.spec.partitioned
+        )
 
     def describe(self) -> str:
         """Name the source."""

@@ -252,6 +252,8 @@ class Engine:
         vertex, stats = self.graph.vertices[number], self.executor.stats[number]
         state = vertex.operator.state.values() if vertex.operator else ()
         watermark = self.executor.watermarks[number]
+        known = watermark not in (MIN_INSTANT, MAX_INSTANT)
+        delay = (self._clock.now() - watermark) / NS_PER_SECOND
         feed = self._feeds.get(number)
         return StepProgress(
             name=vertex.name,
@@ -266,6 +268,8 @@ class Engine:
             state_bytes=sum(s.nbytes for s in state),
             seconds=stats.seconds,
             last_epoch_seconds=stats.last_seconds,
-            watermark=None if watermark in (MIN_INSTANT, MAX_INSTANT) else watermark,
+            watermark=watermark if known else None,
             queued_rows=feed.queued_rows if feed else 0,
+            lag_rows=feed.lag_rows if feed else None,
+            watermark_delay_seconds=delay if known else None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from penstock.connectors.contract import Polled, Position, Source, SourceSpec
+from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of
 from penstock.runtime.executor import Fed, SourceState
 
 POLL_TIMEOUT_S = 0.25
@@ -58,6 +58,12 @@ class Feed:
     def ready(self) -> bool:
         """Whether an epoch's rows are there."""
         return bool(self._queue)
+
+    @property
+    def lag_rows(self) -> int | None:
+        """Rows that are there and wait, in the queue or in the source; None if that is unknown."""
+        lag = lag_of(self._source)
+        return None if lag is None else self.queued_rows + lag
 
     @property
     def state(self) -> SourceState:

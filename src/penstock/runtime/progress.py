@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """One step. Times in seconds, watermark in nanoseconds since 1970 (None: not known)."""
+    """One step. Times in seconds, watermark in nanoseconds since 1970 (None: not known).
+
+    Of a source, ``queued_rows`` were read ahead, and ``lag_rows`` are these and what is there still
+    unread (None: the source cannot tell). ``watermark_delay_seconds`` is the processing time less the
+    watermark: how old the newest complete results are.
+    """
 
     name: str
     kind: str
@@ -23,6 +28,8 @@ class StepProgress:
     last_epoch_seconds: float
     watermark: int | None
     queued_rows: int
+    lag_rows: int | None = None
+    watermark_delay_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from penstock.columns import WEIGHT
 from penstock.connectors import registry
 from penstock.connectors.callback.config import CallbackSinkSpec
 from penstock.connectors.collect.config import CollectSinkSpec
@@ -115,10 +116,15 @@ class Outputs(StreamBase):
         timestamp: str | None = None,
         retention: Retention | Duration | None = None,
         retention_bytes: int | None = None,
+        weight_column: str = WEIGHT,
         durability: str = "sync",
         immediate: bool = False,
     ) -> Query:
-        """Append to an embedded durable topic; changes keep their weight.
+        """Append to an embedded durable topic, from which ``scan_topic`` reads the same stream.
+
+        Changes keep their weight in ``weight_column``; under another name than ``_weight`` they are
+        read as plain rows. Without ``partition_by`` a new topic for changes has one partition; with
+        it, name columns of the key, so that changes of a key stay in order.
 
         A new topic gets the columns of the stream and ``partitions``, chosen by the values of
         ``partition_by``; it forgets what is older than ``retention`` or beyond
@@ -133,6 +139,7 @@ class Outputs(StreamBase):
             timestamp=timestamp,
             retention=retention,
             retention_bytes=retention_bytes,
+            weight_column=weight_column,
             durability=durability,
             immediate=immediate,
         )

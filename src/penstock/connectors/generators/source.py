@@ -114,6 +114,10 @@ class RateSource(OnePartition):
             ended=self._ended,
         )
 
+    def lag(self) -> int | None:
+        """Return the rows due by now; without a rate there is no such thing."""
+        return None if self._pace_ns is None else self._due()
+
     def _event_us(self, offset: pl.Expr) -> pl.Expr:
         whole, rest = divmod(self._event_ns, 1000)  # apart, so that days * offset do not overflow
         return offset * whole + offset * rest // 1000

@@ -68,6 +68,8 @@ class TopicSourceSpec:
     first and last case ``metadata`` adds any of ``key``, ``timestamp``, ``headers`` (raw topics
     only), ``offset``, ``partition``; for a raw topic it replaces the columns beside ``value``.
 
+    A typed topic with the column ``_weight``, as a sink writes it from a changelog, is a changelog.
+
     ``start``: ``Start``, an instant with time zone (records at or after it), or offsets by
     partition (partitions not named: from the earliest). Position: ``{"topic": identity, "offsets":
     {"0": next offset, ...}, "turn": partition served last}``, and ``"stop"`` offsets for
@@ -115,6 +117,11 @@ class TopicSourceSpec:
             return self._columns(topic)
 
     @property
+    def changelog(self) -> bool:
+        """Whether the topic holds changes: it is typed, with a column ``_weight``."""
+        return WEIGHT in self.schema
+
+    @property
     def extra_columns(self) -> tuple[str, ...]:
         """The columns beside the value, in order."""
         wanted = self.metadata
@@ -142,7 +149,9 @@ class TopicSourceSpec:
                     step=self.name,
                     value=name,
                 )
-        return pl.Schema({**columns, **extra})
+        weight = {WEIGHT: columns[WEIGHT]} if WEIGHT in columns else {}
+        rest = {name: dtype for name, dtype in columns.items() if name != WEIGHT}
+        return pl.Schema({**rest, **extra, **weight})
 
     def _check_typed(self, extra: Mapping[str, pl.DataType]) -> None:
         if self.format is not None:
@@ -223,7 +232,10 @@ class TopicSinkSpec:
     A new topic is typed with the columns of the stream; those in ``partition_by`` choose the
     partition (otherwise whole frames go to partitions in turn). An existing topic must have those
     columns; a raw one takes the columns ``value`` and, if they are there, ``key``, ``timestamp``,
-    ``headers``. Of a changelog the weight is kept, as the Int64 column ``weight_column``, the last.
+    ``headers``. Of a changelog the weight is kept, as the Int64 column ``weight_column``, the last;
+    under its own name, the default, the topic is read back as a changelog, under another as rows.
+    A new topic for a changelog without ``partition_by`` has one partition: a deletion must not be
+    read before its insertion. With ``partition_by``, name columns of the key.
     """
 
     path: str
@@ -231,12 +243,12 @@ class TopicSinkSpec:
     partitions: int = 4
     timestamp: str | None = None
     retention: Retention | None = None
-    weight_column: str = "weight"
+    weight_column: str = WEIGHT
     durability: Durability = Durability.SYNC
     immediate: bool = False
 
     def __post_init__(self) -> None:
-        if is_reserved(self.weight_column):
+        if is_reserved(self.weight_column) and self.weight_column != WEIGHT:
             raise ConfigError(
                 f"the weight cannot be kept as {self.weight_column!r}, a name of the engine's own",
                 step=self.name,
@@ -358,7 +370,7 @@ def topic_sink(
     timestamp: str | None = None,
     retention: Retention | Duration | None = None,
     retention_bytes: int | None = None,
-    weight_column: str = "weight",
+    weight_column: str = WEIGHT,
     durability: Durability | str = Durability.SYNC,
     immediate: bool = False,
 ) -> TopicSinkSpec:

@@ -68,9 +68,10 @@ class TopicSink:
         )
 
     def _create(self, frame: pl.DataFrame) -> Topic:
+        changes = self._weight_column in frame.columns
         return Topic.ensure(
             self._path,
-            partitions=self._partitions,
+            partitions=1 if changes and not self._partition_by else self._partitions,
             schema=frame.schema,
             timestamp=self._timestamp,
             key=self._partition_by,
@@ -87,7 +88,7 @@ class TopicSink:
         """Rename the weight to the column that keeps it; a row without weight counts once."""
         name = self._weight_column
         if WEIGHT in frame.columns:
-            if name in frame.columns:
+            if name != WEIGHT and name in frame.columns:
                 raise ConfigError(
                     f"the stream has a column {name!r}, so its weight cannot be kept under it",
                     step=self._name,

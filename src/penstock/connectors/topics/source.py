@@ -56,6 +56,7 @@ class TopicSource:
         self._ahead: dict[int, Records] = {}  # read from the topic, not yet handed over
         self._turn = -1
         self._closed = False
+        self._lag: int | None = None
 
     def seek(self, position: Position | None) -> None:
         """Begin at ``position``, or where the spec says."""
@@ -91,6 +92,7 @@ class TopicSource:
                 ends = self._ends()
             behind = self._behind(ends)
             if not behind:
+                self._lag = 0
                 empty = pl.DataFrame(schema=self._schema)
                 return Polled(empty, self._position(), caught_up=True, ended=self._ended())
             return self._take(self._next_of(behind), ends, max_rows)
@@ -99,8 +101,15 @@ class TopicSource:
                 raise
             return Polled(pl.DataFrame(schema=self._schema), self._position())
 
+    def lag(self) -> int | None:
+        """Return the records that were there at the last poll and were not handed over by it."""
+        return self._lag
+
     def _ends(self) -> dict[int, int]:
         return self._topic.end_offsets() if self._stop_at is None else self._stop_at
+
+    def _left(self, ends: Mapping[int, int]) -> int:
+        return sum(max(0, ends[number] - offset) for number, offset in self._offsets.items())
 
     def _behind(self, ends: Mapping[int, int]) -> list[int]:
         return [number for number, offset in self._offsets.items() if offset < ends[number]]
@@ -117,6 +126,7 @@ class TopicSource:
     def _take(self, partition: int, ends: Mapping[int, int], max_rows: int) -> Polled:
         records = self._records(partition, ends[partition], max_rows)
         self._offsets[partition] = records.next_offset
+        self._lag = self._left(ends)
         frame, dead = self._rows(records)
         caught_up = not self._behind(ends)
         return Polled(
