@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 import pytest
@@ -57,3 +57,33 @@ def test_an_error_of_a_reading_thread_names_no_driver() -> None:
     cause = error.value.__cause__
     assert isinstance(cause, ConnectorError)
     assert cause.line is None
+
+
+KEYED = ps.scan_batches([pl.DataFrame({"k": ["a"], "n": [1]})])
+
+
+@pytest.mark.parametrize(
+    ("step", "write"),
+    [
+        ("select", lambda: KEYED.select(pl.col("n").str.to_uppercase())),
+        ("select", lambda: KEYED.select(pl.col("m") + 1)),
+        ("filter", lambda: KEYED.filter(pl.col("k") > 3)),
+        ("filter", lambda: KEYED.filter(pl.col("n"))),
+        ("filter", lambda: KEYED.filter(pl.col("m") > 3)),
+        ("drop_nulls", lambda: KEYED.drop_nulls("m")),
+        ("sort", lambda: KEYED.sort(pl.col("n").str.to_uppercase())),
+        ("top_k", lambda: KEYED.top_k(0, by="n")),
+        ("group_by", lambda: KEYED.group_by("m")),
+        ("group_by", lambda: KEYED.group_by(pl.col("n").str.len_chars()).len()),
+        ("agg", lambda: KEYED.group_by("k").agg("m")),
+        ("join", lambda: KEYED.join(KEYED, on="m")),
+        ("join_where", lambda: KEYED.join_where(KEYED, pl.col("m") > 1)),
+        ("with_watermark", lambda: KEYED.with_watermark("k")),
+    ],
+)
+def test_every_verb_names_itself_and_the_line(step: str, write: Callable[[], object]) -> None:
+    with pytest.raises(PlanError) as error:
+        write()
+    assert error.value.step == step
+    assert error.value.line is not None
+    assert error.value.line.startswith(f"{__file__}:")

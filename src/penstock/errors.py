@@ -32,6 +32,7 @@ _NOT_THE_USERS = (
 )
 """Beginnings of file names whose code no user wrote: ours, the standard library, packages."""
 
+_PACKAGE = __name__.partition(".")[0]
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 

@@ -74,7 +74,7 @@ class Aggregate(Node):
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Aggregate an empty frame; add the window's columns behind the keys."""
         before = self.input.properties
-        keys = output_schema(self.keys, self.input.schema, "select") if self.keys else {}
+        keys = output_schema(self.keys, self.input.schema, "group_by") if self.keys else {}
         aggs = output_schema(self.aggs, self.input.schema, "agg") if self.aggs else {}
         columns: dict[str, pl.DataType] = dict(keys)
         if self.window is not None:
@@ -239,7 +239,7 @@ class Over(Node):
         """Run the expressions on an empty frame."""
         before, schema = self.input.properties, self.input.schema
         if self.verb is Verb.FILTER:
-            output_schema(self.exprs, schema, "select")
+            output_schema(self.exprs, schema, "select", "filter")
             out = schema
         else:
             out = output_schema(self.exprs, schema, self.verb.value)

@@ -49,7 +49,12 @@ def where_keys(left: Node, right: Node, predicates: Sequence[pl.Expr], suffix: s
     found = layout(_STEP, left.schema, right.schema, "cross", (), suffix=suffix, coalesce=False)
     if not predicates:
         raise PlanError("no predicate given", step=_STEP, hint='use how="cross" for all pairs')
-    parts = [part for expr in expand(predicates, found.schema) for part in _conjuncts(expr)]
+    try:
+        exprs = expand(predicates, found.schema)
+    except PlanError as error:
+        error.step = error.step or _STEP
+        raise
+    parts = [part for expr in exprs for part in _conjuncts(expr)]
     changing = left.properties.changelog or right.properties.changelog
     for part in parts:
         _check(part, found.schema, changing=changing)
@@ -76,7 +81,7 @@ def _conjuncts(expr: pl.Expr) -> list[pl.Expr]:
 
 
 def _check(part: pl.Expr, schema: pl.Schema, *, changing: bool) -> None:
-    dtype = output_schema((part.alias("predicate"),), schema, "select")["predicate"]
+    dtype = output_schema((part.alias("predicate"),), schema, "select", _STEP)["predicate"]
     if dtype not in (pl.Boolean, pl.Null):
         raise PlanError(f"the predicate {part} is {dtype}, not Boolean", step=_STEP)
     if classify(part, schema) is not Shape.ELEMENTWISE:

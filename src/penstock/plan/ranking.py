@@ -170,6 +170,7 @@ def _check_order(step: str, order: Ordering, schema: pl.Schema) -> None:
     if not order.by:
         raise PlanError("by is empty", step=step, alternatives=list(schema))
     named = [expr.alias(f"by_{number}") for number, expr in enumerate(order.by)]
-    for expr, dtype in zip(order.by, output_schema(named, schema, "select").values(), strict=True):
+    types = output_schema(named, schema, "select", step).values()
+    for expr, dtype in zip(order.by, types, strict=True):
         if dtype.is_nested() or isinstance(dtype, pl.Object):
             raise PlanError(f"{expr} is {dtype}, which has no order", step=step)

@@ -104,7 +104,8 @@ class Filter(RowStep):
 
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Check that the predicate is Boolean."""
-        found = output_schema((self.predicate.alias("keep"),), self.input.schema, "select")["keep"]
+        keep = (self.predicate.alias("keep"),)
+        found = output_schema(keep, self.input.schema, "select", "filter")["keep"]
         if found not in (pl.Boolean, pl.Null):
             raise PlanError(f"the predicate is {found}, not Boolean", step="filter")
         return self.input.schema, self.input.properties

@@ -46,7 +46,7 @@ class StreamBase:
 
     def _expanded(self, step: str, *exprs: Any, **named: Any) -> tuple[pl.Expr, ...]:
         """Return one expression per output column."""
-        found = expand(as_exprs(*exprs, **named), self._node.schema)
+        found = self._resolved(step, as_exprs(*exprs, **named))
         names = [expr.meta.output_name() for expr in found]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -58,9 +58,16 @@ class StreamBase:
             )
         return tuple(found)
 
-    def _expanded_any(self, *exprs: Any) -> tuple[pl.Expr, ...]:
+    def _expanded_any(self, step: str, *exprs: Any) -> tuple[pl.Expr, ...]:
         """Expand where equal output names do no harm."""
-        return tuple(e for expr in exprs for e in expand(as_exprs(expr), self._node.schema))
+        return tuple(e for expr in exprs for e in self._resolved(step, as_exprs(expr)))
+
+    def _resolved(self, step: str, exprs: Sequence[pl.Expr]) -> list[pl.Expr]:
+        try:
+            return expand(exprs, self._node.schema)
+        except PlanError as error:
+            error.step = error.step or step
+            raise
 
     def _shapes(self, exprs: Sequence[pl.Expr]) -> set[Shape]:
         return {classify(expr, self._node.schema) for expr in exprs}

@@ -237,7 +237,7 @@ class JoinVerbs(StreamBase):
 
 
 def _keys(step: str, side: str, stream: StreamBase, on: Any) -> tuple[pl.Expr, ...]:
-    keys = stream._expanded_any(on)  # noqa: SLF001 - one class in two parts
+    keys = stream._expanded_any(step, on)  # noqa: SLF001 - one class in two parts
     for key in keys:
         if classify(key, stream.schema) is not Shape.ELEMENTWISE:
             raise PlanError(

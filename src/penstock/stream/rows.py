@@ -100,7 +100,7 @@ class RowVerbs(StreamBase):
 
     def _split_predicate(self, wanted: Any) -> list[pl.Expr]:
         named = pl.lit(wanted) if isinstance(wanted, bool) else wanted
-        return [expr.alias("predicate") for expr in self._expanded_any(named)]
+        return [expr.alias("predicate") for expr in self._expanded_any("filter", named)]
 
     def _over(self, verb: Verb, exprs: tuple[pl.Expr, ...]) -> Self:
         if can_run(self._node, verb, exprs):

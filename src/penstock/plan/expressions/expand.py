@@ -210,23 +210,26 @@ def plan_error(error: BaseException, schema: pl.Schema, step: str | None) -> Pla
     return PlanError(line, step=step)
 
 
-def output_schema(exprs: Sequence[pl.Expr], schema: pl.Schema, verb: Verb) -> pl.Schema:
+def output_schema(
+    exprs: Sequence[pl.Expr], schema: pl.Schema, verb: Verb, step: str | None = None
+) -> pl.Schema:
     """Return the columns that ``verb`` with these expressions gives over rows of ``schema``.
 
     Runs them on an empty frame, so that a wrong column or type is an error now. For ``agg`` the
-    result has the aggregations only. PlanError with ``step=verb`` for what Polars refuses.
+    result has the aggregations only. PlanError for what Polars refuses, of ``step`` (the verb).
     """
+    step = step or verb
     for expr in exprs:
-        _check_return_dtype(expr, verb)
+        _check_return_dtype(expr, step)
     lazy = _apply(pl.LazyFrame(schema=schema), exprs, verb)
-    with reporting(schema, verb):
+    with reporting(schema, step):
         planned = lazy.collect_schema()
     try:
         collected = lazy.collect().schema
     except Exception as error:
         if _depends_on_rows(exprs, error):
             return _without_group(planned)
-        raise plan_error(error, schema, verb) from error
+        raise plan_error(error, schema, step) from error
     return _without_group(planned if _has_python(exprs) else collected)
 
 
