@@ -76,7 +76,7 @@ class Executor:
             for v in graph.vertices
             if v.kind == "watermark" or v.side is not None
         }
-        self._seen: list[tuple[int, ...]] = [()] * len(graph.vertices)
+        self._seen: list[object] = [None] * len(graph.vertices)
 
     def deadline(self) -> int | None:
         """Return the earliest processing-time instant at which an operator wants a step."""
@@ -165,12 +165,12 @@ class Executor:
         rows = sum(d.height for d in inputs if d is not None)
         deadline = operator.deadline()
         due = deadline is not None and tick.now >= deadline
-        moved = tick.watermarks != self._seen[number]
+        moved = (tick.watermarks, tick.partitions) != self._seen[number]
         if not (rows or moved or due or operator.wants_idle_steps):
             return None
         started = time.perf_counter()
         result = operator.step(inputs, tick)
-        self._seen[number] = tick.watermarks
+        self._seen[number] = (tick.watermarks, tick.partitions)
         self.watermarks[number] = max(operator.watermark(tick), self.watermarks[number])
         stats.last_seconds = time.perf_counter() - started
         stats.seconds += stats.last_seconds
