@@ -123,7 +123,7 @@ class Json:
         """Read all messages at once; None if anything about them is unusual."""
         if 0 < len(messages) <= _FEW and messages.dtype == pl.Binary:
             raw = messages.to_list()
-            if not any(message is None or b"\n" in message for message in raw):
+            if all(message and b"\n" not in message for message in raw):
                 return self.decode_block(b"\n".join(raw))
         text, errors = as_text(messages)
         if errors.height or not len(text):
