@@ -57,6 +57,14 @@ def duration_ns(value: Duration, *, step: str, option: str) -> int:
     return _parse(value, step=step, option=option)
 
 
+def positive_ns(value: Duration, *, step: str, option: str) -> int:
+    """Return a fixed duration in nanoseconds; ``PlanError`` unless it is longer than nothing."""
+    nanoseconds = duration_ns(value, step=step, option=option)
+    if nanoseconds <= 0:
+        raise PlanError(f"{option} must be longer than nothing, not {value!r}", step=step)
+    return nanoseconds
+
+
 def _parse(text: str, *, step: str, option: str) -> int:
     negative = text.startswith("-")
     body = text.removeprefix("-")

@@ -97,7 +97,8 @@ class Query:
         if not self._ended.wait(timeout):
             return False
         if self._error is not None:
-            cause = str(self._error) or type(self._error).__name__
+            said = str(self._error) or type(self._error).__name__
+            cause = "\n".join([said, *getattr(self._error, "__notes__", ())])
             raise QueryFailed(f"the query failed: {cause}", line="") from self._error
         return True
 
@@ -129,6 +130,12 @@ class Query:
         if self._engine is not None:
             self._engine.drain()
         return self.wait(timeout)
+
+    def __repr__(self) -> str:
+        sinks = ", ".join(root.spec.name for root in self.roots)
+        ended = "failed" if self._error is not None else "ended"
+        running = ended if self._ended.is_set() else "running"
+        return f"<Query {running if self._engine is not None else 'not started'}: {sinks}>"
 
     def explain(self) -> str:
         """Return the plan as text, with what is proven of each step and what its state costs."""
@@ -169,6 +176,13 @@ def start(
     >>> sum(frame.height for frame in seen)
     2
     """
+    for query in queries:
+        if not isinstance(query, Query):
+            raise PlanError(
+                f"a {type(query).__name__} is not a query",
+                step="run",
+                hint="give a stream a sink first: stream.sink_console(), .sink_sqlite(...) ...",
+            )
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
         checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock

@@ -15,6 +15,7 @@ from penstock.connectors.contract import SourceSpec
 from penstock.connectors.files import config as files
 from penstock.connectors.files.content import MAX_LINE_BYTES
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.schemas import checked_schema
 from penstock.connectors.generators import config as generators
 from penstock.connectors.sockets import config as sockets
 from penstock.connectors.topics import config as topics
@@ -49,7 +50,11 @@ def scan_csv(
     epoch_rows: int | None = None,
     **options: Any,
 ) -> Stream:
-    """Read CSV files (path, glob or list; compressed too). Rows that do not fit are dead letters."""
+    """Read CSV files (path, glob or list; compressed too). Rows that do not fit are dead letters.
+
+    ``options``: ``header`` (default True), ``separator``, ``quote``, ``null_values``. Without
+    ``schema`` the types are guessed from the first lines; instants are read as UTC.
+    """
     return from_source(files.files(source, "csv", schema, **options), epoch_rows=epoch_rows)
 
 
@@ -319,7 +324,7 @@ def scan_batches(
     >>> ps.scan_batches([pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [2]})]).collect()["a"].to_list()
     [1, 2]
     """
-    given = None if schema is None else pl.Schema(schema)
+    given = None if schema is None else checked_schema(name, dict(schema))
     stream = from_source(BatchesSpec(frames, given, name))
     return stream if event_time is None else stream.with_watermark(event_time, lateness)
 
@@ -332,11 +337,13 @@ def concat(streams: Iterable[Stream]) -> Stream:
     >>> ps.concat([one, one]).collect().height
     2
     """
-    given = [streams] if isinstance(streams, Stream) else list(streams)
-    for number, stream in enumerate(given, 1):
+    if isinstance(streams, Stream):
+        raise PlanError("one stream is given", step="concat", hint="write ps.concat([one, other])")
+    given = tuple(streams)
+    for stream in given:
         if not isinstance(stream, Stream):
             raise PlanError(
-                f"input {number} is a {type(stream).__name__}, not a Stream",
+                f"a {type(stream).__name__} is not a Stream",
                 step="concat",
                 hint="make it one with ps.scan_batches([frame])",
             )

@@ -20,6 +20,7 @@ from penstock.instants import (
     duration_text,
     interval_literal,
     is_calendar,
+    positive_ns,
     unit_ns,
 )
 
@@ -152,7 +153,7 @@ def tumbling(
             raise PlanError(f"rows must be a positive integer, not {rows!r}", step="tumbling")
         return Rows(rows, on)
     text = _size(size, step="tumbling", option="size")
-    return Hopping(text, text, _offset(offset, "tumbling"), time_zone, on)
+    return Hopping(text, text, _offset(offset, "tumbling"), _zone(time_zone, "tumbling"), on)
 
 
 def hopping(
@@ -173,7 +174,7 @@ def hopping(
         _size(size, step="hopping", option="size"),
         _size(slide, step="hopping", option="slide"),
         _offset(offset, "hopping"),
-        time_zone,
+        _zone(time_zone, "hopping"),
         on,
     )
     if window.kind == "hopping" and (is_calendar(window.size) or is_calendar(window.slide)):
@@ -190,7 +191,7 @@ def sliding(size: Duration, *, on: str | None = None) -> Window:
     >>> ps.sliding("10s").kind
     'sliding'
     """
-    return Sliding(_positive(size, step="sliding", option="size"), on)
+    return Sliding(positive_ns(size, step="sliding", option="size"), on)
 
 
 def session(gap: Duration, *, on: str | None = None) -> Window:
@@ -202,11 +203,17 @@ def session(gap: Duration, *, on: str | None = None) -> Window:
     >>> ps.session("30m").kind
     'session'
     """
-    return Session(_positive(gap, step="session", option="gap"), on)
+    return Session(positive_ns(gap, step="session", option="gap"), on)
 
 
 def check_unit(window: Window, dtype: pl.DataType) -> None:
-    """Refuse a window finer than the unit of its column."""
+    """Refuse a window finer than the unit of its column, and days of no place at local time."""
+    if isinstance(window, Hopping) and window.time_zone and not isinstance(dtype, pl.Datetime):
+        raise PlanError(
+            f"the column is {dtype}, which has no local time",
+            step=window.kind,
+            hint="leave time_zone out, or cast the event-time column to Datetime",
+        )
     unit = unit_ns(dtype)
     lengths = {
         "size": window.pane_ns if isinstance(window, Hopping) else 0,
@@ -222,23 +229,32 @@ def check_unit(window: Window, dtype: pl.DataType) -> None:
             )
 
 
-def _positive(value: Duration, *, step: str, option: str) -> int:
-    nanoseconds = duration_ns(value, step=step, option=option)
-    if nanoseconds <= 0:
-        raise PlanError(f"{option} must be longer than nothing, not {value!r}", step=step)
-    return nanoseconds
-
-
 def _size(value: Duration | None, *, step: str, option: str) -> str:
     if isinstance(value, str) and is_calendar(value):
         return value
     if isinstance(value, timedelta | str | int | float):
-        return duration_text(_positive(value, step=step, option=option))
+        return duration_text(positive_ns(value, step=step, option=option))
     raise PlanError(f"{option} is not a duration: {value!r}", step=step)
 
 
 def _offset(value: Duration, step: str) -> int:
     return duration_ns(value, step=step, option="offset")
+
+
+def _zone(name: str | None, step: str) -> str | None:
+    if name is None:
+        return None
+    instant = pl.Series([0], dtype=pl.Datetime("us", "UTC"))
+    try:
+        instant.dt.convert_time_zone(name)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise PlanError(
+            f"not a time zone: {name!r}",
+            step=step,
+            value=name,
+            hint='write its name as in the IANA database, e.g. "Europe/Rome"',
+        ) from error
+    return name
 
 
 def _longest_ns(text: str) -> int:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import penstock as ps
 from penstock.stream import Stream
 from penstock.testing.driving import scripted
 from penstock.windows import Window, hopping, session, sliding, tumbling
@@ -284,3 +285,14 @@ def test_without_a_watermark_at_the_end(
 
 def replace_on(window: Window) -> Window:
     return replace(window, on="ts")
+
+
+def test_windows_of_windows_nest() -> None:
+    """Hours of minutes are the hours of the rows: 10:59 is before 11:00."""
+    times = [datetime(2026, 5, 17, 10, 59, 30), datetime(2026, 5, 17, 11, 0, 30)]
+    rows = ps.scan_batches([pl.DataFrame({"ts": times, "v": [1, 2]})], event_time="ts")
+    minutes = rows.group_by(ps.tumbling("1m")).agg(pl.col("v").sum())
+    hours = [s.group_by(ps.tumbling("1h")).agg(pl.col("v").sum()) for s in (rows, minutes)]
+    assert not hours[1].is_changelog
+    assert hours[1].collect().rows() == hours[0].collect().rows()
+    assert hours[1].collect()["v"].to_list() == [1, 2]

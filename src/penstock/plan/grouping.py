@@ -78,7 +78,15 @@ class Aggregate(Node):
         aggs = output_schema(self.aggs, self.input.schema, "agg") if self.aggs else {}
         columns: dict[str, pl.DataType] = dict(keys)
         if self.window is not None:
-            columns |= self._window_columns()
+            added = self._window_columns()
+            for name in added.keys() & columns.keys():
+                raise PlanError(
+                    f"key {name!r} has the name of a column that the window gives",
+                    step="group_by",
+                    value=name,
+                    hint=f'rename it, e.g. .rename({{"{name}": "other"}})',
+                )
+            columns |= added
         for name, dtype in aggs.items():
             if name in columns:
                 raise PlanError(
@@ -101,7 +109,7 @@ class Aggregate(Node):
             changelog=not self.final or refine > 0,
             keys=self._unique(),
             times=self._times(),
-            event_time=END if END in columns and self.window_bound else None,
+            event_time=self._event_time(),
             bounded=before.bounded,
         )
 
@@ -142,6 +150,12 @@ class Aggregate(Node):
         if isinstance(self.window, Sliding):
             return ()
         return ((*self.key_names, START),) if self.window else (self.key_names,)
+
+    def _event_time(self) -> str | None:
+        """The start where windows touch, so that the minutes of an hour fall into that hour."""
+        if self.window_bound is None:
+            return None
+        return START if isinstance(self.window, Hopping) else END
 
     def _times(self) -> dict[str, TimeBound]:
         bound = self.window_bound

@@ -69,6 +69,12 @@ class Process(Node):
         output = self._declared("output")
         if not output:
             raise PlanError(f"{self.name} declares no output columns", step="process")
+        if kind.process in (Processor.process, BatchProcessor.process):
+            raise PlanError(
+                f"{self.name} has no method process",
+                step="process",
+                hint="write what is to be done with the rows of a key: def process(self, ...)",
+            )
         return output, Properties(bounded=before.bounded)
 
     def _check_state(self) -> None:

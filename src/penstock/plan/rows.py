@@ -128,6 +128,16 @@ class Explode(RowStep):
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Check that the columns are lists."""
         require_columns("explode", self.input.schema, self.columns)
+        for name in self.columns:
+            if not isinstance(self.input.schema[name], (pl.List, pl.Array)):
+                lists = [
+                    n for n, t in self.input.schema.items() if isinstance(t, (pl.List, pl.Array))
+                ]
+                raise PlanError(
+                    f"column {name!r} is {self.input.schema[name]}, not a List or Array",
+                    step="explode",
+                    alternatives=lists,
+                )
         empty = pl.DataFrame(schema=self.input.schema)
         try:
             schema = empty.explode(*self.columns).schema

@@ -10,6 +10,7 @@ from penstock.connectors.contract import Accepts, SinkSpec
 from penstock.errors import PlanError
 from penstock.plan.node import Node, require_columns
 from penstock.plan.properties import Properties
+from penstock.plan.ranking import Sort, unsortable
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,6 +29,8 @@ class SinkNode(Node):
         """Check that the sink can take this kind of stream and these columns."""
         schema, properties = self.input.schema, self.input.properties
         step = f"sink {self.spec.name}"
+        if isinstance(self.input, Sort) and not properties.bounded:
+            raise unsortable(self.input)
         require_columns(step, schema, self.spec.key)
         if properties.changelog and self.spec.accepts is Accepts.APPEND:
             raise PlanError(

@@ -10,6 +10,7 @@ import polars as pl
 
 from penstock.columns import PARTITION
 from penstock.connectors.contract import Position
+from penstock.errors import PenstockError
 from penstock.instants import MAX_INSTANT, MIN_INSTANT
 from penstock.lowering.graph import Graph, Vertex
 from penstock.operators.contract import Operator, Sides, Tick
@@ -169,7 +170,15 @@ class Executor:
         if not (rows or moved or due or operator.wants_idle_steps):
             return None
         started = time.perf_counter()
-        result = operator.step(inputs, tick)
+        try:
+            result = operator.step(inputs, tick)
+        except PenstockError as error:
+            error.line = error.line or vertex.line
+            raise
+        except Exception as error:
+            error.add_note(f"  in {vertex.text}")
+            error.add_note(f"  at {vertex.line}")
+            raise
         self._seen[number] = (tick.watermarks, tick.partitions)
         self.watermarks[number] = max(operator.watermark(tick), self.watermarks[number])
         stats.last_seconds = time.perf_counter() - started

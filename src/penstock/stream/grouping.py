@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import polars as pl
 
 from penstock.errors import PlanError
-from penstock.instants import Duration, duration_ns
+from penstock.instants import Duration
 from penstock.plan.expressions import Shape, as_exprs, is_deterministic, root_columns
 from penstock.plan.grouping import Aggregate, Emission, Final
 from penstock.stream.base import StreamBase
+from penstock.stream.bounds import lifetime_ns, row_limit
 from penstock.windows import Hopping, Rows, Session, Sliding, Window
 
 if TYPE_CHECKING:
@@ -74,7 +75,12 @@ class GroupVerbs(StreamBase):
     __slots__ = ()
 
     def group_by(
-        self, *by: Any, ttl: Duration | None = None, max_group_rows: int | None = None, **named: Any
+        self,
+        *by: Any,
+        maintain_order: bool = False,
+        ttl: Duration | None = None,
+        max_group_rows: int | None = None,
+        **named: Any,
     ) -> GroupBy[Self]:
         """Group by columns, row-wise expressions, and at most one window.
 
@@ -86,6 +92,12 @@ class GroupVerbs(StreamBase):
         >>> s.group_by("k").agg(pl.col("v").sum()).collect().sort("k").rows()
         [('a', 4), ('b', 2)]
         """
+        if maintain_order:
+            raise PlanError(
+                "groups that change have no order",
+                step="group_by",
+                hint="leave maintain_order out, and sort the result",
+            )
         windows = [item for item in _flat(by) if isinstance(item, _WINDOWS)]
         others = [item for item in _flat(by) if not isinstance(item, _WINDOWS)]
         if len(windows) > 1:
@@ -113,8 +125,9 @@ class GroupVerbs(StreamBase):
                     alternatives=self.columns,
                     hint="aggregate all rows with .select(...)",
                 )
-        ttl_ns = None if ttl is None else duration_ns(ttl, step="group_by", option="ttl")
-        return GroupBy(self, keys, windows[0] if windows else None, ttl_ns, max_group_rows)
+        ttl_ns = lifetime_ns(ttl, "group_by")
+        limit = row_limit(max_group_rows, "group_by")
+        return GroupBy(self, keys, windows[0] if windows else None, ttl_ns, limit)
 
     def emit(self, mode: str) -> Self:
         """Choose when results leave: ``"final"`` (once each) or ``"changes"`` (after every epoch).

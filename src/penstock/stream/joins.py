@@ -15,6 +15,7 @@ from penstock.plan.join_predicates import where_keys
 from penstock.plan.joins import HOWS, Join
 from penstock.plan.node import Node
 from penstock.stream.base import StreamBase
+from penstock.stream.bounds import lifetime_ns, row_limit
 
 
 class JoinVerbs(StreamBase):
@@ -74,7 +75,7 @@ class JoinVerbs(StreamBase):
             suffix=suffix,
             nulls_equal=nulls_equal,
             coalesce=coalesce,
-            ttl_ns=None if ttl is None else duration_ns(ttl, step="join", option="ttl"),
+            ttl_ns=lifetime_ns(ttl, "join"),
         )
 
     def join_where(
@@ -108,7 +109,7 @@ class JoinVerbs(StreamBase):
             suffix=suffix,
             coalesce=False,
             condition=found.condition,
-            ttl_ns=None if ttl is None else duration_ns(ttl, step="join_where", option="ttl"),
+            ttl_ns=lifetime_ns(ttl, "join_where"),
         )
 
     def join_asof(
@@ -163,8 +164,8 @@ class JoinVerbs(StreamBase):
             tolerance=_tolerance(step, self.schema.get(names[0][0]), tolerance),
             allow_exact_matches=allow_exact_matches,
             suffix=suffix,
-            ttl_ns=None if ttl is None else duration_ns(ttl, step=step, option="ttl"),
-            max_group_rows=max_group_rows,
+            ttl_ns=lifetime_ns(ttl, step),
+            max_group_rows=row_limit(max_group_rows, step),
         )
 
     def join_interval(
@@ -217,8 +218,8 @@ class JoinVerbs(StreamBase):
             upper_ns=duration_ns(upper, step=step, option="upper"),
             how=how,
             suffix=suffix,
-            ttl_ns=None if ttl is None else duration_ns(ttl, step=step, option="ttl"),
-            max_group_rows=max_group_rows,
+            ttl_ns=lifetime_ns(ttl, step),
+            max_group_rows=row_limit(max_group_rows, step),
         )
 
     def _key_pairs(

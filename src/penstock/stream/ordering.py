@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import polars as pl
 
 from penstock.errors import PlanError
-from penstock.instants import Duration, duration_ns
+from penstock.instants import Duration
 from penstock.plan.distinct import Keep, Unique
 from penstock.plan.expressions import Shape
 from penstock.plan.grouping import Verb
@@ -16,6 +16,7 @@ from penstock.plan.node import Node
 from penstock.plan.ranking import Limit, Ordering, Sort, TopK, unsortable
 from penstock.plan.running import Running
 from penstock.stream.base import StreamBase
+from penstock.stream.bounds import lifetime_ns, row_limit
 
 Flags = bool | Sequence[bool]
 """One flag for all columns, or one for each."""
@@ -70,8 +71,8 @@ class OrderVerbs(StreamBase):
             input=self._node,
             subset=tuple(names),
             keep=Keep(keep),
-            ttl_ns=None if ttl is None else duration_ns(ttl, step="unique", option="ttl"),
-            max_group_rows=max_group_rows,
+            ttl_ns=lifetime_ns(ttl, "unique"),
+            max_group_rows=row_limit(max_group_rows, "unique"),
         )
 
     def top_k(
@@ -148,8 +149,8 @@ class OrderVerbs(StreamBase):
             order=order,
             keys=keys,
             rank=rank,
-            ttl_ns=None if ttl is None else duration_ns(ttl, step=step, option="ttl"),
-            max_group_rows=max_group_rows,
+            ttl_ns=lifetime_ns(ttl, step),
+            max_group_rows=row_limit(max_group_rows, step),
         )
 
     def sort(

@@ -193,6 +193,8 @@ class Outputs(StreamBase):
 
     def preview(self, rows: int = 10, *, timeout: float = 5.0) -> pl.DataFrame:
         """Return the first ``rows`` rows that come within ``timeout`` seconds, as a table."""
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise PlanError(f"rows must be a positive integer, not {rows!r}", step="preview")
         into = Collected()
         enough = threading.Event()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Self
 
 from penstock.errors import PlanError
-from penstock.instants import Duration, duration_ns
+from penstock.instants import Duration
 from penstock.plan.process import AnyProcessor, Process
 from penstock.stream.base import StreamBase
+from penstock.stream.bounds import lifetime_ns
 
 
 class ProcessVerbs(StreamBase):
@@ -44,7 +45,7 @@ class ProcessVerbs(StreamBase):
         names = self._names("process", by)
         if not names:
             raise PlanError("no key given", step="process", alternatives=self.columns)
-        ttl_ns = None if ttl is None else duration_ns(ttl, step="process", option="ttl")
+        ttl_ns = lifetime_ns(ttl, "process")
         return self._derived(
             Process, input=self._node, processor=processor, keys=names, ttl_ns=ttl_ns
         )

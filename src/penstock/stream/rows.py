@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import polars as pl
+from polars.datatypes import parse_into_dtype
 
 from penstock.errors import PlanError, user_line
 from penstock.plan.expressions import Shape, is_deterministic, over_keys, root_columns
@@ -40,16 +41,11 @@ class RowVerbs(StreamBase):
         shapes = self._shapes(found)
         if not found:
             raise PlanError("no columns given", step="select", alternatives=self.columns)
-        if shapes <= {Shape.ELEMENTWISE}:
-            if not any(map(root_columns, found)):
-                raise PlanError(
-                    "no column is read, so nothing says how many rows there are",
-                    step="select",
-                    value=[str(expr) for expr in found],
-                    alternatives=self.columns,
-                    hint="add constants with .with_columns(...)",
-                )
+        if any(map(root_columns, found)) and shapes <= {Shape.ELEMENTWISE}:
             return self._row_step(Select, found, exprs=found)
+        if shapes <= {Shape.SCALAR, Shape.ELEMENTWISE} and not any(map(root_columns, found)):
+            # Polars gives one row for literals, however many rows there are.
+            return self._derived(Aggregate, input=self._node, keys=(), aggs=found)
         if shapes <= {Shape.SCALAR}:
             return self._derived(Aggregate, input=self._node, keys=(), aggs=found)
         return self._over(Verb.SELECT, found)
@@ -134,12 +130,18 @@ class RowVerbs(StreamBase):
             raise PlanError("no column would be left", step="drop", alternatives=self.columns)
         return self._derived(Select, input=self._node, exprs=tuple(map(pl.col, kept)))
 
-    def rename(self, mapping: Mapping[str, str], *, strict: bool = True) -> Self:
-        """Rename columns by a mapping old -> new."""
+    def rename(
+        self, mapping: Mapping[str, str] | Callable[[str], str], *, strict: bool = True
+    ) -> Self:
+        """Rename columns by a mapping old -> new, or by a function of the name."""
         if not isinstance(mapping, Mapping):
-            raise PlanError(
-                f"not a mapping of old names to new ones: {mapping!r}", step="rename", value=mapping
-            )
+            if not callable(mapping):
+                raise PlanError(
+                    f"not a mapping or function: {mapping!r}",
+                    step="rename",
+                    hint='write .rename({"old": "new"})',
+                )
+            mapping = {name: mapping(name) for name in self.columns}
         if strict:
             require_columns("rename", self.schema, list(mapping))
         exprs = [pl.col(name).alias(mapping.get(name, name)) for name in self.columns]
@@ -152,6 +154,8 @@ class RowVerbs(StreamBase):
         """
         if not isinstance(dtypes, Mapping):
             dtypes = dict.fromkeys(self.columns, dtypes)
+        for dtype in dtypes.values():
+            _check_dtype(dtype)
         pairs = {n: t for key, t in dtypes.items() for n in self._names("cast", key)}
         exprs = tuple(pl.col(name).cast(dtype, strict=strict) for name, dtype in pairs.items())
         return self._derived(WithColumns, input=self._node, exprs=exprs)
@@ -159,6 +163,8 @@ class RowVerbs(StreamBase):
     def explode(self, *columns: Any) -> Self:
         """Make a row of each element of list columns."""
         names = tuple(n for c in columns for n in self._names("explode", c))
+        if not names:
+            raise PlanError("no columns given", step="explode", alternatives=self.columns)
         return self._derived(Explode, input=self._node, columns=names)
 
     def unnest(self, *columns: Any) -> Self:
@@ -190,14 +196,33 @@ class RowVerbs(StreamBase):
             return self.with_columns(pl.all().fill_null(strategy=strategy))  # type: ignore[arg-type]
         if strategy is not None:
             value = 0 if strategy == "zero" else 1
-        wanted = pl.select(
-            pl.lit(value) if not isinstance(value, pl.Expr) else pl.lit(None)
-        ).to_series()
+        wanted = pl.select(_literal(value)).to_series()
         fits = [
             n for n, t in self.schema.items() if isinstance(value, pl.Expr) or _holds(t, wanted)
         ]
         exprs = tuple(pl.col(name).fill_null(value) for name in fits)
         return self._row_step(WithColumns, exprs, exprs=exprs) if exprs else self
+
+
+def _literal(value: Any) -> pl.Expr:
+    try:
+        return pl.lit(None) if isinstance(value, pl.Expr) else pl.lit(value)
+    except TypeError as error:
+        raise PlanError(
+            f"not a value that a column can hold: {value!r}", step="fill_null", value=value
+        ) from error
+
+
+def _check_dtype(dtype: Any) -> None:
+    try:
+        parse_into_dtype(dtype)
+    except (TypeError, ValueError) as error:
+        raise PlanError(
+            f"not a type: {dtype!r}",
+            step="cast",
+            value=dtype,
+            hint='use a Polars or Python type, e.g. {"id": pl.Int64}',
+        ) from error
 
 
 def _holds(dtype: pl.DataType, value: pl.Series) -> bool:

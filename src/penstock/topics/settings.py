@@ -14,7 +14,7 @@ from penstock.topics.blobs import Compression, schema_head
 from penstock.topics.records import KEY, TIMESTAMP
 from penstock.topics.retention import Retention
 
-_MAX_PARTITIONS = 4096
+MAX_PARTITIONS = 4096
 """Offsets of all partitions are read at every wake-up: 4096 of them take about a millisecond."""
 
 
@@ -54,8 +54,8 @@ def new_settings(
     compression: Compression,
 ) -> Settings:
     """Check the options of a topic to be created and return its settings."""
-    if not 1 <= partitions <= _MAX_PARTITIONS:
-        raise ConfigError(f"a topic has 1 to {_MAX_PARTITIONS} partitions", value=partitions)
+    if not 1 <= partitions <= MAX_PARTITIONS:
+        raise ConfigError(f"a topic has 1 to {MAX_PARTITIONS} partitions", value=partitions)
     if compression not in ("none", "lz4", "zstd"):
         raise ConfigError(
             f"there is no compression {compression!r}",

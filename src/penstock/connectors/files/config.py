@@ -176,7 +176,7 @@ def files(
     missing = [name for name in found if not Path(name).is_file()]
     if missing or not found:
         wrong = missing[0] if missing else " ".join(names)
-        raise ConfigError("no such file", step="file", value=wrong, hint=_nearby(wrong))
+        raise ConfigError(f"no such file: {wrong}", step="file", value=wrong, hint=_nearby(wrong))
     content = _content(found[0], found, format, schema, columns, max_line_bytes, options)
     return FilesSpec(names, content)
 

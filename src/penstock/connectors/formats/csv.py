@@ -108,7 +108,7 @@ class Csv:
         missing = [name for name in self.schema if name not in names]
         if missing:
             raise ConnectorError(
-                f"the header has no column {missing[0]!r}: it has {', '.join(names)}",
+                f"the header has no column {_shown(missing[:1])}: it has {_shown(names)}",
                 step="csv",
                 value=missing[0],
                 fault=Fault.USER,
@@ -237,3 +237,9 @@ def _check_marks(separator: str, quote: str | None) -> None:
             )
     if separator == quote:
         raise ConfigError(f"separator and quote are both {quote!r}", step="csv", value=quote)
+
+
+def _shown(names: list[str]) -> str:
+    """Quote names, none of them long: a file that is no CSV may have anything in its first line."""
+    shown = [repr(name if len(name) <= 40 else f"{name[:40]}...") for name in names[:20]]
+    return ", ".join([*shown, "..."] if len(names) > 20 else shown)

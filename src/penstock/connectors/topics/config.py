@@ -23,6 +23,7 @@ from penstock.errors import ConfigError
 from penstock.instants import Duration
 from penstock.topics import Durability, Retention, Topic
 from penstock.topics.records import RAW_SCHEMA, VALUE
+from penstock.topics.settings import MAX_PARTITIONS
 
 OFFSET, PARTITION = "offset", "partition"
 METADATA = pl.Schema(
@@ -248,6 +249,12 @@ class TopicSinkSpec:
     immediate: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.partitions, int) or not 1 <= self.partitions <= MAX_PARTITIONS:
+            raise ConfigError(
+                f"partitions must be 1 to {MAX_PARTITIONS}, not {self.partitions!r}",
+                step=self.name,
+                value=self.partitions,
+            )
         if is_reserved(self.weight_column) and self.weight_column != WEIGHT:
             raise ConfigError(
                 f"the weight cannot be kept as {self.weight_column!r}, a name of the engine's own",

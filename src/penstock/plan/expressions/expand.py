@@ -11,6 +11,7 @@ from polars import exceptions as plx
 
 from penstock.errors import PlanError
 from penstock.plan.expressions import tables
+from penstock.plan.expressions.casts import check_casts
 from penstock.plan.expressions.classify import is_declared_elementwise
 from penstock.plan.expressions.tree import (
     Tree,
@@ -230,6 +231,7 @@ def output_schema(
         if _depends_on_rows(exprs, error):
             return _without_group(planned)
         raise plan_error(error, schema, step) from error
+    check_casts(exprs, schema, step)
     return _without_group(planned if _has_python(exprs) else collected)
 
 
