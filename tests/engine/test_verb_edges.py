@@ -47,7 +47,6 @@ def test_a_wide_frame_is_planned_in_time_that_grows_with_its_columns() -> None:
 
 BAD: dict[str, Callable[[], Any]] = {
     "constant key": lambda: stream().group_by(pl.lit(1)),
-    "constants only": lambda: stream().select(pl.lit(1)),
     "a frame among streams": lambda: ps.concat([stream(), WHOLE]),  # type: ignore[list-item]
     "no mapping": lambda: stream().rename(["a"]),  # type: ignore[arg-type]
     "strategy": lambda: stream().fill_null(strategy="zz"),
