@@ -32,7 +32,6 @@ _NOT_THE_USERS = (
 )
 """Beginnings of file names whose code no user wrote: ours, the standard library, packages."""
 
-_PACKAGE = __name__.partition(".")[0]
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
@@ -150,8 +149,8 @@ def user_line() -> str | None:
 
 
 def _is_users(frame: FrameType) -> bool:
+    """Tell by file, and by module for constructors that dataclasses write (file ``<string>``)."""
     path = frame.f_code.co_filename
-    if path.startswith(_NOT_THE_USERS) or any(part in path for part in _INSTALLED):
+    if str(frame.f_globals.get("__name__", "")).partition(".")[0] == "penstock":
         return False
-    # The __init__ of a dataclass has no file of its own, only the module it was made for.
-    return str(frame.f_globals.get("__name__")).partition(".")[0] != _PACKAGE
+    return not path.startswith(_NOT_THE_USERS) and not any(part in path for part in _INSTALLED)

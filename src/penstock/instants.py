@@ -6,6 +6,7 @@ their own type, unit and zone; a bound is converted to the column's unit, never 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +51,8 @@ def duration_ns(value: Duration, *, step: str, option: str) -> int:
             hint='give a string such as "5s" or "1h30m", a timedelta, or a number of seconds',
         )
     if isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise ConfigError(f"{option} is not a duration: {value!r}", step=step, value=value)
         return round(value * NS_PER_SECOND)
     return _parse(value, step=step, option=option)
 

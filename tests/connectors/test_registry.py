@@ -20,6 +20,7 @@ import penstock as ps
 from penstock.connectors import registry
 from penstock.connectors.contract import SourceSpec
 from penstock.connectors.files.config import FilesSpec, FolderSpec, TailSpec, files
+from penstock.deferred import metadata
 from penstock.errors import ConfigError
 from tests.connectors.senders import free_port, tcp_sender, tcp_server, udp_sender
 
@@ -182,7 +183,7 @@ def test_entry_points_add_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
         return EntryPoints([entry] if group == "penstock.sources" else [])
 
     monkeypatch.setitem(sys.modules, third_party.__module__, sys.modules[__name__])
-    monkeypatch.setattr(registry.metadata, "entry_points", found)
+    monkeypatch.setattr(metadata, "entry_points", found)
     assert registry.source("other://host/x", schema={"a": str}).schema == {"a": pl.String}
     with pytest.raises(ConfigError, match="other"):
         registry.source("nothing:x")

@@ -192,7 +192,7 @@ def aggregate(d: Drawn, pair: Pair) -> pl.Expr:
     inexact = [
         column.mean(),
         column.var(),
-        column.std(ddof=0),
+        column.std(),
         column.median(),
         column.sum() / pl.len(),
         column.quantile(0.3, "linear"),

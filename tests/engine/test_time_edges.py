@@ -63,6 +63,17 @@ def test_a_partition_that_appears_behind_the_watermark_brings_late_rows(
     ]
 
 
+def test_a_source_that_ends_without_rows_no_longer_holds_the_watermark() -> None:
+    both = ps.concat([scripted("a", SCHEMA), scripted("b", SCHEMA)])
+    stream = both.with_watermark("ts", idle_timeout=None, max_ahead=None)
+    windows = stream.group_by(ps.tumbling("10s")).agg(pl.len())
+    epochs = [
+        Epoch({"a": frame((1, 1), (1, 35)), "b": frame((1, 2))}),
+        Epoch(ended=frozenset({"b"})),
+    ]
+    assert rows_of(windows, epochs) == [(at(0), at(10), 2)]
+
+
 SECOND_LEVELS = [ps.tumbling("5s", on="window_start"), ps.session("2s", on="window_start")]
 
 

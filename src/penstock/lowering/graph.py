@@ -15,15 +15,17 @@ from penstock.plan.sources import Channel
 class Vertex:
     """A source, an operator, a side output or a sink; exactly one of the four.
 
-    ``number`` is its place in ``Graph.vertices``; inputs have lower numbers. ``name`` is stable for
-    an unchanged plan and keys its state in a checkpoint. ``schema``, of a sink only: the columns of
-    its frames, of a changelog with the weight.
+    ``number`` is its place in ``Graph.vertices``; inputs have lower numbers. ``name`` is stable
+    for an unchanged plan and keys its state in a checkpoint; ``identity`` is equal while the
+    step and all its options, expressions and functions included, are the same. ``schema``, of a
+    sink only: the columns of its frames, of a changelog with the weight.
     """
 
     number: int
     name: str
     kind: str
     text: str
+    identity: str
     inputs: tuple[int, ...]
     line: str | None = None
     changelog: bool = False

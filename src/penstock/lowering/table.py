@@ -34,6 +34,7 @@ from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
@@ -190,7 +191,9 @@ class _Builder:
         steps.reverse()
         operator = Map(steps, " -> ".join(step.kind for step in steps))
         number = self._add(node, (self._numbers[id(current)],), kind="map", operator=operator)
-        self.graph.vertices[number].text = " -> ".join(step.describe() for step in steps)
+        vertex = self.graph.vertices[number]
+        vertex.text = " -> ".join(step.describe() for step in steps)
+        vertex.identity = " ".join(map(identity, steps))
         return number
 
     def _add(self, node: Node, inputs: tuple[int, ...], *, kind: str, **extra: object) -> int:
@@ -200,6 +203,7 @@ class _Builder:
             name=f"{kind}-{self._names[kind]}",
             kind=kind,
             text=node.describe(),
+            identity=identity(node),
             inputs=inputs,
             line=node.line,
             changelog=node.properties.changelog,

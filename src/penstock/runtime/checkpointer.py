@@ -133,7 +133,9 @@ class Checkpointer:
         self.folder.close()
 
     def _plan(self) -> list[str]:
-        return [f"{v.name}: {v.text} <- {list(v.inputs)}" for v in self._graph.vertices]
+        return [
+            f"{v.name} {v.identity}: {v.text} <- {list(v.inputs)}" for v in self._graph.vertices
+        ]
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:
         return {v.name: v.operator.state for v in self._graph.vertices if v.operator}

@@ -166,8 +166,7 @@ class Executor:
         rows = sum(d.height for d in inputs if d is not None)
         deadline = operator.deadline()
         due = deadline is not None and tick.now >= deadline
-        seen = (tick.watermarks, tick.partitions)  # one input fewer may move a watermark too
-        moved = seen != self._seen[number]
+        moved = (tick.watermarks, tick.partitions) != self._seen[number]
         if not (rows or moved or due or operator.wants_idle_steps):
             return None
         started = time.perf_counter()
@@ -180,7 +179,7 @@ class Executor:
             error.add_note(f"  in {vertex.text}")
             error.add_note(f"  at {vertex.line}")
             raise
-        self._seen[number] = seen
+        self._seen[number] = (tick.watermarks, tick.partitions)
         self.watermarks[number] = max(operator.watermark(tick), self.watermarks[number])
         stats.last_seconds = time.perf_counter() - started
         stats.seconds += stats.last_seconds

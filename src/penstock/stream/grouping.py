@@ -8,7 +8,7 @@ import polars as pl
 
 from penstock.errors import PlanError
 from penstock.instants import Duration
-from penstock.plan.expressions import Shape, as_exprs, is_deterministic
+from penstock.plan.expressions import Shape, as_exprs, is_deterministic, root_columns
 from penstock.plan.grouping import Aggregate, Emission, Final
 from penstock.stream.base import StreamBase
 from penstock.stream.bounds import lifetime_ns, row_limit
@@ -115,6 +115,15 @@ class GroupVerbs(StreamBase):
                     f"key {key} may differ when a row is deleted",
                     step="group_by",
                     hint="compute it with .with_columns(...) first, which remembers it",
+                )
+        for key in keys:
+            if not root_columns(key):
+                raise PlanError(
+                    f"key {key} is the same for all rows",
+                    step="group_by",
+                    value=str(key),
+                    alternatives=self.columns,
+                    hint="aggregate all rows with .select(...)",
                 )
         ttl_ns = lifetime_ns(ttl, "group_by")
         limit = row_limit(max_group_rows, "group_by")

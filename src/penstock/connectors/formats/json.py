@@ -53,6 +53,9 @@ _VALID = msgspec.json.Decoder(_Object)
 CAREFUL_SLICE = 4096
 """A batch that holds a bad message is read in slices, so that only some pay for finding it."""
 
+_FEW = 64
+"""Messages up to which they are read one by one in Python."""
+
 _FAULTS = (msgspec.DecodeError, RecursionError)
 
 
@@ -118,6 +121,10 @@ class Json:
 
     def _all_clean(self, messages: pl.Series) -> pl.DataFrame | None:
         """Read all messages at once; None if anything about them is unusual."""
+        if 0 < len(messages) <= _FEW and messages.dtype == pl.Binary:
+            raw = messages.to_list()
+            if all(message and b"\n" not in message for message in raw):
+                return self.decode_block(b"\n".join(raw))
         text, errors = as_text(messages)
         if errors.height or not len(text):
             return None if len(text) else self.schema.to_frame()
@@ -158,6 +165,40 @@ class Json:
             return None
         return self._clean(block, block.count(b"\n") + (not block.endswith(b"\n")))
 
+    def _few(self, block: bytes, lines: int) -> pl.DataFrame | None:
+        """Read a few objects of plain values one by one; None if anything about them is unusual.
+
+        Each call into Polars costs as much as twenty messages, and more while all cores are busy.
+        """
+        messages = block.decode().splitlines()
+        if len(messages) != lines or any(plain is None for plain in self._plain):
+            return None
+        try:
+            rows = [loads_first(message) for message in messages]
+        except (ValueError, OverflowError, RecursionError, AssertionError):
+            return None
+        columns = {}
+        for name, plain in zip(self._wire, self._plain, strict=True):
+            values = [row.get(name) for row in rows]
+            if any(value is not None and type(value) is not plain for value in values):
+                return None
+            columns[name] = values
+        try:
+            return pl.DataFrame(columns, schema=self._wire, strict=True)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):
+            return None
+
+    @cached_property
+    def _plain(self) -> list[type | None]:
+        """The Python type that a column's values have in JSON, where there is just one."""
+        kinds: dict[type[pl.DataType], type] = {
+            pl.Int64: int,
+            pl.Float64: float,
+            pl.Boolean: bool,
+            pl.String: str,
+        }
+        return [kinds.get(wire.base_type()) for wire in self._wire.values()]
+
     def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
         """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
         try:
@@ -167,7 +208,9 @@ class Json:
             return None
         if self._decimals and long_number(block):
             return None
-        wire = self._ndjson(block, lines)
+        wire = self._few(block, lines) if lines <= _FEW else None
+        if wire is None:
+            wire = self._ndjson(block, lines)
         if wire is None:
             return None
         frame, errors = self._convert(wire)
@@ -201,6 +244,8 @@ class Json:
     def _convert(self, wire: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
         """Give the columns their declared types, and say which rows that fails for."""
         columns, errors = [], []
+        if wire.schema == self.schema:
+            return wire, []
         for name, dtype in self.columns:
             values, bad = convert(wire[name], dtype)
             columns.append(values.alias(name))

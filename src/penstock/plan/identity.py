@@ -1,0 +1,64 @@
+"""What a step is, as text that is the same in every process while the step is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from types import CodeType
+
+import polars as pl
+
+from penstock.connectors.contract import SinkSpec, SourceSpec
+from penstock.errors import PlanError
+from penstock.plan.expressions import fingerprint
+from penstock.plan.node import Node
+
+
+def identity(node: Node) -> str:
+    """Return 16 hex digits of the step's kind and options; its inputs and its line do not count.
+
+    Sources and sinks count with their name. A function counts with its module, name and code; what
+    cannot be told apart (an object of an unknown class) counts with its type.
+    """
+    fields = (f for f in dataclasses.fields(node) if f.init and f.name != "line")
+    options = [f"{f.name}={_text(getattr(node, f.name))}" for f in fields]
+    whole = f"{type(node).__name__}({', '.join(options)})"
+    return hashlib.blake2b(whole.encode(), digest_size=8).hexdigest()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Node):
+        return "input"
+    if isinstance(value, pl.Expr):
+        return _of_expression(value)
+    if isinstance(value, (SourceSpec, SinkSpec)):
+        return value.name
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_text(item)}' for key, item in value.items())}}}"
+    if value is None or isinstance(value, str | int | float | bytes | pl.DataType):
+        return repr(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = (_text(getattr(value, f.name)) for f in dataclasses.fields(value))
+        return f"{type(value).__name__}({', '.join(parts)})"
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        return f"{name}:{_code(getattr(value, '__code__', None))}"
+    return type(value).__name__
+
+
+def _code(code: CodeType | None) -> str:
+    """Return what a function does. Inner functions are constants, and would print their address."""
+    if code is None:
+        return ""
+    consts = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {consts}"
+
+
+def _of_expression(expr: pl.Expr) -> str:
+    try:
+        return fingerprint(expr)
+    except PlanError:  # a function that cannot be serialised
+        return str(expr)
