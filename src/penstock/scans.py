@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from penstock.connectors import registry
-from penstock.connectors.batches.config import Batches, BatchesSpec
-from penstock.connectors.contract import SourceSpec
-from penstock.connectors.files import config as files
-from penstock.connectors.files.content import MAX_LINE_BYTES
-from penstock.connectors.formats.contract import Format
-from penstock.connectors.formats.schemas import checked_schema
-from penstock.connectors.generators import config as generators
-from penstock.connectors.sockets import config as sockets
-from penstock.connectors.topics import config as topics
+from penstock.connectors.contract import MAX_LINE_BYTES, SourceSpec
+from penstock.deferred import Deferred
 from penstock.errors import PlanError, user_line
 from penstock.instants import Duration
 from penstock.plan.sources import Scan, Union
 from penstock.stream import Stream
+
+if TYPE_CHECKING:
+    from penstock.connectors.batches import config as batches
+    from penstock.connectors.files import config as files
+    from penstock.connectors.formats import schemas
+    from penstock.connectors.formats.contract import Format
+    from penstock.connectors.generators import config as generators
+    from penstock.connectors.sockets import config as sockets
+    from penstock.connectors.topics import config as topics
+else:
+    batches = Deferred("penstock.connectors.batches.config")
+    files = Deferred("penstock.connectors.files.config")
+    schemas = Deferred("penstock.connectors.formats.schemas")
+    generators = Deferred("penstock.connectors.generators.config")
+    sockets = Deferred("penstock.connectors.sockets.config")
+    topics = Deferred("penstock.connectors.topics.config")
 
 Paths = str | Path | Iterable[str | Path]
 SchemaLike = Mapping[str, Any] | pl.Schema
@@ -161,7 +170,7 @@ def scan_tcp(
     format: str | Format = "text",  # noqa: A002
     schema: SchemaLike | None = None,
     *,
-    max_line_bytes: int = sockets.MAX_LINE_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
     max_connections: int = 256,
     epoch_rows: int | None = None,
     **options: Any,
@@ -195,7 +204,7 @@ def scan_tcp_client(
     on_close: str = "reconnect",
     backoff: Duration = "100ms",
     max_backoff: Duration = "10s",
-    max_line_bytes: int = sockets.MAX_LINE_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
     epoch_rows: int | None = None,
     **options: Any,
 ) -> Stream:
@@ -309,7 +318,7 @@ def scan_ticks(interval: Duration) -> Stream:
 
 
 def scan_batches(
-    frames: Batches,
+    frames: batches.Batches,
     schema: SchemaLike | None = None,
     event_time: str | None = None,
     lateness: Duration = 0,
@@ -324,8 +333,8 @@ def scan_batches(
     >>> ps.scan_batches([pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [2]})]).collect()["a"].to_list()
     [1, 2]
     """
-    given = None if schema is None else checked_schema(name, dict(schema))
-    stream = from_source(BatchesSpec(frames, given, name))
+    given = None if schema is None else schemas.checked_schema(name, dict(schema))
+    stream = from_source(batches.BatchesSpec(frames, given, name))
     return stream if event_time is None else stream.with_watermark(event_time, lateness)
 
 

@@ -31,6 +31,10 @@ Position = object
 """Where a source stands: anything JSON can hold (dict, list, str, int, float, bool, None)."""
 
 
+MAX_LINE_BYTES = 1 << 20
+"""Longest line taken for a message; a longer one is a dead letter (docs/contract.md)."""
+
+
 class Guarantee(enum.Enum):
     """What a connector promises about each row across crashes, strongest first."""
 

@@ -8,23 +8,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.connectors import registry
-from penstock.connectors.callback.config import CallbackSinkSpec
-from penstock.connectors.collect.config import CollectSinkSpec
-from penstock.connectors.collect.sink import Collected
-from penstock.connectors.console.config import console_sink
 from penstock.connectors.contract import SinkSpec
-from penstock.connectors.duckdb.config import duckdb_sink
-from penstock.connectors.file_sink.config import files_sink
-from penstock.connectors.postgres.config import postgres_sink
-from penstock.connectors.sqlite.config import sqlite_sink
-from penstock.connectors.topics.config import topic_sink
-from penstock.deferred import asyncio
+from penstock.deferred import Deferred, asyncio
 from penstock.errors import PlanError, user_line
 from penstock.instants import Duration
 from penstock.plan.explain import explain
@@ -32,7 +23,28 @@ from penstock.plan.ranking import final_order
 from penstock.plan.sinks import SinkNode
 from penstock.query import Query
 from penstock.stream.base import StreamBase
-from penstock.topics import Retention
+
+if TYPE_CHECKING:
+    from penstock.connectors.callback import config as callback
+    from penstock.connectors.collect import config as collect
+    from penstock.connectors.collect import sink as collected
+    from penstock.connectors.console import config as console
+    from penstock.connectors.duckdb import config as duckdb
+    from penstock.connectors.file_sink import config as file_sink
+    from penstock.connectors.postgres import config as postgres
+    from penstock.connectors.sqlite import config as sqlite
+    from penstock.connectors.topics import config as topics
+    from penstock.topics import Retention
+else:
+    callback = Deferred("penstock.connectors.callback.config")
+    collect = Deferred("penstock.connectors.collect.config")
+    collected = Deferred("penstock.connectors.collect.sink")
+    console = Deferred("penstock.connectors.console.config")
+    duckdb = Deferred("penstock.connectors.duckdb.config")
+    file_sink = Deferred("penstock.connectors.file_sink.config")
+    postgres = Deferred("penstock.connectors.postgres.config")
+    sqlite = Deferred("penstock.connectors.sqlite.config")
+    topics = Deferred("penstock.connectors.topics.config")
 
 Key = str | Iterable[str]
 
@@ -61,11 +73,11 @@ class Outputs(StreamBase):
         The table is created if it is absent. Another process that holds the file is waited for up
         to ``busy_timeout``. Exactly once with a checkpoint.
         """
-        return self.sink(sqlite_sink(path, table, key=key, busy_timeout=busy_timeout))
+        return self.sink(sqlite.sqlite_sink(path, table, key=key, busy_timeout=busy_timeout))
 
     def sink_duckdb(self, path: str | Path, table: str, *, key: Key = ()) -> Query:
         """Write to a table of a DuckDB file, as ``sink_sqlite`` does. Needs the extra ``duckdb``."""
-        return self.sink(duckdb_sink(path, table, key=key))
+        return self.sink(duckdb.duckdb_sink(path, table, key=key))
 
     def sink_postgres(
         self, url: str, table: str, *, key: Key = (), schema: str | None = None
@@ -75,7 +87,7 @@ class Outputs(StreamBase):
         ``url``: ``postgresql://user@host/db`` or ``host=... dbname=...``. ``schema``: where the
         table is, by default the first of the search path.
         """
-        return self.sink(postgres_sink(url, table, key=key, schema=schema))
+        return self.sink(postgres.postgres_sink(url, table, key=key, schema=schema))
 
     def sink_files(
         self,
@@ -96,7 +108,7 @@ class Outputs(StreamBase):
         ``partition_by`` become folders ``name=value``. ``compression``: csv, ndjson, text: gzip,
         zstd; parquet: zstd (default), lz4, snappy, gzip, brotli; ipc: lz4, zstd. Append-only.
         """
-        spec = files_sink(
+        spec = file_sink.files_sink(
             folder,
             format,
             partition_by=partition_by,
@@ -132,7 +144,7 @@ class Outputs(StreamBase):
         ``durability``: ``"sync"`` (survives a power cut) or ``"os"`` (a killed process). With
         ``immediate`` rows are written before the checkpoint: sooner, but at least once.
         """
-        spec = topic_sink(
+        spec = topics.topic_sink(
             str(path),
             partition_by=partition_by,
             partitions=partitions,
@@ -151,14 +163,14 @@ class Outputs(StreamBase):
         ``key``: columns that tell rows apart, so that a changed row keeps its place. Elsewhere than
         on a terminal each row is a line, with ``+`` or ``-`` in front for changes.
         """
-        return self.sink(console_sink(title, key=key, max_rows=max_rows))
+        return self.sink(console.console_sink(title, key=key, max_rows=max_rows))
 
     def sink_callback(self, function: Callable[..., Any], *, every_epoch: bool = False) -> Query:
         """Call a Python function with each delta, or with ``(epoch, delta)`` if it takes two.
 
         With ``every_epoch``, once for each epoch that reaches it, even without rows.
         """
-        return self.sink(CallbackSinkSpec(function, every_epoch))
+        return self.sink(callback.CallbackSinkSpec(function, every_epoch))
 
     def collect(self) -> pl.DataFrame:
         """Run to the end of all sources and return the final table. Needs sources that end.
@@ -173,8 +185,8 @@ class Outputs(StreamBase):
                 step="collect",
                 hint="iterate over .changes(), take .preview(), or write to a sink",
             )
-        into = Collected()
-        self.sink(CollectSinkSpec(into)).start().wait()
+        into = collected.Collected()
+        self.sink(collect.CollectSinkSpec(into)).start().wait()
         table = into.table(self.schema).select(self.columns)
         order = final_order(self._node)
         return table if order is None else order.sort(table)
@@ -195,7 +207,7 @@ class Outputs(StreamBase):
         """Return the first ``rows`` rows that come within ``timeout`` seconds, as a table."""
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise PlanError(f"rows must be a positive integer, not {rows!r}", step="preview")
-        into = Collected()
+        into = collected.Collected()
         enough = threading.Event()
 
         def gather(frame: pl.DataFrame) -> None:

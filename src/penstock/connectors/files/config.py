@@ -22,9 +22,8 @@ from typing import Any
 
 import polars as pl
 
-from penstock.connectors.contract import Source
+from penstock.connectors.contract import MAX_LINE_BYTES, Source
 from penstock.connectors.files.content import (
-    MAX_LINE_BYTES,
     Content,
     LinesContent,
     TableContent,

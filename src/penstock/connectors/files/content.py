@@ -7,12 +7,11 @@ from typing import Protocol
 
 import polars as pl
 
+from penstock.connectors.contract import MAX_LINE_BYTES
 from penstock.connectors.files.lines import LineReader, Piece
 from penstock.connectors.files.opening import open_bytes
 from penstock.connectors.files.tables import Table, TableReader
 from penstock.connectors.formats.contract import Format
-
-MAX_LINE_BYTES = 1024 * 1024
 
 
 class Reader(Protocol):

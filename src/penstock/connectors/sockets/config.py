@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from penstock.connectors.contract import Source
+from penstock.connectors.contract import MAX_LINE_BYTES, Source
 from penstock.connectors.decoding import Decoder, wants_header
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
@@ -21,7 +21,6 @@ from penstock.errors import ConfigError
 from penstock.instants import Duration
 
 LOOPBACK = "127.0.0.1"
-MAX_LINE_BYTES = 1 << 20
 
 
 class OnClose(enum.Enum):
