@@ -26,7 +26,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tests.child_processes import ENVIRONMENT
+from tests.child_processes import ENVIRONMENT, interruptible
 
 SESSION_GAP = timedelta(minutes=30)
 STARTS_WITHIN_S = 60.0
@@ -158,7 +158,11 @@ def demo(log: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the demo on a log, ready to take lines; never leave it behind."""
     command = [sys.executable, "-m", "penstock.cli", "demo", "--log", str(log)]
     process = subprocess.Popen(
-        [*command, "--folder", str(folder)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+        [*command, "--folder", str(folder)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,
     )
     try:
         assert process.stdout is not None

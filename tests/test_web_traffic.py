@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.demo.traffic import Site
-from tests.child_processes import ENVIRONMENT, ROOT
+from tests.child_processes import ENVIRONMENT, ROOT, interruptible
 
 STARTS_WITHIN_S = 60.0
 
@@ -33,7 +33,9 @@ def counted(folder: Path) -> int:
 def run_until(log: Path, folder: Path, requests: int) -> None:
     """Run the program until it has counted so many requests, and end it as by Ctrl-C."""
     command = [sys.executable, str(ROOT / "examples" / "web_traffic.py"), str(log), str(folder)]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, preexec_fn=interruptible
+    )
     try:
         until = time.monotonic() + STARTS_WITHIN_S
         while counted(folder) < requests:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.main import main
-from tests.child_processes import ENVIRONMENT
+from tests.child_processes import ENVIRONMENT, interruptible
 
 COUNTS = """
 import polars as pl, penstock as ps
@@ -143,6 +143,7 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*command, "--checkpoint", str(tmp_path / "checkpoint")],
         env=ENVIRONMENT,
+        preexec_fn=interruptible,
         stderr=subprocess.PIPE,
         text=True,
     )

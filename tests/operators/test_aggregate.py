@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import StateLimitError
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing.driving import Epoch, integrate, outputs, scripted
 from tests.operators.oracle import (
     Bag,
     bag_of,
@@ -163,3 +163,17 @@ def test_a_group_too_large_is_an_error() -> None:
     frame = pl.DataFrame([row(1.0, n) for n in range(6)], SCHEMA)
     with pytest.raises(StateLimitError, match=r"group \[\(1.0,\)\] has 6 rows, the limit is 5"):
         outputs(stream, [Epoch({"s": frame})])
+
+
+def test_constant_columns_make_no_other_last_bit() -> None:
+    """Polars divides by a constant column by the reciprocal: 0.1 / 5 has another last bit then."""
+    constant = pl.DataFrame({"k": ["a"], "x": [0.1]}).with_columns(n=pl.lit(5, pl.Int64))
+    written = pl.DataFrame({"k": ["a", "b"], "x": [0.1, 0.1], "n": [5, 5]})
+    assert constant.vstack(constant).height == 2
+    source = scripted("s", {"k": pl.String, "x": pl.Float64, "n": pl.Int64})
+    last = source.group_by("k").agg(pl.col("x").last(), pl.col("n").last())
+    divided = last.with_columns(y=pl.col("x") / pl.col("n"))
+    deltas = outputs(
+        divided, [Epoch({"s": constant}), Epoch({"s": written}), Epoch({"s": constant})]
+    )
+    assert integrate(divided, deltas)["y"].to_list() == [0.02, 0.02]

@@ -10,6 +10,7 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.deltas import materialised
 from penstock.operators.expiry import Expiry
 from penstock.operators.merging import Merging
 from penstock.state.cell import Cell
@@ -127,7 +128,7 @@ class RunningAggregate(Operator):
         """Return the delta of groups of which those of ``old`` existed before and come first."""
         known = old.height
         total = known + merged.height
-        finished = old.vstack(merged).select(self._partials.finish)
+        finished = self._finished(old.vstack(merged))
         whole = keys[:known].vstack(keys)
         weights = np.ones(total, dtype=np.int64)
         weights[:known] = -1
@@ -147,6 +148,10 @@ class RunningAggregate(Operator):
         if not changed.all():
             result = result.filter(pl.Series(changed))
         return result if result.height else None
+
+    def _finished(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """Finish rows of partials, each to the last bit the same in every epoch."""
+        return materialised(partials).select(self._partials.finish)
 
     def _gone(self, merged: pl.DataFrame) -> np.ndarray | None:
         """Tell which groups have lost their last row, if any."""

@@ -62,3 +62,12 @@ def repeat_rows(frame: pl.DataFrame) -> pl.DataFrame:
     counts = weights.clip(lower_bound=0)
     index = pl.int_range(frame.height, eager=True).repeat_by(counts).explode()
     return bare[index.drop_nulls().cast(pl.UInt32)]
+
+
+def materialised(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with constant columns written out.
+
+    Polars divides by a constant column by multiplying with the reciprocal, which has another last
+    bit. A row that was inserted in one epoch could then not be deleted with what another one gives.
+    """
+    return pl.DataFrame(frame.get_columns())

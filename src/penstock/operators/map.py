@@ -9,6 +9,7 @@ import polars as pl
 
 from penstock.columns import PARTITION, WEIGHT, dead_letters
 from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.deltas import materialised
 
 _EAGER_ROWS = 2_000
 """Up to this many rows the steps run eagerly: an optimised query costs 0.2 ms more to plan."""
@@ -41,6 +42,8 @@ class Map(Operator):
         return result if result.height else None
 
     def _run(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if WEIGHT in frame.columns:
+            frame = materialised(frame)
         hidden = [name for name in (PARTITION, WEIGHT) if name in frame.columns]
         if frame.height <= _EAGER_ROWS:
             for step in self._steps:
