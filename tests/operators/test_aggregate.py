@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import penstock as ps
 from penstock.errors import StateLimitError
 from penstock.testing.driving import Epoch, integrate, outputs, scripted
 from tests.operators.oracle import (
@@ -167,13 +168,12 @@ def test_a_group_too_large_is_an_error() -> None:
 
 def test_constant_columns_make_no_other_last_bit() -> None:
     """Polars divides by a constant column by the reciprocal: 0.1 / 5 has another last bit then."""
-    constant = pl.DataFrame({"k": ["a"], "x": [0.1]}).with_columns(n=pl.lit(5, pl.Int64))
-    written = pl.DataFrame({"k": ["a", "b"], "x": [0.1, 0.1], "n": [5, 5]})
-    assert constant.vstack(constant).height == 2
-    source = scripted("s", {"k": pl.String, "x": pl.Float64, "n": pl.Int64})
-    last = source.group_by("k").agg(pl.col("x").last(), pl.col("n").last())
-    divided = last.with_columns(y=pl.col("x") / pl.col("n"))
-    deltas = outputs(
-        divided, [Epoch({"s": constant}), Epoch({"s": written}), Epoch({"s": constant})]
-    )
-    assert integrate(divided, deltas)["y"].to_list() == [0.02, 0.02]
+    schema = {"k": pl.String, "x": pl.Float64}
+    parts = [scripted(n, schema).group_by("k").agg(pl.col("x").last()) for n in "st"]
+    union = ps.concat([part.with_columns(n=pl.lit(5, pl.Int64)) for part in parts])
+    divided = union.with_columns(y=pl.col("x") / pl.col("n"))
+    one = pl.DataFrame({"k": ["a"], "x": [0.1]})
+    two = one.with_columns(x=pl.lit(1.0))
+    alone, both = Epoch({"s": one}), Epoch({"s": two, "t": two})
+    deltas = outputs(divided, [alone, both, alone])
+    assert integrate(divided, deltas)["y"].to_list() == [0.2, 0.02]
