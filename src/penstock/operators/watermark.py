@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from penstock.columns import PARTITION, dead_letters
@@ -101,34 +102,40 @@ class WatermarkOperator(Operator):
         self._seen[partition] = tick.now
         if not frame.height:
             return frame
-        times = frame[self.rule.column].to_physical().cast(pl.Int64)
+        times = frame[self.rule.column].to_physical().cast(pl.Int64).to_numpy()
         value = self._cell.value
         carried = value["max"].get(str(partition))
-        top = _whole(times.max())
-        top = top if carried is None else max(top, carried)
+        in_order = bool((times[1:] >= times[:-1]).all())
+        highest = int(times[-1] if in_order else times.max())
+        top = highest if carried is None else max(highest, carried)
         self._cell.value = {**value, "max": {**value["max"], str(partition): top}}
-        late = self._late(times, carried, value["floor"])
+        earliest = int(times[0] if in_order else times.min())
+        reached = earliest if in_order else highest  # the running maximum where it matters most
+        reached = reached if carried is None else max(reached, carried)
+        late = self._late(times, earliest, reached, carried, value["floor"])
         if late is None:
             return frame
         tick.sides.late.append(frame.filter(late))
         return frame.filter(~late)
 
-    def _late(self, times: pl.Series, carried: int | None, floor: int) -> pl.Series | None:
+    def _late(
+        self,
+        times: npt.NDArray[np.int64],
+        earliest: int,
+        reached: int,
+        carried: int | None,
+        floor: int,
+    ) -> pl.Series | None:
         """Return which rows are late, or None if none is."""
         grace = self.rule.grace_ns // self._unit
         allowed = self.rule.allowed_lateness_ns or 0
         lowest = to_unit(shift(floor, -allowed), self.rule.dtype)
-        values = times.to_numpy()
-        in_order = bool((values[1:] >= values[:-1]).all())
-        earliest = int(values[0]) if in_order else _whole(times.min())
-        highest = earliest if in_order else _whole(times.max())
-        bound = highest if carried is None else max(highest, carried)
-        if earliest >= max(bound - grace, lowest):
+        if earliest >= max(reached - grace, lowest):
             return None
-        running = np.maximum.accumulate(values)
+        running = np.maximum.accumulate(times)
         if carried is not None:
             running = np.maximum(running, carried)
-        late = (values < running - grace) | (values < lowest)
+        late = (times < running - grace) | (times < lowest)
         return pl.Series(late) if late.any() else None
 
     def _plausible(self, frame: pl.DataFrame, tick: Tick) -> pl.DataFrame:
@@ -137,8 +144,7 @@ class WatermarkOperator(Operator):
         series = frame[column]
         physical = series.to_physical().cast(pl.Int64)
         bound = MAX_INSTANT if ahead is None else to_unit(tick.now + ahead, self.rule.dtype)
-        highest = physical.max()
-        if not series.null_count() and (highest is None or _whole(highest) <= bound):
+        if not series.has_nulls() and int(physical.to_numpy().max(initial=MIN_INSTANT)) <= bound:
             return frame
         bad = series.is_null() | (physical > bound).fill_null(value=False)
         refused = frame.filter(bad)
@@ -177,8 +183,3 @@ class WatermarkOperator(Operator):
         """Move the watermark up; what is behind it is late, from whatever partition it comes."""
         if bound > self._cell.value["floor"]:
             self._cell.value = {**self._cell.value, "floor": bound}
-
-
-def _whole(value: object) -> int:
-    assert isinstance(value, int)
-    return value
