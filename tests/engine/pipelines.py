@@ -303,8 +303,8 @@ def windowed(d: Drawn, pair: Pair) -> Pair:
 
 
 def assigned(rows: pl.LazyFrame, column: str, size: int, slide: int, offset: int) -> pl.LazyFrame:
-    """Copy each row into each window that holds it."""
-    rows = rows.filter(pl.col(column).is_not_null())
+    """Copy each row into each window that holds it, in order of arrival."""
+    rows = rows.filter(pl.col(column).is_not_null()).with_row_index("arrived")
     at = pl.col(column).dt.timestamp("us")
     last = (at - offset * US).floordiv(slide * US) * (slide * US) + offset * US
     parts = []
@@ -316,7 +316,7 @@ def assigned(rows: pl.LazyFrame, column: str, size: int, slide: int, offset: int
                 (start + size * US).cast(pl.Datetime("us")).alias("window_end"),
             )
         )
-    return pl.concat(parts)
+    return pl.concat(parts).sort("arrived", maintain_order=True).drop("arrived")
 
 
 def closed(found: pl.LazyFrame, now: int) -> pl.LazyFrame:
