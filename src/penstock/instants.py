@@ -94,9 +94,9 @@ def is_calendar(text: str) -> bool:
 
 def duration_text(nanoseconds: int) -> str:
     """Return the shortest duration string; 5_000_000_000 -> ``5s``."""
-    for unit in ("w", "d", "h", "m", "s", "ms", "us"):
+    for unit in ("d", "h", "m", "s", "ms", "us"):
         size = _NS_PER_UNIT[unit]
-        if nanoseconds and nanoseconds % size == 0 and unit != "w":
+        if nanoseconds and nanoseconds % size == 0:
             return f"{nanoseconds // size}{unit}"
     return f"{nanoseconds}ns" if nanoseconds else "0s"
 
@@ -120,13 +120,6 @@ def to_unit(instant: int, dtype: pl.DataType) -> int:
     if instant in (MIN_INSTANT, MAX_INSTANT):
         return instant
     return -(-instant // unit_ns(dtype))
-
-
-def before(column: str, dtype: pl.DataType, instant: int) -> pl.Expr:
-    """Return the predicate ``column < instant``, exact in the column's own unit; null is false."""
-    bound = to_unit(instant, dtype)
-    physical = pl.col(column).to_physical().cast(pl.Int64)
-    return (physical < bound).fill_null(value=False)
 
 
 def shift(instant: int, by_ns: int) -> int:

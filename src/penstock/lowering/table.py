@@ -40,7 +40,7 @@ from penstock.plan.joins import Join
 from penstock.plan.node import Node, walk
 from penstock.plan.process import Process
 from penstock.plan.ranking import Limit, Sort, TopK
-from penstock.plan.rows import Explode, Filter, RowStep, Select, Unnest, WithColumns
+from penstock.plan.rows import RowStep
 from penstock.plan.running import Running
 from penstock.plan.sharing import shared
 from penstock.plan.sinks import SinkNode
@@ -112,7 +112,6 @@ TABLE: Mapping[type[Node], Lowering] = {
 Not here: row steps (fused into ``Map``), and scans, side outputs and sinks (vertices themselves).
 """
 
-ROW_STEPS = (Select, WithColumns, Filter, Explode, Unnest)
 LEAVES = (Scan, Side, SinkNode)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from penstock.columns import DEAD_LETTER_SCHEMA, dead_letters
+from penstock.columns import dead_letters
 from penstock.connectors.formats.contract import Format, Framing
 from penstock.connectors.formats.messages import split_lines
 from penstock.deferred import numpy as np
@@ -94,8 +94,3 @@ def overlong(rows_of: Rows, length: int, limit: int, step: str) -> pl.DataFrame:
     """Return the dead letter of a line that is too long; ``rows_of.block`` is its beginning."""
     reason = f"a line of {length} bytes, more than max_line_bytes={limit}"
     return dead_letters(step, [position(rows_of, 0)], [rows_of.block[:DEAD_BYTES]], [reason])
-
-
-def no_dead() -> pl.DataFrame:
-    """Return an empty table of dead letters."""
-    return DEAD_LETTER_SCHEMA.to_frame()

@@ -22,7 +22,6 @@ from penstock.connectors.formats.contract import errors_table
 Converted = tuple[pl.Series, pl.Series]
 """The values, and which of them (Boolean) could not be converted."""
 
-ZONED = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
 ISO_DATETIME = (
     r"^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?$"
 )

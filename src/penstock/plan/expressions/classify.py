@@ -70,11 +70,6 @@ def classify_tree(tree: Tree, schema: pl.Schema) -> Shape:
     return Shape.ELEMENTWISE if shape == _LITERAL else Shape(shape)
 
 
-def is_literal_tree(tree: Tree) -> bool:
-    """Tell whether a tree holds literals and row-wise functions of them only."""
-    return not any(kind_of(node) in ("Column", "Len", "Agg", "Selector") for node in walk(tree))
-
-
 def _shape(tree: Tree, schema: pl.Schema) -> object:
     kind = kind_of(tree)
     if kind in ("Column", "Element", "Field"):

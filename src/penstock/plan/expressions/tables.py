@@ -159,6 +159,3 @@ FLATTENING = frozenset(
     }
 )
 """Functions into which a selector expands as several inputs rather than several outputs."""
-
-RANDOM = frozenset({"Random", "ListExpr.Sample", "ArrayExpr.Sample"})
-"""Functions that may answer differently when asked again."""
