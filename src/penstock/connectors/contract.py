@@ -155,6 +155,15 @@ def is_changelog(spec: SourceSpec) -> bool:
     return bool(getattr(spec, "changelog", False))
 
 
+def is_made_here(spec: SourceSpec) -> bool:
+    """Tell whether a source makes up its rows, so that none is lost when nobody reads it.
+
+    It says so by a property ``made_here``, if it has one. Any other source that cannot be replayed
+    is kept in a topic first, in a run with a checkpoint on a local disk.
+    """
+    return bool(getattr(spec, "made_here", False))
+
+
 @dataclass(frozen=True, slots=True)
 class SinkIdentity:
     """Who writes: the sink's stable id (pipeline and sink name) and the fencing token of the run."""

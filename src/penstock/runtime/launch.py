@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.connectors.durable.config import settled
+from penstock.lowering.graph import Graph
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
@@ -23,4 +25,14 @@ def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) 
         budget = MemoryBudget(options.memory_bytes, scratch)
     with using(budget):
         graph = lower(roots)
+    _keep_arrivals(graph, options)
     return Engine(graph, options, clock, budget)
+
+
+def _keep_arrivals(graph: Graph, options: RunOptions) -> None:
+    """Have the sources that cannot be replayed go through a topic, in a run that keeps checkpoints."""
+    sources = graph.sources
+    specs = [vertex.source for vertex in sources if vertex.source is not None]
+    kept = settled(specs, checkpoints=options.checkpoint is not None, folder=options.checkpoint)
+    for vertex, spec in zip(sources, kept, strict=True):
+        vertex.source = spec
