@@ -118,14 +118,17 @@ class Shelf:
             with self._changed:
                 backlog.fetched(records)
         with self._changed:
-            taken = backlog.take(wanted)
-            self._pass()
-            return taken
+            return backlog.take(wanted)
 
     def put_back(self, rows: pl.DataFrame) -> None:
         """Take back the last of the rows that were taken."""
         with self._changed:
             self._backlogs[Kind.ROWS].put_back(rows)
+
+    def pass_marks(self) -> None:
+        """Note how far everything was taken, once nothing will be put back."""
+        with self._changed:
+            self._pass()
 
     @property
     def unread(self) -> int:

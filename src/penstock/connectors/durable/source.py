@@ -136,6 +136,7 @@ class DurableSource:
             self._shelf.wait(timeout_s)
             dead = self._shelf.take(Kind.DEAD_LETTERS, max(1, max_rows // 2))
             rows, partition = self._rows(max_rows - sum(frame.height for frame in dead))
+            self._shelf.pass_marks()
         except ConnectorError:
             if not self._shelf.closed:
                 raise
