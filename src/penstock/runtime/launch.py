@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from penstock.checkpoints.opening import open_storage
 from penstock.connectors.durable.config import settled
 from penstock.lowering.graph import Graph
 from penstock.lowering.table import lower
@@ -19,20 +21,30 @@ from penstock.state.memory import MemoryBudget, using
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:
     """Return the engine for the sinks of one run, ready for ``run()``."""
-    budget, folder = None, options.checkpoint
+    budget, folder = None, _local_folder(options)
     if options.memory_bytes is not None:
         scratch = None if folder is None else folder / "scratch"
         budget = MemoryBudget(options.memory_bytes, scratch)
     with using(budget):
         graph = lower(roots)
-    _keep_arrivals(graph, options)
+    _keep_arrivals(graph, options, folder)
     return Engine(graph, options, clock, budget)
 
 
-def _keep_arrivals(graph: Graph, options: RunOptions) -> None:
+def _local_folder(options: RunOptions) -> Path | None:
+    """Return the checkpoint's folder, if it is on a local disk."""
+    kept = options.checkpoint
+    return None if kept is None else open_storage(kept, options.checkpoint_options).folder
+
+
+def _keep_arrivals(graph: Graph, options: RunOptions, folder: Path | None) -> None:
     """Have the sources that cannot be replayed go through a topic, in a run that keeps checkpoints."""
     sources = graph.sources
-    specs = [vertex.source for vertex in sources if vertex.source is not None]
-    kept = settled(specs, checkpoints=options.checkpoint is not None, folder=options.checkpoint)
+    kept = settled(
+        [vertex.source for vertex in sources if vertex.source is not None],
+        checkpoints=options.checkpoint is not None,
+        folder=folder,
+        kept_checkpoints=options.retain,
+    )
     for vertex, spec in zip(sources, kept, strict=True):
         vertex.source = spec
