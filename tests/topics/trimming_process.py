@@ -43,7 +43,7 @@ def main() -> None:
         journal.append(numbers.to_frame(), dead, note, forget, Durability.SYNC)
         print(end + count, flush=True)
         if rng.random() < 0.3:
-            journal.forget(forget)
+            journal.forget(forget, note)
 
 
 if __name__ == "__main__":

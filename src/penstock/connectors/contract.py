@@ -115,6 +115,14 @@ def lag_of(source: Source) -> int | None:
     return found
 
 
+def lost_of(source: Source) -> int:
+    """Return how many messages the source knows were lost before it could fetch them.
+
+    A source that can tell has an attribute ``lost``, which any thread may read.
+    """
+    return int(getattr(source, "lost", 0))
+
+
 @runtime_checkable
 class SourceSpec(Protocol):
     """A described source: frozen, comparable, checked when built."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from penstock.deferred import sqlite3
 from penstock.errors import ConfigError, ConnectorError, Fault
 from penstock.topics import blobs
 from penstock.topics.batches import Batches
@@ -81,17 +82,18 @@ class Journal:
         encoded = self._batches.encode(parts)
         with self._store.writing(durability) as connection:
             self._batches.insert(connection, encoded)
-            connection.execute("INSERT OR REPLACE INTO settings VALUES(?, ?)", (_NOTE, note))
+            _write(connection, note)
             forget_step(connection, forget.items())
         return sum(len(batch.blob.payload) for batch in encoded)
 
-    def forget(self, offsets: Mapping[Kind, int]) -> bool:
-        """Drop a little of what is below ``offsets``; True if more may be left."""
+    def forget(self, offsets: Mapping[Kind, int], note: bytes) -> bool:
+        """Drop a little of what is below ``offsets``, replace the note; True if more may be left."""
         with self._store.writing(Durability.OS) as connection:
+            _write(connection, note)
             return forget_step(connection, offsets.items()) or give_back(connection)
 
     def note(self) -> bytes | None:
-        """Return the note of the last append."""
+        """Return the note."""
         with self._store.reading() as connection:
             row = connection.execute("SELECT value FROM settings WHERE name = ?", (_NOTE,))
             found = row.fetchone()
@@ -152,6 +154,10 @@ class Journal:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _write(connection: sqlite3.Connection, note: bytes) -> None:
+    connection.execute("INSERT OR REPLACE INTO settings VALUES(?, ?)", (_NOTE, note))
 
 
 def _held(folder: Path) -> int:

@@ -393,3 +393,17 @@ def test_any_course_brings_every_row_once_in_order(
     source.close()
     patch.undo()
     assert (n_read, d_read) == (len(brought), len(refused))
+
+
+def test_a_new_checkpoint_goes_on_behind_what_an_earlier_one_covered(tmp_path: Path) -> None:
+    """The earlier one was thrown away: it had delivered those rows."""
+    within = Scripted()
+    with running(spec_of(tmp_path, within)) as source:
+        for n in range(3):
+            within.bring(Polled(rows(n), n))
+            polled = poll_until(source, lambda p: len(numbers(p)) == 1)[-1]
+            if n == 1:
+                source.acknowledge(polled.position)
+                until(lambda: b'"acknowledged":{"0":2' in (source._journal.note() or b""))
+    with running(spec_of(tmp_path, Scripted())) as again:
+        assert numbers(poll_until(again, lambda p: len(numbers(p)) == 1)) == [2]

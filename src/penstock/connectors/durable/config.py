@@ -129,8 +129,8 @@ def durable(
 ) -> SourceSpec:
     """Say of a source whether it goes through a topic, in runs that keep checkpoints.
 
-    None: if it needs one and the checkpoint is on a local disk; False: never; True or the topic's
-    folder: always. ``max_bytes`` (``"4GB"``) and ``sync`` (``"sync"``, ``"os"``) as in `DurableSpec`.
+    None: if it needs one and the checkpoint is on a local disk; False: never; True, the topic's folder
+    or a limit: always. ``max_bytes`` (``"4GB"``) and ``sync`` (``"sync"``, ``"os"``) as in `DurableSpec`.
     """
     chosen = choice(Sync, sync, step=spec.name, option="durable_sync")
     limit = MAX_BYTES

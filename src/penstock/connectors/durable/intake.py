@@ -26,7 +26,7 @@ from penstock.topics.journal import Journal, Kind
 _POLL_ROWS = 65_536
 _POLL_TIMEOUT_S = 0.25
 _GROUP_S = 0.002
-"""Least time from one append to the next: a trickle of single rows shares transactions (0.7 ms of
+"""Least time from one append to the next: a trickle of single rows shares transactions (0.4 ms of
 processor time each) instead of filling the machine with them. A row after a pause waits for none."""
 _GROUP_ROWS = 262_144
 _FORGET_EVERY_S = 1.0
@@ -35,11 +35,12 @@ _RESCUES = 64
 
 
 class Note(msgspec.Struct):
-    """What a journal says of the source within, as of its last append."""
+    """What a journal says of the source within, as of its last append, and of its own reader."""
 
     position: object = None
     ended: bool = False
     partitions: list[int] = []
+    acknowledged: dict[int, int] = {}
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class Intake:
         schema: pl.Schema,
         carries_partition: bool,
         durability: Durability,
-        seen: frozenset[int],
+        note: Note,
     ) -> None:
         self._inner = inner
         self._journal = journal
@@ -87,9 +88,11 @@ class Intake:
         self._schema = schema
         self._carries_partition = carries_partition
         self._durability = durability
-        self._seen = set(seen)
+        self._note = note  # written by the thread alone
+        self._acknowledged = note.acknowledged
         self._stopping = False
         self._forget: Mapping[Kind, int] = {}
+        self._forgotten = True
         self._forget_due = 0.0
         self._append_due = 0.0
         self._ended = False
@@ -99,9 +102,11 @@ class Intake:
         """Begin to read the source within."""
         self._thread.start()
 
-    def forget(self, offsets: Mapping[Kind, int]) -> None:
-        """Let the journal drop what is below ``offsets``, little by little."""
+    def forget(self, offsets: Mapping[Kind, int], acknowledged: Mapping[Kind, int]) -> None:
+        """Let the journal drop what is below ``offsets``, little by little, and note the newest."""
+        self._acknowledged = {int(kind): offset for kind, offset in acknowledged.items()}
         self._forget = offsets
+        self._forgotten = False
 
     def stop(self) -> None:
         """Close the source within, keep what it had read already, and end the thread."""
@@ -146,17 +151,21 @@ class Intake:
         polled = group.polled
         if group.rows or polled.ended:
             self._shelf.busy()
-            self._seen |= group.during
-            note = Note(polled.position, polled.ended, sorted(self._seen))
+            seen = sorted(group.during.union(self._note.partitions))
+            self._note = Note(polled.position, polled.ended, seen)
             rows = pl.concat(group.frames) if group.frames else pl.DataFrame(schema=self._schema)
             dead = join_dead(*group.dead)
-            encoded = msgspec.json.encode(note)
-            stored = self._journal.append(rows, dead, encoded, self._forget, self._durability)
+            note = self._encoded_note()
+            stored = self._journal.append(rows, dead, note, self._forget, self._durability)
             self._append_due = time.monotonic() + _GROUP_S
             self._shelf.put(rows, dead, Mark(0, 0, stored, frozenset(group.during), group.after))
             self._inner.acknowledge(polled.position)
         self._ended = polled.ended
         self._shelf.tell(group.after, caught_up=polled.caught_up, ended=polled.ended)
+
+    def _encoded_note(self) -> bytes:
+        noted = msgspec.structs.replace(self._note, acknowledged=self._acknowledged)
+        return msgspec.json.encode(noted)
 
     def _rescue(self) -> None:
         """Keep what the source within had read before it was closed."""
@@ -168,13 +177,14 @@ class Intake:
                 self._keep(group)
 
     def _forget_some(self) -> None:
-        target, now = self._forget, time.monotonic()
-        if not target or now < self._forget_due:
+        now = time.monotonic()
+        if self._forgotten or now < self._forget_due:
             return
-        more = self._journal.forget(target)
-        self._forget_due = now if more else now + _FORGET_EVERY_S
-        if not more and self._forget is target:
-            self._forget = {}
+        self._forgotten = True  # before the look at what to forget: it may become more meanwhile
+        if self._journal.forget(self._forget, self._encoded_note()):
+            self._forgotten = False
+        else:
+            self._forget_due = now + _FORGET_EVERY_S
 
 
 def read_note(data: bytes | None) -> Note:

@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from penstock.columns import PARTITION
-from penstock.connectors.contract import Polled, Position, Source, lag_of
+from penstock.connectors.contract import Polled, Position, Source, lag_of, lost_of
 from penstock.connectors.durable.intake import Intake, Note, as_position, read_note
 from penstock.connectors.durable.shelf import Mark, Shelf
 from penstock.errors import ConnectorError, Fault
@@ -51,7 +51,7 @@ class DurableSource:
     @property
     def lost(self) -> int:
         """What the source within counts as lost before it could be fetched."""
-        return int(getattr(self.inner, "lost", 0))
+        return 0 if self.inner is None else lost_of(self.inner)
 
     def seek(self, position: Position | None) -> None:
         """Go on at the offsets of a checkpoint, else at the first row kept; then begin to listen."""
@@ -80,14 +80,15 @@ class DurableSource:
             schema=self._stored,
             carries_partition=self._spec.partitioned,
             durability=Durability[self._spec.sync.name],
-            seen=mark.during,
+            note=self._note,
         )
         self._intake.start()
 
     def _offsets(self, position: Position | None) -> Offsets:
         starts, ends = self._journal.starts(), self._journal.ends()
-        if position is None:
-            return starts
+        if position is None:  # a new checkpoint, perhaps in place of one that was thrown away
+            read = self._note.acknowledged
+            return {kind: max(starts[kind], read.get(kind, 0)) for kind in Kind}
         try:
             held = msgspec.convert(position, _Position)
         except msgspec.ValidationError as error:
@@ -172,8 +173,10 @@ class DurableSource:
         """Let the topic forget what the checkpoints that are kept all cover."""
         held = msgspec.convert(position, _Position)
         self._acknowledged.append({kind: held.offsets.get(str(int(kind)), 0) for kind in Kind})
-        if self._intake is not None and len(self._acknowledged) == self._acknowledged.maxlen:
-            self._intake.forget(self._acknowledged[0])
+        if self._intake is not None:
+            full = len(self._acknowledged) == self._acknowledged.maxlen
+            oldest = self._acknowledged[0] if full else {}
+            self._intake.forget(oldest, self._acknowledged[-1])
 
     def lag(self) -> int | None:
         """Return what was kept and not handed over, and what the source within knows of."""
