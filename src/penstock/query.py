@@ -58,6 +58,7 @@ class Query:
         retain: int = RETAIN,
         takeover: bool = False,
         memory: str | int | None = None,
+        max_drift: Duration | None = "1h",
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -67,7 +68,8 @@ class Query:
         kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
         stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one.
+        folder or the system's temporary one. ``max_drift`` is how far, in event time, a source may
+        run ahead of those it is joined or put together with, while these have rows; None: any far.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
@@ -81,6 +83,9 @@ class Query:
             memory_bytes=None
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
+            max_drift_ns=None
+            if max_drift is None
+            else duration_ns(max_drift, step="start", option="max_drift"),
         )
         keep_interrupts_to_main_thread()
         self._error = None
@@ -174,6 +179,7 @@ def start(
     retain: int = RETAIN,
     takeover: bool = False,
     memory: str | int | None = None,
+    max_drift: Duration | None = "1h",
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -203,6 +209,7 @@ def start(
         retain=retain,
         takeover=takeover,
         memory=memory,
+        max_drift=max_drift,
         clock=clock,
     )
 
@@ -215,6 +222,7 @@ def run(
     retain: int = RETAIN,
     takeover: bool = False,
     memory: str | int | None = None,
+    max_drift: Duration | None = "1h",
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -230,6 +238,7 @@ def run(
         retain=retain,
         takeover=takeover,
         memory=memory,
+        max_drift=max_drift,
         clock=clock,
     )
     try:

@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.errors import ConfigError
+from penstock.instants import NS_PER_SECOND
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
+
+MAX_DRIFT_NS = 3600 * NS_PER_SECOND
+"""How far a source may run ahead, in event time, of those it is read with. An hour is more than most
+windows and joins span; less would cost nothing but turns, since the slowest is always read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,8 @@ class RunOptions:
     """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency, ``memory_bytes`` state.
 
     ``checkpoint_options`` are those of an object store, with its secrets; ``retain`` is how many
-    checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside.
+    checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``max_drift_ns``
+    how far a source may run ahead, in event time, of those it is read with (None: any far).
     """
 
     checkpoint: Checkpoint | None = None
@@ -27,6 +33,7 @@ class RunOptions:
     takeover: bool = False
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
+    max_drift_ns: int | None = MAX_DRIFT_NS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
