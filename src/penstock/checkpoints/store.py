@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
+import polars as pl
 
+from penstock.checkpoints.guarded import Guarded
 from penstock.checkpoints.manifest import Manifest, decode, encode, path_of, sequence_of
 from penstock.checkpoints.opening import RETAIN
-from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter
+from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter, encoded
 from penstock.checkpoints.storage import PARTIAL, Storage
 from penstock.errors import CheckpointError, Fault, FencedError
 
@@ -38,8 +40,8 @@ class CheckpointStore:
     """Reads and writes the checkpoints in a storage, for one run."""
 
     def __init__(self, storage: Storage, *, retain: int = RETAIN) -> None:
-        self.storage = storage
-        self.reader = PieceReader(storage)
+        self.storage: Storage = Guarded(storage)
+        self.reader = PieceReader(self.storage)
         self.token = 0
         self.identity = ""
         self._retain = retain
@@ -80,6 +82,10 @@ class CheckpointStore:
         """Return what writes the pieces of one checkpoint."""
         self._written += 1
         return PieceWriter(self.storage, f"{self.token:08d}-{self._written:08d}")
+
+    def write_frame(self, path: str, frame: pl.DataFrame) -> None:
+        """Write a file that is no part of a checkpoint, and that no other run writes."""
+        self.storage.write(path, encoded(frame))
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Make a manifest the next link; returns it as it was written.

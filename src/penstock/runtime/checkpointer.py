@@ -94,6 +94,8 @@ class Checkpointer:
         folder = self.store.storage.folder
         if folder is not None:
             dead.open(folder / _DEAD, self.store.token)
+        else:
+            dead.keep()
 
     def _new_sink_id(self, name: str) -> str:
         """Return an id for a sink; not one that another had under the same name before."""
@@ -119,7 +121,7 @@ class Checkpointer:
         numbers = {v.name: v.number for v in self._graph.vertices}
         for old, pieces in manifest.outbox.items():
             if old == _DEAD:
-                self._dead.apply(manifest.epoch, self._frames(pieces))
+                self._apply_dead(manifest.epoch, self._frames(pieces))
             elif old in names:
                 outlets[numbers[names[old]]].apply(manifest.epoch, self._frames(pieces))
         self.store.reader.forget()
@@ -196,11 +198,18 @@ class Checkpointer:
         for number, frames in capture.staged.items():
             self._outlets[number].apply(capture.epoch, frames)
         if capture.dead:
-            self._dead.apply(capture.epoch, capture.dead)
+            self._apply_dead(capture.epoch, capture.dead)
         self._flush()
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
         self._writer.compact(self.store.writer())
+
+    def _apply_dead(self, epoch: int, frames: list[pl.DataFrame]) -> None:
+        """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch."""
+        if self.store.storage.folder is None:
+            self.store.write_frame(f"{_DEAD}/{epoch:010d}.arrow", pl.concat(frames))
+        else:
+            self._dead.apply(epoch, frames)
 
     def _flush(self) -> None:
         for outlet in self._outlets.values():

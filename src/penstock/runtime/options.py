@@ -21,7 +21,7 @@ class RunOptions:
     """
 
     checkpoint: Checkpoint | None = None
-    checkpoint_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    checkpoint_options: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
     checkpoint_interval_s: float = 1.0
     retain: int = RETAIN
     takeover: bool = False
