@@ -13,6 +13,7 @@ from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
+from penstock.plan.naming import named
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
@@ -47,6 +48,17 @@ class Query:
         self._engine: Engine | None = None
         self._ended = threading.Event()
         self._error: BaseException | None = None
+
+    def named(self, name: str) -> Query:
+        """Fix the name under which checkpoints know the sink, as ``Stream.named`` does for steps."""
+        if len(self.roots) > 1:
+            raise PlanError(
+                "a query of several sinks has no single name",
+                step="named",
+                value=name,
+                hint="name the query of each sink before they are put together",
+            )
+        return Query(named(self.roots[0], name))
 
     def start(
         self,
