@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
+from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
@@ -21,10 +22,15 @@ from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from penstock.checkpoints.difference import PipelineDiff
     from penstock.runtime import launch as engine_room
     from penstock.runtime.engine import Engine
 else:
     engine_room = Deferred("penstock.runtime.launch")
+
+
+AllowLost = bool | str | Iterable[str]
+"""Nothing, everything, or the names of the steps whose state may be lost."""
 
 
 class Query:
@@ -63,23 +69,37 @@ class Query:
     def start(
         self,
         *,
-        checkpoint: str | Path | None = None,
+        checkpoint: Checkpoint | None = None,
         checkpoint_interval: Duration = "1s",
+        checkpoint_options: Mapping[str, str] | None = None,
+        retain: int = RETAIN,
+        takeover: bool = False,
+        allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
 
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
-        ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
+        ``checkpoint_interval``; without it nothing survives the process. The newest ``retain`` are
+        kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
+        stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
         folder or the system's temporary one.
+
+        Of a checkpoint that another version of the pipeline wrote, the steps that are still there
+        go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
+        ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
         options = RunOptions(
-            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint=checkpoint,
+            checkpoint_options=dict(checkpoint_options or {}),
+            retain=retain,
+            takeover=takeover,
+            allow_lost_state=_allowed(allow_lost_state),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
@@ -91,6 +111,16 @@ class Query:
         self._ended.clear()
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
+
+    def diff(
+        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str] | None = None
+    ) -> PipelineDiff:
+        """Show what this query would make of a checkpoint: kept, moved, new, lost. Changes nothing.
+
+        ``diff(...).lost`` is what a start would be refused for. ``CheckpointError`` if there is no
+        checkpoint.
+        """
+        return engine_room.diff(self.roots, checkpoint, dict(checkpoint_options or {}))
 
     def _run(self) -> None:
         assert self._engine is not None
@@ -169,10 +199,20 @@ class Query:
         return self._engine.progress()
 
 
+def _allowed(given: AllowLost) -> bool | frozenset[str]:
+    if isinstance(given, bool):
+        return given
+    return frozenset([given] if isinstance(given, str) else given)
+
+
 def start(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
@@ -197,14 +237,25 @@ def start(
             )
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        allow_lost_state=allow_lost_state,
+        memory=memory,
+        clock=clock,
     )
 
 
 def run(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
@@ -217,6 +268,10 @@ def run(
         *queries,
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        allow_lost_state=allow_lost_state,
         memory=memory,
         clock=clock,
     )

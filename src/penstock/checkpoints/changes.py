@@ -12,8 +12,9 @@ them keeps its state as a whole, or starts empty as a whole.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from penstock.checkpoints.manifest import Manifest, StepRecord
 from penstock.checkpoints.matching import OWN_STATE, Pairs, match
@@ -52,9 +53,14 @@ class StepChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``changes`` in order; ``taken``: new name -> name in the checkpoint that it goes on from."""
+    """``changes`` in order; ``names``: name of a new step -> the one it gets in the checkpoint.
+
+    ``taken``: new name -> name in the checkpoint of the step whose state, position, staged output
+    and sink id it goes on with.
+    """
 
     changes: tuple[StepChange, ...]
+    names: dict[str, str]
     taken: Pairs
 
 
@@ -77,12 +83,27 @@ class _Comparer:
         self._bound = self._bound_edges()
         self._misfits = {n: why for n in self._pairs if (why := self._misfit(n))}
         self._lost = dict(self._losses())
+        self._names = dict(self._final_names())
 
     def compare(self) -> Comparison:
         there = [self._of_new(step) for step in self._new.values()]
         gone = [self._of_gone(step) for step in self._old.values() if self._is_gone(step)]
         taken = {n: o for n, o in self._pairs.items() if n not in self._lost}
-        return Comparison((*there, *gone), taken)
+        return Comparison((*there, *gone), self._names, taken)
+
+    def _final_names(self) -> Iterator[tuple[str, str]]:
+        """Yield the name of each new step and its own, its partner's, or one that is free."""
+        given = {step.name for step in self._new.values() if step.named}
+        used = given | self._old.keys()
+        for step in self._new.values():
+            old = self._pairs.get(step.name)
+            if step.named or (old is not None and old not in given):
+                yield step.name, step.name if step.named else str(old)
+                continue
+            numbered = (f"{step.kind}-{number}" for number in itertools.count(1))
+            name = next(name for name in numbered if name not in used)
+            used.add(name)
+            yield step.name, name
 
     # What a pair of steps may hand over
 
@@ -176,15 +197,15 @@ class _Comparer:
     def _of_new(self, step: StepRecord) -> StepChange:
         old = self._old.get(self._pairs.get(step.name, ""))
         if old is None:
-            return StepChange(
-                step.name, step.kind, step.text, Fate.NEW, notes=self._beginning(step)
-            )
+            notes = self._beginning(step)
+            return StepChange(self._names[step.name], step.kind, step.text, Fate.NEW, notes=notes)
         if step.name in self._lost:
             reason = self._lost[step.name]
             if self._holds(old):
                 return self._loss(old, reason)
-            fate = Fate.NEW if step.layout else Fate.KEPT
-            return StepChange(old.name, step.kind, step.text, fate)
+            begins = step.layout or step.kind in ("source", "sink")
+            fate = Fate.NEW if begins else Fate.KEPT
+            return StepChange(self._names[step.name], step.kind, step.text, fate)
         inputs = [self._pairs.get(name) for name in step.inputs]
         moved = old.name != step.name if step.named else inputs != old.inputs
         return StepChange(
@@ -233,9 +254,11 @@ class _Comparer:
         return "the pipeline has no such step any more"
 
     def _stands_for(self, new: StepRecord, old: StepRecord) -> bool:
-        same_inputs = [self._pairs.get(name) for name in new.inputs] == old.inputs
+        """Tell whether an old step has the readers of a new one, or its inputs if none is known."""
         readers = {self._pairs.get(name) for name in self._readers[new.name]} - {None}
-        return same_inputs or any(old.name in self._old[str(name)].inputs for name in readers)
+        if readers:
+            return any(old.name in self._old[str(name)].inputs for name in readers)
+        return [self._pairs.get(name) for name in new.inputs] == old.inputs
 
     def _bytes(self, name: str) -> int:
         parts = (p for ps in self._manifest.state.get(name, {}).values() for p in ps)
@@ -252,9 +275,11 @@ class _Comparer:
             return ()
         if self._new[above].changelog:
             return (
-                f'gets only what changes from now on; rebuild=["{step.name}"] gives it the rest',
+                f'gets only what changes from now on; rebuild=["{self._names[step.name]}"] gives it the rest',
             )
-        return (f'starts with the rows from now on; rebuild=["{step.name}"] gives it the rest',)
+        return (
+            f'starts with the rows from now on; rebuild=["{self._names[step.name]}"] gives it the rest',
+        )
 
     def _goes_on(self, name: str) -> bool:
         """Tell whether something at or above a step goes on from the checkpoint."""
@@ -267,16 +292,16 @@ class _Comparer:
         if step.kind == "sink":
             above = step.inputs[0]
             if self._new[above].changelog and not self._faithful(above, old.inputs[0]):
-                yield (
-                    "rows written before stay as they are until a change replaces them; rebuild= "
-                    "of the step above corrects them"
-                )
+                yield "rows written before stay as they are until a change replaces them"
         elif step.layout:
-            added, dropped = self._new_above(step), self._old_above(old)
-            if added or dropped:
-                came = f"came through {', '.join(dropped)}; " if dropped else ""
-                come = f"come through {', '.join(added)}" if added else "come without"
-                yield f"what it holds {came}rows from now on {come}"
+            dropped = _fresh_above(self._old, old, lambda s: s.name not in self._partners)
+            added = _fresh_above(self._new, step, lambda s: s.name not in self._pairs)
+            if dropped:
+                yield f"what it holds came through {', '.join(dropped)}"
+            if added:
+                yield f"rows from now on come through {', '.join(added)}"
+            elif dropped:
+                yield "rows from now on come without"
 
     def _faithful(self, name: str, was: str) -> bool:
         """Tell whether what leaves a step takes back exactly what its partner gave."""
@@ -288,36 +313,18 @@ class _Comparer:
         pairs = zip(step.inputs, self._old[was].inputs, strict=False)
         return all(self._faithful(n, o) for n, o in pairs)
 
-    def _new_above(self, step: StepRecord) -> list[str]:
-        free = _stateless_above(self._new, step)
-        return [s.text for s in free if s.name not in self._pairs or s.name in self._misfits]
 
-    def _old_above(self, old: StepRecord) -> list[str]:
-        free = _stateless_above(self._old, old)
-        return [
-            s.text
-            for s in free
-            if s.name not in self._partners or self._partners[s.name] in self._misfits
-        ]
-
-
-def _stateless_above(steps: dict[str, StepRecord], step: StepRecord) -> list[StepRecord]:
-    """Return the stateless steps through which rows reach a step, nearest last."""
-    found: dict[str, StepRecord] = {}
+def _fresh_above(
+    steps: dict[str, StepRecord], step: StepRecord, is_fresh: Callable[[StepRecord], bool]
+) -> list[str]:
+    """Return the steps without a partner between a step and what holds state above it."""
+    found: dict[str, str] = {}
     waiting = list(step.inputs)
     while waiting:
         above = steps[waiting.pop()]
-        if above.kind != "source" and not above.layout and above.name not in found:
-            found[above.name] = above
+        fresh = is_fresh(above)
+        if above.kind != "source" and (fresh or not above.layout):
             waiting.extend(above.inputs)
+            if fresh:
+                found[above.name] = above.text
     return list(reversed(found.values()))
-
-
-def with_rows(changes: Sequence[StepChange], rows: dict[str, int]) -> tuple[StepChange, ...]:
-    """Return the changes with the rows of lost state counted."""
-    return tuple(replace(change, rows=rows.get(change.name, 0)) for change in changes)
-
-
-def lost(changes: Collection[StepChange]) -> list[StepChange]:
-    """Return what would be lost."""
-    return [change for change in changes if change.fate is Fate.LOST]

@@ -82,6 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     outbox: dict[str, list[FileRecord]]
     sinks: dict[str, str]
+    numbered: int = 0
+    """How many sources have been given numbers for their partitions, gone ones too."""
 
     @property
     def pieces(self) -> list[FileRecord]:
