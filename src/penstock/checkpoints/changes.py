@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from penstock.checkpoints.manifest import Manifest, StepRecord
-from penstock.checkpoints.matching import OWN_STATE, Pairs, match
+from penstock.checkpoints.matching import OWN_STATE, UNORDERED, Pairs, match
 
 _OPTIONAL = frozenset({"touched"})
 """Primitives that a step may gain or lose and keep the rest: when keys with a ttl were used last."""
@@ -177,7 +177,9 @@ class _Comparer:
             return f"{name} changed: {self._misfits[name]}"
         old = self._old[self._pairs[name]]
         was = [n for n in old.inputs if self._old[n].changelog]
-        if bound and was != [self._pairs.get(n) for n in bound]:
+        now = [self._pairs.get(n, "") for n in bound]
+        same = sorted(was) == sorted(now) if step.kind == UNORDERED else was == now
+        if bound and not same:
             return f"{name} ({step.text}) reads changes of another step now"
         return ""
 

@@ -16,6 +16,9 @@ from collections.abc import Callable, Hashable, Sequence
 
 from penstock.checkpoints.manifest import StepRecord
 
+UNORDERED = "union-all"
+"""The kind whose inputs have no order."""
+
 OWN_STATE = frozenset({"remembered-function"})
 """Kinds whose state means the same whatever their options: the stored answers of a function."""
 
@@ -50,7 +53,8 @@ class _Places:
         self.readers: dict[str, list[tuple[str, int]]] = {step.name: [] for step in steps}
         for step in steps:
             for position, name in enumerate(step.inputs):
-                self.readers[name].append((step.name, position))
+                place = 0 if step.kind == UNORDERED else position
+                self.readers[name].append((step.name, place))
         self.own: dict[str, Hashable] = {
             step.name: marks.get(step.name, _does(step)) for step in steps
         }
@@ -68,7 +72,9 @@ class _Places:
     def _look_up(self, step: StepRecord) -> None:
         """Note all that is above, the same without the stateless steps, and the sources."""
         own, inputs = self.own[step.name], step.inputs
-        self.above[step.name] = hash((own, *(self.above[name] for name in inputs)))
+        above = [self.above[name] for name in inputs]
+        parts = frozenset(Counter(above).items()) if step.kind == UNORDERED else tuple(above)
+        self.above[step.name] = hash((own, parts))
         origins = tuple(self.origin[name] for name in inputs)
         passes = len(inputs) == 1 and _is_stateless(step)
         self.origin[step.name] = origins[0] if passes else hash((own, *origins))
