@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Self
 
 import polars as pl
@@ -14,6 +14,7 @@ from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
+from penstock.plan.naming import named
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
@@ -21,10 +22,15 @@ from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from penstock.checkpoints.difference import PipelineDiff
     from penstock.runtime import launch as engine_room
     from penstock.runtime.engine import Engine
 else:
     engine_room = Deferred("penstock.runtime.launch")
+
+
+AllowLost = bool | str | Iterable[str]
+"""Nothing, everything, or the names of the steps whose state may be lost."""
 
 
 class Query:
@@ -49,6 +55,17 @@ class Query:
         self._ended = threading.Event()
         self._error: BaseException | None = None
 
+    def named(self, name: str) -> Query:
+        """Fix the name under which checkpoints know the sink, as ``Stream.named`` does for steps."""
+        if len(self.roots) > 1:
+            raise PlanError(
+                "a query of several sinks has no single name",
+                step="named",
+                value=name,
+                hint="name the query of each sink before they are put together",
+            )
+        return Query(named(self.roots[0], name))
+
     def start(
         self,
         *,
@@ -57,6 +74,7 @@ class Query:
         checkpoint_options: Mapping[str, str | bool] | None = None,
         retain: int = RETAIN,
         takeover: bool = False,
+        allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
         clock: Clock | None = None,
     ) -> Self:
@@ -68,6 +86,10 @@ class Query:
         stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
         folder or the system's temporary one.
+
+        Of a checkpoint that another version of the pipeline wrote, the steps that are still there
+        go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
+        ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
@@ -77,6 +99,7 @@ class Query:
             checkpoint_options=dict(checkpoint_options or {}),
             retain=retain,
             takeover=takeover,
+            allow_lost_state=_allowed(allow_lost_state),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
@@ -88,6 +111,16 @@ class Query:
         self._ended.clear()
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
+
+    def diff(
+        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str] | None = None
+    ) -> PipelineDiff:
+        """Show what this query would make of a checkpoint: kept, moved, new, lost. Changes nothing.
+
+        ``diff(...).lost`` is what a start would be refused for. ``CheckpointError`` if there is no
+        checkpoint.
+        """
+        return engine_room.diff(self.roots, checkpoint, dict(checkpoint_options or {}))
 
     def _run(self) -> None:
         assert self._engine is not None
@@ -166,6 +199,12 @@ class Query:
         return self._engine.progress()
 
 
+def _allowed(given: AllowLost) -> bool | frozenset[str]:
+    if isinstance(given, bool):
+        return given
+    return frozenset([given] if isinstance(given, str) else given)
+
+
 def start(
     *queries: Query,
     checkpoint: Checkpoint | None = None,
@@ -173,6 +212,7 @@ def start(
     checkpoint_options: Mapping[str, str | bool] | None = None,
     retain: int = RETAIN,
     takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
@@ -202,6 +242,7 @@ def start(
         checkpoint_options=checkpoint_options,
         retain=retain,
         takeover=takeover,
+        allow_lost_state=allow_lost_state,
         memory=memory,
         clock=clock,
     )
@@ -214,6 +255,7 @@ def run(
     checkpoint_options: Mapping[str, str | bool] | None = None,
     retain: int = RETAIN,
     takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
@@ -229,6 +271,7 @@ def run(
         checkpoint_options=checkpoint_options,
         retain=retain,
         takeover=takeover,
+        allow_lost_state=allow_lost_state,
         memory=memory,
         clock=clock,
     )

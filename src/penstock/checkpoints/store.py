@@ -73,6 +73,11 @@ class CheckpointStore:
             self._drop_orphans()
         return claim if claim.origin else None
 
+    def peek(self) -> Manifest | None:
+        """Return the newest readable checkpoint without becoming the run that writes here."""
+        found = [m for m in map(self._read, self._present()) if m is not None and m.origin]
+        return newest(found) if found else None
+
     def close(self) -> None:
         """Let other runs have the storage."""
         self.reader.forget()

@@ -241,7 +241,7 @@ class Engine:
         if keeper is not None:
             if keeper.captured != self.epoch:
                 self._checkpoint()
-            keeper.wait()
+            keeper.settle()
         for outlet in self._outlets.values():
             outlet.flush()
 

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from penstock.checkpoints.opening import open_storage
+from penstock.checkpoints.changes import compare
+from penstock.checkpoints.difference import PipelineDiff, difference
+from penstock.checkpoints.opening import Checkpoint, open_storage
+from penstock.checkpoints.store import CheckpointStore
+from penstock.errors import CheckpointError
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
+from penstock.runtime.adoption import records
 from penstock.runtime.clock import Clock
 from penstock.runtime.engine import Engine
 from penstock.runtime.options import RunOptions
@@ -27,3 +32,17 @@ def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) 
     with using(budget):
         graph = lower(roots)
     return Engine(graph, options, clock, budget)
+
+
+def diff(
+    roots: Sequence[SinkNode], checkpoint: Checkpoint, options: Mapping[str, str]
+) -> PipelineDiff:
+    """Return what the sinks of one run would make of a checkpoint; reads it only."""
+    store = CheckpointStore(open_storage(checkpoint, options))
+    manifest = store.peek()
+    if manifest is None:
+        raise CheckpointError(
+            "there is no checkpoint", step="diff", value=store.storage.name, hint=store.storage.name
+        )
+    comparison = compare(manifest, records(lower(roots)))
+    return difference(store.storage.name, manifest, comparison, store.reader)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
@@ -25,6 +25,7 @@ class RunOptions:
     checkpoint_interval_s: float = 1.0
     retain: int = RETAIN
     takeover: bool = False
+    allow_lost_state: bool | Collection[str] = False
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
 
