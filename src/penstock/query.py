@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
+from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
 from penstock.runtime.options import RunOptions
@@ -21,7 +22,7 @@ from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from penstock.runtime import launch as engine_room
-    from penstock.runtime.engine import Engine
+    from penstock.runtime.supervisor import Supervisor
 else:
     engine_room = Deferred("penstock.runtime.launch")
 
@@ -44,7 +45,7 @@ class Query:
                 "nothing to run", step="run", hint="give at least one stream with a sink"
             )
         self.roots = roots
-        self._engine: Engine | None = None
+        self._engine: Supervisor | None = None
         self._ended = threading.Event()
         self._error: BaseException | None = None
 
@@ -54,6 +55,7 @@ class Query:
         checkpoint: str | Path | None = None,
         checkpoint_interval: Duration = "1s",
         memory: str | int | None = None,
+        restart: Restart | Literal["auto"] | None = "auto",
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -62,6 +64,12 @@ class Query:
         ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
         folder or the system's temporary one.
+
+        ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
+        failure that may pass (a database that is away, a full disk); any other failure ends the
+        query at once. By default a query that keeps checkpoints is restarted without end, backing
+        off from 1 s to 1 min, and one that keeps none is not; None: never. With a ``Restart`` but
+        without a checkpoint, only a query that fails before its first epoch is started again.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
@@ -73,9 +81,17 @@ class Query:
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
         )
+        if restart == "auto":
+            restart = Restart() if checkpoint is not None else None
+        if restart is not None and not isinstance(restart, Restart):
+            raise PlanError(
+                f"restart must be a Restart or None, not {restart!r}",
+                step="start",
+                hint='for example restart=ps.Restart(attempts=5, max_backoff="30s")',
+            )
         keep_interrupts_to_main_thread()
         self._error = None
-        self._engine = engine_room.launch(self.roots, options, clock)
+        self._engine = engine_room.supervise(self.roots, options, restart, clock)
         self._ended.clear()
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
@@ -162,6 +178,7 @@ def start(
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
     memory: str | int | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -185,7 +202,11 @@ def start(
             )
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        memory=memory,
+        restart=restart,
+        clock=clock,
     )
 
 
@@ -194,6 +215,7 @@ def run(
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
     memory: str | int | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -206,6 +228,7 @@ def run(
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
         memory=memory,
+        restart=restart,
         clock=clock,
     )
     try:

@@ -50,6 +50,11 @@ class Feed:
         self._thread.start()
 
     @property
+    def started(self) -> bool:
+        """Whether reading has begun."""
+        return self._thread.ident is not None
+
+    @property
     def fixed(self) -> bool:
         """Whether epochs are cut by the source or ``epoch_rows``, not by what has arrived."""
         return self.spec.frame_is_epoch or self._epoch_rows is not None

@@ -6,13 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
+from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
 from penstock.runtime.engine import Engine
 from penstock.runtime.options import RunOptions
+from penstock.runtime.supervisor import Supervisor
 from penstock.state.memory import MemoryBudget, using
+
+
+def supervise(
+    roots: Sequence[SinkNode], options: RunOptions, restart: Restart | None, clock: Clock | None
+) -> Supervisor:
+    """Return what runs the sinks of one run, and runs them again after failures that pass."""
+    return Supervisor(partial(launch, roots, options, clock), restart, clock)
 
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:
