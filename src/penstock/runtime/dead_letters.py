@@ -49,11 +49,15 @@ class DeadLetters:
                     self._told.add(step)
                     _log.warning("dead letters from %s, the first: %s", step, reason)
 
+    def take(self) -> list[pl.DataFrame]:
+        """Hand over what came since the last call, to be written with a checkpoint."""
+        taken, self.pending = self.pending, []
+        return taken
+
     def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
         """Append what belongs to a checkpoint, once."""
         if self._topic is not None:
             self._topic.append_once(_PRODUCER, epoch, self._token, frames)
-            self.pending = []
 
     def recent(self) -> pl.DataFrame:
         """Return the latest dead letters, oldest first."""

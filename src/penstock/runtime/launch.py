@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from penstock.checkpoints.opening import open_storage
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.restarts import Restart
@@ -27,8 +28,10 @@ def supervise(
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:
     """Return the engine for the sinks of one run, ready for ``run()``."""
-    budget, folder = None, options.checkpoint
+    budget = None
     if options.memory_bytes is not None:
+        kept = options.checkpoint
+        folder = None if kept is None else open_storage(kept, options.checkpoint_options).folder
         scratch = None if folder is None else folder / "scratch"
         budget = MemoryBudget(options.memory_bytes, scratch)
     with using(budget):
