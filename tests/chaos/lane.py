@@ -22,8 +22,8 @@ from tests.chaos.points import Point, draw
 
 _START_UP = 1.2
 """A kill during start-up comes within so many times as long as a start-up has taken lately."""
-_WORK_S = 0.4
-"""A kill at work comes up to so long after the pipeline runs."""
+_WORK_S, _LONGEST_S = 0.25, 3.0
+"""A kill at work comes so long after the pipeline runs, on average and at most."""
 _POINT_S = 0.5
 """A point that was not reached by then is left: the process is killed from outside."""
 _END_LIMIT_S = 300.0
@@ -138,15 +138,18 @@ class Lane:
         else:
             self._await_running(pipe)
             if point is not None and point.at_the_end:
-                process.join(self.rng.uniform(0, _WORK_S))
+                process.join(self._work_s())
                 _ask_to_stop(pipe)
-            process.join(_POINT_S if point else self.rng.uniform(0, _WORK_S))
+            process.join(_POINT_S if point else self._work_s())
         if process.exitcode is None:
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
             kind = "point not reached" if point else kind
         process.join(_END_LIMIT_S)
         return kind
+
+    def _work_s(self) -> float:
+        return min(self.rng.expovariate(1 / _WORK_S), _LONGEST_S)
 
     def _await_running(self, pipe: Connection) -> None:
         """Wait until the pipeline runs, or its process has ended."""

@@ -18,22 +18,27 @@ from typing import Any
 ONCE = (
     "penstock.runtime.engine:Engine._open",
     "penstock.runtime.checkpointer:Checkpointer.resume",
-    "penstock.runtime.checkpoint:StateWriter.restore",
+    "penstock.checkpoints.store:CheckpointStore.open",
+    "penstock.checkpoints.store:CheckpointStore._claim",
+    "penstock.checkpoints.state_files:StateWriter.restore",
     "penstock.connectors.tables:TableSink.begin",
 )
 """Called when a process starts."""
 
 OFTEN = (
-    "penstock.runtime.engine:Engine._checkpoint",
-    "penstock.runtime.checkpoint:CheckpointFolder.commit",
-    "penstock.runtime.checkpoint:CheckpointFolder.stage",
-    "penstock.runtime.checkpoint:StateWriter.write",
-    "penstock.runtime.checkpoint:CheckpointFolder._collect",
-    "penstock.runtime.checkpoint:_worth_rewriting",
+    "penstock.runtime.checkpointer:Checkpointer.begin",
+    "penstock.runtime.checkpointer:Checkpointer._make",
+    "penstock.checkpoints.store:CheckpointStore.commit",
+    "penstock.checkpoints.store:CheckpointStore._drop_links",
+    "penstock.checkpoints.storage:LocalStorage.write",
+    "penstock.checkpoints.storage:LocalStorage.create",
+    "penstock.checkpoints.storage:LocalStorage.delete",
+    "penstock.checkpoints.state_files:StateWriter.compact",
+    "penstock.checkpoints.state_files:merge",
     "penstock.runtime.feeds:Feed.acknowledge",
     "penstock.connectors.tables:TableSink.apply",
     "os:fsync",
-    "os:rename",
+    "os:link",
     "os:unlink",
 )
 """Called again and again: the commit, the merge of state, sinks, and the system calls beneath."""
@@ -46,6 +51,7 @@ FILES_AND_TOPICS = (
     "penstock.connectors.topics.sink:TopicSink.begin",
     "penstock.connectors.topics.sink:TopicSink.apply",
     "penstock.topics.topic:Topic.append_once",
+    "os:rename",
     "os:replace",
 )
 """The same, of sinks that some lanes have."""

@@ -170,6 +170,40 @@ def test_without_a_checkpoint_nothing_is_written_twice(source: Path, tmp_path: P
     assert running.progress().restarts == 0
 
 
+@pytest.mark.parametrize("kept", ["memory://restarts-{}", "{}/checkpoint"])
+def test_a_restart_does_not_push_aside_a_run_that_has_taken_over(
+    source: Path, tmp_path: Path, kept: str
+) -> None:
+    checkpoint = kept.format(tmp_path)
+
+    class Overtaken(Script):
+        def __call__(self, step: str) -> None:
+            if step == "before" and "before" not in self.calls:
+                second = query(source, tmp_path, Script())
+                assert second.start(checkpoint=checkpoint, takeover=True).wait(LIMIT)
+                super().__call__(step)
+                raise away()
+            super().__call__(step)
+
+    script = Overtaken()
+    first = query(source, tmp_path, script).start(checkpoint=checkpoint, restart=FAST)
+    with pytest.raises(QueryFailed) as caught:
+        first.wait(LIMIT)
+    assert isinstance(caught.value.__cause__, FencedError)
+    assert script.calls == ["begin", "before"]
+    assert written(tmp_path) == list(range(100))
+
+
+def test_a_run_that_took_over_may_be_restarted(source: Path, tmp_path: Path) -> None:
+    script = Script(("before", away()), ("before", away()))
+    running = query(source, tmp_path, script).start(
+        checkpoint=tmp_path / "checkpoint", takeover=True, restart=FAST
+    )
+    assert running.wait(LIMIT)
+    assert running.progress().restarts == 2
+    assert written(tmp_path) == list(range(100))
+
+
 def test_restart_none_is_never(source: Path, tmp_path: Path) -> None:
     script = Script(("begin", away()))
     running = query(source, tmp_path, script)

@@ -67,7 +67,7 @@ class Checkpointer:
         """The epoch of the newest checkpoint that was committed and applied."""
         self.captured: int | None = None
         """The epoch of the newest checkpoint that was begun."""
-        self._takeover = options.takeover
+        self._takeover, self._after = options.takeover, options.after
         self._graph = graph
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
@@ -83,7 +83,9 @@ class Checkpointer:
     def open(self, dead: DeadLetters, now: int) -> None:
         """Become the run that writes here; refuse a checkpoint that another pipeline wrote."""
         self._dead = dead
-        self._manifest = self.store.open(created_at=now // NS_PER_US, takeover=self._takeover)
+        self._manifest = self.store.open(
+            created_at=now // NS_PER_US, takeover=self._takeover, after=self._after
+        )
         if self._manifest is not None:
             self._matching = match(self._manifest.steps, self._steps())
             for old, name in self._matching.names.items():

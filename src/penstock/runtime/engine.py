@@ -76,6 +76,11 @@ class Engine:
             f.spec.replayable or not f.started for f in self._feeds.values()
         )
 
+    @property
+    def token(self) -> int | None:
+        """The token under which this run keeps checkpoints; None if it has none (yet)."""
+        return (self._checkpointer.store.token or None) if self._checkpointer else None
+
     def opened_sources(self) -> list[SourceSpec]:
         """Return the sources that this run has opened."""
         return [feed.spec for feed in self._feeds.values()]

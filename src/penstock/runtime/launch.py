@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 
 from penstock.checkpoints.opening import open_storage
 from penstock.lowering.table import lower
@@ -23,7 +23,14 @@ def supervise(
     roots: Sequence[SinkNode], options: RunOptions, restart: Restart | None, clock: Clock | None
 ) -> Supervisor:
     """Return what runs the sinks of one run, and runs them again after failures that pass."""
-    return Supervisor(partial(launch, roots, options, clock), restart, clock)
+
+    def afresh(after: int | None) -> Engine:
+        if after is None:
+            return launch(roots, options, clock)
+        # Its own lock and token may still be there, so it takes over: from itself alone.
+        return launch(roots, replace(options, takeover=True, after=after), clock)
+
+    return Supervisor(afresh, restart, clock)
 
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:

@@ -7,8 +7,9 @@
                    | yes
        wait (longer each time; stop() ends it) -> launch afresh, from the newest checkpoint
 
-An engine is used once. What outlives it is here: how many restarts there were, the last failure,
-and what was asked meanwhile (``stop``, ``drain``).
+``launch`` is given the token of the run that failed, so that a restart does not push aside another
+run that has taken over meanwhile. An engine is used once. What outlives it is here: how many
+restarts there were, the last failure, and what was asked meanwhile (``stop``, ``drain``).
 """
 
 from __future__ import annotations
@@ -34,18 +35,19 @@ class Supervisor:
 
     def __init__(
         self,
-        launch: Callable[[], Engine],
+        launch: Callable[[int | None], Engine],
         restart: Restart | None,
         clock: Clock | None = None,
     ) -> None:
         self._launch = launch
         self._policy = restart
         self._clock = clock or SystemClock()
-        self._engine = launch()
+        self._engine = launch(None)
         self._state: str | None = None
         self._restarts = 0
         self._in_a_row = 0
         self._error: str | None = None
+        self._token: int | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._draining = False
@@ -104,7 +106,8 @@ class Supervisor:
         return True
 
     def _relaunch(self) -> None:
-        engine = self._launch()
+        self._token = self._engine.token or self._token
+        engine = self._launch(self._token)
         with self._lock:
             self._engine = engine
             self._restarts += 1
