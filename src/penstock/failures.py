@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from penstock.deferred import sqlite3
-from penstock.errors import ConfigError, FencedError, PlanError
+from penstock.errors import ConfigError, ConnectorError, Fault, FencedError, PlanError
 
 _PASSING = frozenset(
     {
@@ -40,11 +40,9 @@ _PASSING = frozenset(
         errno.ENETRESET,
         errno.EHOSTDOWN,
         errno.EHOSTUNREACH,
-        errno.EADDRINUSE,
-        errno.EADDRNOTAVAIL,
     }
 )
-"""Not among them: EACCES, EPERM, EROFS, ENOENT, EISDIR, EFBIG ...: somebody has to do something."""
+"""Not among them: EACCES, EPERM, EROFS, ENOENT, EADDRINUSE ...: somebody has to do something."""
 
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 
@@ -64,6 +62,20 @@ def os_error_passes(error: BaseException) -> bool:
     if isinstance(error, TimeoutError):
         return True
     return os_error_number(error) in _PASSING
+
+
+def system_refused(error: OSError, step: str) -> ConnectorError:
+    """Return our error for one of the operating system that a connector has not put into words."""
+    passing = os_error_passes(error)
+    refused = ConnectorError(
+        f"the operating system refused: {error}",
+        step=step,
+        value=error.filename,
+        fault=Fault.REMOTE if passing else Fault.USER,
+        retry=passing,
+    )
+    refused.__cause__ = error
+    return refused
 
 
 def sqlite_error_passes(error: sqlite3.Error) -> bool:
