@@ -155,6 +155,11 @@ def is_changelog(spec: SourceSpec) -> bool:
     return bool(getattr(spec, "changelog", False))
 
 
+def opens_once(spec: SourceSpec) -> bool:
+    """Tell whether a source can be opened only once, as an iterator: a property ``opens_once``."""
+    return bool(getattr(spec, "opens_once", False))
+
+
 @dataclass(frozen=True, slots=True)
 class SinkIdentity:
     """Who writes: the sink's stable id (pipeline and sink name) and the fencing token of the run."""

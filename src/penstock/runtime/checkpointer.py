@@ -70,7 +70,7 @@ class Checkpointer:
         """The epoch of the newest checkpoint that was committed and applied."""
         self.captured: int | None = None
         """The epoch of the newest checkpoint that was begun."""
-        self._takeover = options.takeover
+        self._takeover, self._after = options.takeover, options.after
         self._allowed = options.allow_lost_state
         self._graph = graph
         self._steps = records(graph)
@@ -91,7 +91,9 @@ class Checkpointer:
         known = self.store.peek()
         if known is not None:
             self._compare(known)
-        manifest = self.store.open(created_at=now // NS_PER_US, takeover=self._takeover)
+        manifest = self.store.open(
+            created_at=now // NS_PER_US, takeover=self._takeover, after=self._after
+        )
         if manifest is not None:
             manifest = adopt(self._graph, manifest, self._compare(manifest))
             self._steps, self._numbered = manifest.steps, manifest.numbered

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from penstock.checkpoints.changes import compare
 from penstock.checkpoints.difference import PipelineDiff, difference
@@ -15,10 +16,26 @@ from penstock.errors import CheckpointError
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.adoption import records
+from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
 from penstock.runtime.engine import Engine
 from penstock.runtime.options import RunOptions
+from penstock.runtime.supervisor import Supervisor
 from penstock.state.memory import MemoryBudget, using
+
+
+def supervise(
+    roots: Sequence[SinkNode], options: RunOptions, restart: Restart | None, clock: Clock | None
+) -> Supervisor:
+    """Return what runs the sinks of one run, and runs them again after failures that pass."""
+
+    def afresh(after: int | None) -> Engine:
+        if after is None:
+            return launch(roots, options, clock)
+        # Its own lock and token may still be there, so it takes over: from itself alone.
+        return launch(roots, replace(options, takeover=True, after=after), clock)
+
+    return Supervisor(afresh, restart, clock)
 
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:

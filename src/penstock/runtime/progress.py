@@ -34,7 +34,11 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A whole query. Rates are over the time since it started."""
+    """A whole query. Counts and rates are of the time since it was started or restarted.
+
+    ``state``: created, running, restarting (waiting to be started again), finished, stopped, failed.
+    ``restarts``: how often it was started again after a failure; ``last_error``: what that said.
+    """
 
     state: str
     epoch: int
@@ -46,6 +50,8 @@ class Progress:
     running_seconds: float
     checkpoint_epoch: int | None
     steps: tuple[StepProgress, ...]
+    restarts: int = 0
+    last_error: str | None = None
 
     def step(self, name: str) -> StepProgress:
         """Return one step by its name."""
