@@ -303,4 +303,5 @@ class Engine:
             queued_rows=feed.queued_rows if feed else 0,
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
+            rows_lost=feed.lost_rows if feed else 0,
         )

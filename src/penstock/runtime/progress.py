@@ -10,7 +10,8 @@ class StepProgress:
     """One step. Times in seconds, watermark in nanoseconds since 1970 (None: not known).
 
     Of a source, ``queued_rows`` were read ahead, and ``lag_rows`` are these and what is there still
-    unread (None: the source cannot tell). ``watermark_delay_seconds`` is the processing time less the
+    unread (None: the source cannot tell), ``rows_lost`` were dropped before anything could fetch them
+    (datagrams). ``watermark_delay_seconds`` is the processing time less the
     watermark: how old the newest complete results are.
     """
 
@@ -30,6 +31,7 @@ class StepProgress:
     queued_rows: int
     lag_rows: int | None = None
     watermark_delay_seconds: float | None = None
+    rows_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
