@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
-from penstock.testing.driving import drive, integrate
+from penstock.testing import drive, integrate
 
 from .arrivals import Script, replay, scripts
 from .oracle import assert_same

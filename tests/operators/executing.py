@@ -10,7 +10,7 @@ from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.executor import Executor, Fed, SourceState
 from penstock.stream import Stream
-from penstock.testing.driving import DrivenSink, Epoch
+from penstock.testing import DrivenSink, Epoch
 
 
 def run(stream: Stream, epochs: Iterable[Epoch]) -> Iterator[tuple[Executor, pl.DataFrame | None]]:

@@ -18,7 +18,7 @@ from penstock.operators.contract import Delta, Operator, Tick
 from penstock.plan.node import Node
 from penstock.plan.properties import Properties
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, scripted
+from penstock.testing import Epoch, scripted
 
 Row = tuple[Any, ...]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, drive, integrate
+from penstock.testing import Epoch, drive, integrate
 
 half = settings(max_examples=settings().max_examples // 2)
 """For tests with many variants: as many examples in all, in half the time each."""

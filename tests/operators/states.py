@@ -6,7 +6,7 @@ import polars as pl
 
 from penstock.stream import Stream
 from penstock.testing import driving
-from penstock.testing.driving import Epoch
+from penstock.testing import Epoch
 
 
 class Run:

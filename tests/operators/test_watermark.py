@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.instants import MIN_INSTANT
-from penstock.testing.driving import Epoch, drive, scripted
+from penstock.testing import Epoch, drive, scripted
 from tests.operators.oracle import bag_of_rows, cuts, restarts, split
 from tests.operators.states import Run
 

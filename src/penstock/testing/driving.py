@@ -11,9 +11,6 @@ from penstock.columns import WEIGHT
 from penstock.connectors.contract import (
     Accepts,
     Guarantee,
-    OnePartition,
-    Polled,
-    Position,
     Sink,
     SinkIdentity,
 )
@@ -21,43 +18,9 @@ from penstock.lowering.table import lower
 from penstock.operators.deltas import consolidate, weighted
 from penstock.plan.node import Node
 from penstock.plan.sinks import SinkNode
-from penstock.plan.sources import Scan
 from penstock.runtime.executor import Executor, Fed, SourceState
 from penstock.state.contract import Part, Stateful
 from penstock.stream import Stream
-
-
-@dataclass(frozen=True, eq=False)
-class ScriptedSpec:
-    """A source whose rows the test hands over itself, through ``Epoch.rows[name]``."""
-
-    name: str
-    schema: pl.Schema
-    bounded: bool = True
-    replayable: bool = True
-    partitioned: bool = False
-    frame_is_epoch: bool = True
-
-    def open(self) -> ScriptedSource:
-        """Return a source that is never polled."""
-        return ScriptedSource()
-
-
-class ScriptedSource(OnePartition):
-    """Never polled: ``drive`` feeds the executor itself."""
-
-    def seek(self, position: Position | None) -> None:
-        """Do nothing."""
-
-    def poll(self, max_rows: int, timeout_s: float) -> Polled:  # noqa: ARG002 - the contract
-        """Refuse: a scripted source cannot run in an engine."""
-        raise AssertionError("a scripted source is fed by drive()")
-
-    def acknowledge(self, position: Position) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +68,6 @@ class Epoch:
     ended: frozenset[str] = frozenset()
     now: int = 0
     caught_up: bool = False
-
-
-def scripted(
-    name: str, schema: Mapping[str, pl.DataType | type[pl.DataType]], **facts: bool
-) -> Stream:
-    """Return a stream of a scripted source."""
-    return Stream(Scan(spec=ScriptedSpec(name, pl.Schema(schema), **facts)))
 
 
 def drive(
