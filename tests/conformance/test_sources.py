@@ -17,7 +17,7 @@ from penstock.connectors import registry
 from penstock.connectors.batches.config import BatchesSpec
 from penstock.connectors.contract import SourceSpec
 from penstock.connectors.formats.registry import FORMATS
-from penstock.testing import check_source, refused, rows, scripted_spec
+from penstock.testing import Action, check_source, refused, rows, scripted_spec
 from penstock.testing import end as the_end
 from penstock.topics import Topic
 from tests.connectors.senders import free_port
@@ -79,9 +79,7 @@ def check_topic(folder: Path) -> None:
     topic.close()
     expected = pl.DataFrame({"n": range(20)})
     check_source(lambda: registry.source(f"topic:{folder}/typed"), rows=20)
-    check_source(
-        lambda: registry.source(f"topic:{folder}/typed", stop="at end"), expected=expected
-    )
+    check_source(lambda: registry.source(f"topic:{folder}/typed", stop="at end"), expected=expected)
 
 
 @contextlib.contextmanager
@@ -171,7 +169,7 @@ def test_frames_from_python_keep_the_contract() -> None:
     check_source(lambda: BatchesSpec(iter(frames)))
 
 
-SCRIPT = {
+SCRIPT: dict[int, list[Action]] = {
     0: [rows({"n": [1, 2, 3]}), refused((b"?", "odd"), (b"!", "loud")), rows({"n": []}), the_end()],
     3: [rows({"n": [4]}), rows({"n": [5, 6]}), the_end()],
 }
@@ -185,9 +183,7 @@ def test_scripted_sources_keep_the_contract(whole: bool) -> None:
         expected=pl.DataFrame({"n": range(1, 7)}),
     )
     unended = {n: actions[:-1] for n, actions in SCRIPT.items()}
-    check_source(
-        lambda: scripted_spec("s", schema, script=unended, frame_is_epoch=whole), rows=8
-    )
+    check_source(lambda: scripted_spec("s", schema, script=unended, frame_is_epoch=whole), rows=8)
 
 
 ACCESS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -36,6 +37,30 @@ class Contract:
     def broken(self, rule: str, error: BaseException) -> ContractBroken:
         """Return what to raise when a call failed that should not."""
         return ContractBroken(self.who, rule, f"{type(error).__name__}: {error}")
+
+
+def exactly(value: Any) -> Any:
+    """Return a value for an exact comparison: NaN equals NaN, -0.0 is not 0.0, instants in UTC."""
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, float):
+        return ("float", repr(value))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return ("instant", value.astimezone(UTC).replace(tzinfo=None))
+    if isinstance(value, list | tuple):
+        return tuple(map(exactly, value))
+    if isinstance(value, dict):
+        return tuple((key, exactly(each)) for key, each in value.items())
+    return value
+
+
+def is_frozen(spec: Any) -> bool:
+    """Tell whether no attribute of a spec can be set."""
+    try:
+        spec.name = spec.name
+    except (AttributeError, TypeError):  # dataclasses.FrozenInstanceError is an AttributeError
+        return True
+    return False
 
 
 Bag = Counter[tuple[Any, ...]]

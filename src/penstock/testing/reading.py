@@ -138,7 +138,8 @@ class Reader:
             f"dead letters of {dict(dead.schema) if dead is not None else None}",
         )
         require(
-            dead is None or not dead.select(pl.any_horizontal(pl.all().is_null())).to_series().any(),
+            dead is None
+            or not dead.select(pl.any_horizontal(pl.all().is_null())).to_series().any(),
             "a dead letter names its step, position, bytes and reason",
             f"a dead letter with a null: {shown(dead.rows() if dead is not None else [])}",
         )

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 import polars as pl
@@ -254,12 +254,22 @@ class ScriptedSource:
         return Polled(frame, position, number, dead, caught_up=waiting, ended=ended)
 
 
+class Facts(TypedDict, total=False):
+    """What a scripted source says of itself; see ``SourceSpec`` and ``is_changelog``."""
+
+    bounded: bool
+    replayable: bool
+    partitioned: bool
+    frame_is_epoch: bool
+    changelog: bool
+
+
 def scripted(
     name: str,
     schema: Mapping[str, pl.DataType | type[pl.DataType]],
     *,
     script: Script | None = None,
-    **facts: bool,
+    **facts: Unpack[Facts],
 ) -> Stream:
     """Return a stream of a scripted source; ``facts`` are those of ``ScriptedSpec``.
 
@@ -274,7 +284,7 @@ def scripted_spec(
     schema: Mapping[str, pl.DataType | type[pl.DataType]],
     *,
     script: Script | None = None,
-    **facts: bool,
+    **facts: Unpack[Facts],
 ) -> ScriptedSpec:
     """Return the spec of a scripted source, to look at what was ``acknowledged``."""
     if script is None:

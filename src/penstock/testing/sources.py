@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import json
 import threading
 import time
@@ -25,7 +24,7 @@ import polars as pl
 
 from penstock.columns import WEIGHT, is_reserved
 from penstock.connectors.contract import Polled, Position, Source, SourceSpec, is_changelog
-from penstock.testing.contracts import Contract, plain, shown
+from penstock.testing.contracts import Contract, is_frozen, plain, shown
 from penstock.testing.reading import Reader, Reading, brought
 
 _MOST_POSITIONS = 24
@@ -102,14 +101,14 @@ class _SourceCheck:
         for secret in secrets:
             for text in (spec.name, repr(spec), str(spec)):
                 require(secret not in text, "neither name nor repr shows a secret", "one is shown")
-        require(_is_frozen(spec), "a spec is frozen: no attribute can be set", "one could be")
+        require(is_frozen(spec), "a spec is frozen: no attribute can be set", "one could be")
         by_identity = type(spec).__eq__ is object.__eq__
         require(
             by_identity or spec == other,
             "two specs made alike are equal",
             f"{spec!r} != {other!r}",
         )
-        require(spec == spec, "a spec equals itself", "it does not")  # noqa: PLR0124
+        require(spec == spec, "a spec equals itself", "it does not")
         schema, changes = spec.schema, is_changelog(spec)
         require(isinstance(schema, pl.Schema), "schema is a polars.Schema", f"{type(schema)}")
         require(schema == spec.schema, "schema is the same each time", "it changed")
@@ -274,11 +273,3 @@ class _SourceCheck:
             "the same position always brings the same rows in the same order",
             f"{how}: {differs}",
         )
-
-
-def _is_frozen(spec: SourceSpec) -> bool:
-    try:
-        spec.name = spec.name  # type: ignore[misc]
-    except (AttributeError, TypeError, dataclasses.FrozenInstanceError):
-        return True
-    return False

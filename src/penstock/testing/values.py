@@ -8,7 +8,9 @@ from typing import Any
 
 import polars as pl
 
-_EARLY, _LATE = datetime(1901, 2, 3, 4, 5, 6, 789), datetime(2199, 12, 31, 23, 59, 59, 999999)
+_EARLY = datetime(1901, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATE = datetime(2199, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 _INF = float("inf")
 
 _COLUMNS: dict[str, tuple[list[Any], pl.DataType]] = {
@@ -24,13 +26,21 @@ _COLUMNS: dict[str, tuple[list[Any], pl.DataType]] = {
     "binary": ([b"", b"\x00\xff", b"'\\\n", None], pl.Binary()),
     "date": ([date(1, 1, 1), date(1970, 1, 1), date(9999, 12, 31), None], pl.Date()),
     "time": ([time(0), time(23, 59, 59, 999999), time(1, 2, 3), None], pl.Time()),
-    "datetime": ([_EARLY, datetime(1970, 1, 1), _LATE, None], pl.Datetime("us")),
+    "datetime": (
+        [t.replace(tzinfo=None) for t in (_EARLY, _EPOCH, _LATE)] + [None],
+        pl.Datetime("us"),
+    ),
     "utc": (
-        [_EARLY.replace(tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), None, None],
+        [_EARLY, _EPOCH, _LATE, None],
         pl.Datetime("us", "UTC"),
     ),
     "zoned": (
-        [datetime(2026, 3, 29, 1, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC), None, None],
+        [
+            datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+            datetime(2026, 10, 25, 1, tzinfo=UTC),
+            None,
+            None,
+        ],
         pl.Datetime("us", "Europe/Berlin"),
     ),
     "duration": (
