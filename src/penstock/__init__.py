@@ -1,6 +1,5 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
-from penstock.deferred import metadata
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -33,6 +32,7 @@ from penstock.scans import (
     scan_udp,
 )
 from penstock.stream import GroupBy, Stream
+from penstock.version import version
 from penstock.windows import hopping, session, sliding, tumbling
 
 
@@ -40,10 +40,7 @@ def __getattr__(name: str) -> str:
     """Look the version up when it is asked for: that reads files, and takes 20 ms."""
     if name != "__version__":
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
-    try:
-        return metadata.version("penstock")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "0.0.0"
+    return version()
 
 
 __all__ = [

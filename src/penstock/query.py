@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
+from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
@@ -51,15 +52,20 @@ class Query:
     def start(
         self,
         *,
-        checkpoint: str | Path | None = None,
+        checkpoint: Checkpoint | None = None,
         checkpoint_interval: Duration = "1s",
+        checkpoint_options: Mapping[str, str | bool] | None = None,
+        retain: int = RETAIN,
+        takeover: bool = False,
         memory: str | int | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
 
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
-        ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
+        ``checkpoint_interval``; without it nothing survives the process. The newest ``retain`` are
+        kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
+        stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
         folder or the system's temporary one.
         """
@@ -67,7 +73,10 @@ class Query:
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
         options = RunOptions(
-            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint=checkpoint,
+            checkpoint_options=dict(checkpoint_options or {}),
+            retain=retain,
+            takeover=takeover,
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
@@ -159,8 +168,11 @@ class Query:
 
 def start(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str | bool] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
     memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
@@ -185,14 +197,23 @@ def start(
             )
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        memory=memory,
+        clock=clock,
     )
 
 
 def run(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str | bool] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
     memory: str | int | None = None,
     clock: Clock | None = None,
 ) -> Query:
@@ -205,6 +226,9 @@ def run(
         *queries,
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
         memory=memory,
         clock=clock,
     )

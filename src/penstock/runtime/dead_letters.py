@@ -28,6 +28,11 @@ class DeadLetters:
         self._topic: Topic | None = None
         self._token = 0
         self._told: set[str] = set()
+        self._kept = False
+
+    def keep(self) -> None:
+        """Hold what comes until it is taken, to be written with a checkpoint."""
+        self._kept = True
 
     def open(self, folder: Path, token: int) -> None:
         """Keep dead letters in a topic in this folder from now on."""
@@ -35,6 +40,7 @@ class DeadLetters:
             str(folder), partitions=1, schema=DEAD_LETTER_SCHEMA, retention=None
         )
         self._token = token
+        self.keep()
         self._topic.fence(_PRODUCER, token)
 
     def add(self, frames: Iterable[pl.DataFrame]) -> None:
@@ -42,18 +48,22 @@ class DeadLetters:
         for frame in frames:
             self.total += frame.height
             self._recent = pl.concat([self._recent, frame]).tail(_KEPT_ROWS)
-            if self._topic is not None:
+            if self._kept:
                 self.pending.append(frame)
             for step, reason in frame.select("step", "reason").unique("step").rows():
                 if step not in self._told:
                     self._told.add(step)
                     _log.warning("dead letters from %s, the first: %s", step, reason)
 
+    def take(self) -> list[pl.DataFrame]:
+        """Hand over what came since the last call, to be written with a checkpoint."""
+        taken, self.pending = self.pending, []
+        return taken
+
     def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
         """Append what belongs to a checkpoint, once."""
         if self._topic is not None:
             self._topic.append_once(_PRODUCER, epoch, self._token, frames)
-            self.pending = []
 
     def recent(self) -> pl.DataFrame:
         """Return the latest dead letters, oldest first."""

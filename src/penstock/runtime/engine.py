@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from penstock.connectors.contract import Position
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
@@ -90,10 +90,11 @@ class Engine:
         if self._budget is not None:
             closing.callback(self._budget.close)
         if self.options.checkpoint is not None:
-            self._checkpointer = Checkpointer(self.options.checkpoint, self.graph)
-            closing.callback(self._checkpointer.close)
+            keeper = Checkpointer(self.options, self.graph, self._wake, self._acknowledge)
+            self._checkpointer = keeper
+            closing.callback(keeper.close)
             closing.callback(self.dead_letters.close)
-            self._checkpointer.open(self.dead_letters)
+            keeper.open(self.dead_letters, self._clock.now())
         for vertex in self.graph.sources:
             assert vertex.source is not None
             feed = Feed(
@@ -109,12 +110,14 @@ class Engine:
             outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
-            keeper = self._checkpointer
-            identity = None if keeper is None else keeper.identity(vertex.name)
+            identity = None
+            if self._checkpointer is not None:
+                identity = self._checkpointer.identity(vertex.name)
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
-            self._positions = self._checkpointer.resume(self._outlets, self.dead_letters)
+            self._positions = self._checkpointer.resume(self._outlets)
             self.epoch = self._checkpointer.epoch or 0
+            closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
 
@@ -135,8 +138,12 @@ class Engine:
                 return
 
     def _checkpoint_wanted(self) -> bool:
+        """One is made when it is time and none is being made; at once if too much output waits."""
         keeper = self._checkpointer
-        return keeper is not None and (keeper.full or self._clock.elapsed() >= self._checkpoint_due)
+        if keeper is None:
+            return False
+        due = self._clock.elapsed() >= self._checkpoint_due
+        return keeper.full or (due and not keeper.busy)
 
     def _ended(self) -> bool:
         return all(feed.ended for feed in self._feeds.values())
@@ -175,6 +182,8 @@ class Engine:
                 raise feed.error
         for outlet in self._outlets.values():
             outlet.check()
+        if self._checkpointer is not None:
+            self._checkpointer.check()
 
     def _ready(self) -> list[int]:
         """Return the sources to take from. Bounded ones with fixed epochs go in step."""
@@ -190,7 +199,8 @@ class Engine:
         deadline = self.executor.deadline()
         if deadline is not None:
             waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
-        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
+        keeper = self._checkpointer
+        if keeper is not None and keeper.captured != self.epoch and not keeper.busy:
             waits.append(self._checkpoint_due - self._clock.elapsed())
         return min(waits)
 
@@ -216,17 +226,22 @@ class Engine:
                 self._checkpointer.stage(number, frame)
 
     def _checkpoint(self) -> None:
-        """Make a checkpoint, then let the sources forget what it covers."""
+        """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        lasting = {n: o for n, o in self._outlets.items() if not o.spec.immediate}
-        self._checkpointer.checkpoint(self.epoch, self._positions, lasting, self.dead_letters)
-        for number, position in self._positions.items():
-            self._feeds[number].acknowledge(position)
+        self._checkpointer.begin(self.epoch, self._positions, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
 
+    def _acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """Let the sources forget what a checkpoint covers."""
+        for number, position in positions.items():
+            self._feeds[number].acknowledge(position)
+
     def _finish(self) -> None:
-        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
-            self._checkpoint()
+        keeper = self._checkpointer
+        if keeper is not None:
+            if keeper.captured != self.epoch:
+                self._checkpoint()
+            keeper.wait()
         for outlet in self._outlets.values():
             outlet.flush()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.checkpoints.opening import open_storage
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
@@ -17,8 +18,10 @@ from penstock.state.memory import MemoryBudget, using
 
 def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) -> Engine:
     """Return the engine for the sinks of one run, ready for ``run()``."""
-    budget, folder = None, options.checkpoint
+    budget = None
     if options.memory_bytes is not None:
+        kept = options.checkpoint
+        folder = None if kept is None else open_storage(kept, options.checkpoint_options).folder
         scratch = None if folder is None else folder / "scratch"
         budget = MemoryBudget(options.memory_bytes, scratch)
     with using(budget):
