@@ -27,9 +27,9 @@ def frame(*seconds: int | None) -> pl.DataFrame:
 
 def watermark(run: Run) -> float | None:
     """Return the watermark of the step in seconds."""
-    graph = run._executor.graph
+    graph = run.executor.graph
     number = next(v.number for v in graph.vertices if v.kind == "watermark")
-    value = run._executor.watermarks[number]
+    value = run.executor.watermarks[number]
     return None if value == MIN_INSTANT else value / SECOND
 
 

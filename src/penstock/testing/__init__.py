@@ -2,9 +2,10 @@
 
 from penstock.testing.clock import ManualClock
 from penstock.testing.contracts import ContractBroken, bag_of
+from penstock.testing.crashing import Crash, CrashPoints, Point
 from penstock.testing.deltas import check_delta, check_every_epoch, difference, integrate
 from penstock.testing.driving import Driven, DrivenSink, Epoch, drive, outputs
-from penstock.testing.operators import Compare, Input, check_operator
+from penstock.testing.operators import Compare, Input, check_operator, random_frames
 from penstock.testing.scripts import (
     Abort,
     Action,
@@ -30,6 +31,8 @@ __all__ = [
     "Action",
     "Compare",
     "ContractBroken",
+    "Crash",
+    "CrashPoints",
     "Driven",
     "DrivenSink",
     "End",
@@ -37,6 +40,7 @@ __all__ = [
     "Input",
     "ManualClock",
     "Pause",
+    "Point",
     "Rows",
     "Script",
     "ScriptedSpec",
@@ -54,6 +58,7 @@ __all__ = [
     "integrate",
     "outputs",
     "pause",
+    "random_frames",
     "refused",
     "rows",
     "scripted",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from penstock.checkpoints.compaction import merge
 from penstock.connectors.contract import (
     Accepts,
     Guarantee,
@@ -105,6 +106,13 @@ class Driven:
                 parts.clear()
             if part:
                 parts.append(part)
+
+    def compact(self, *, keep: int = 0) -> None:
+        """Save, then merge the parts written so far, but for the first ``keep``, into one."""
+        self.save()
+        for parts in self._saved.values():
+            if parts[keep:]:
+                parts[keep:] = [merge(parts[keep:])]
 
     def restart(self, *, full: bool = False) -> None:
         """Save, build a new graph and load the state into it, as a run after a crash does."""

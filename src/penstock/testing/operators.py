@@ -74,6 +74,8 @@ class Between(enum.Enum):
     NOTHING = "nothing"
     DELTA = "its changes are saved"
     FULL = "all of it is saved"
+    COMPACT = "its saved parts are merged"
+    COMPACT_LATER = "its saved parts but the first are merged"
     RESTART = "its changes are saved and loaded into a new graph"
     RESTART_FULL = "all of it is saved and loaded into a new graph"
 
@@ -222,9 +224,17 @@ class _OperatorCheck:
             )
 
 
+def random_frames(given: Input, epochs: int, rng: random.Random) -> list[pl.DataFrame]:
+    """Draw what one input brings in so many epochs, as frames of its source."""
+    history = _history(rng, given)
+    return [_frame(given, next(history)) for _ in range(epochs)]
+
+
 def _between(driven: Driven, between: Between) -> None:
     if between in (Between.DELTA, Between.FULL):
         driven.save(full=between is Between.FULL)
+    elif between in (Between.COMPACT, Between.COMPACT_LATER):
+        driven.compact(keep=int(between is Between.COMPACT_LATER))
     elif between is not Between.NOTHING:
         driven.restart(full=between is Between.RESTART_FULL)
 
