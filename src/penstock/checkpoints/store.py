@@ -26,6 +26,9 @@ from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter, encode
 from penstock.checkpoints.storage import PARTIAL, Storage
 from penstock.errors import CheckpointError, Fault, FencedError
 
+_FIRST = 1
+"""The first link is a claim on an empty storage. Torn, with none after it, it has lost nothing."""
+
 _log = logging.getLogger("penstock")
 
 
@@ -144,7 +147,7 @@ class CheckpointStore:
     def _claim(self, present: list[int], found: list[Manifest], created_at: int) -> Manifest | None:
         """Commit the best checkpoint again under a token of this run; None if another was faster."""
         base = self._best(found)
-        if base is None and present:
+        if base is None and set(present) - {_FIRST}:
             raise self._unusable("no manifest is readable")
         unread = set(present) - {m.sequence for m in found}
         if base is not None and (
