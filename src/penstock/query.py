@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
-from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
@@ -16,6 +15,7 @@ from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
+from penstock.runtime.letters import LETTER_SCHEMA
 from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
@@ -147,7 +147,7 @@ class Query:
         With a checkpoint all of them are kept, in the topic ``dead-letters`` inside its folder.
         """
         if self._engine is None:
-            return pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+            return pl.DataFrame(schema=LETTER_SCHEMA)
         return self._engine.dead_letters.recent()
 
     def progress(self) -> Progress:

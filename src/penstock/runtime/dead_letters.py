@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from penstock.columns import DEAD_LETTER_SCHEMA
+from penstock.runtime.letters import LETTER_SCHEMA
 from penstock.topics import Topic
 
 _KEPT_ROWS = 1_000
@@ -24,16 +24,14 @@ class DeadLetters:
     def __init__(self) -> None:
         self.total = 0
         self.pending: list[pl.DataFrame] = []
-        self._recent = pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+        self._recent = pl.DataFrame(schema=LETTER_SCHEMA)
         self._topic: Topic | None = None
         self._token = 0
         self._told: set[str] = set()
 
     def open(self, folder: Path, token: int) -> None:
         """Keep dead letters in a topic in this folder from now on."""
-        self._topic = Topic.ensure(
-            str(folder), partitions=1, schema=DEAD_LETTER_SCHEMA, retention=None
-        )
+        self._topic = Topic.ensure(str(folder), partitions=1, schema=LETTER_SCHEMA, retention=None)
         self._token = token
         self._topic.fence(_PRODUCER, token)
 

@@ -15,6 +15,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT
 from penstock.lowering.graph import Graph, Vertex
 from penstock.operators.contract import Operator, Sides, Tick
 from penstock.plan.sources import Channel
+from penstock.runtime.letters import shown, stamped
 
 
 @dataclass(slots=True)
@@ -114,9 +115,10 @@ class Executor:
                 late[number] = sides.late
                 self.stats[number].late += sum(f.height for f in sides.late)
             if sides.dead:
-                dead[number] = sides.dead
-                output.dead.extend(sides.dead)
-                self.stats[number].dead += sum(f.height for f in sides.dead)
+                letters = [stamped(frame, vertex.name, now) for frame in sides.dead]
+                output.dead.extend(letters)
+                dead[number] = [shown(frame) for frame in letters]
+                self.stats[number].dead += sum(f.height for f in dead[number])
         return output
 
     def _source(self, vertex: Vertex, fed: Fed | None, sides: Sides) -> pl.DataFrame | None:
