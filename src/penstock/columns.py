@@ -30,7 +30,9 @@ ROW = "row"
 SIDE = "side"
 """UInt8; in a dead letter of an operator, which of its inputs the row came in by."""
 
-REFUSED_SCHEMA = pl.Schema({**DEAD_LETTER_SCHEMA, ROW: pl.Binary, SIDE: pl.UInt8, WEIGHT: pl.Int64})
+REFUSED_SCHEMA = pl.Schema(
+    [*DEAD_LETTER_SCHEMA.items(), (ROW, pl.Binary()), (SIDE, pl.UInt8()), (WEIGHT, pl.Int64())]
+)
 """What an operator says of the rows it refuses; ``_weight`` is -1 if a row's deletion was refused."""
 
 

@@ -7,6 +7,7 @@
     │   └── FencedError      another run has taken over this checkpoint; nothing more may be written
     ├── CheckpointError      a checkpoint cannot be read, written, or does not fit this pipeline
     ├── StateLimitError      a group or a state grew beyond the limit it was given
+    ├── DeadLetterLimitError more rows were refused than ``dead_letter_limit`` allows
     └── QueryFailed          a running query stopped; the cause is chained
 
 Each carries the step, the offending value, the alternatives, and the user's own line where these
@@ -119,6 +120,10 @@ class CheckpointError(PenstockError):
 
 class StateLimitError(PenstockError):
     """A group or a state grew beyond the limit it was given."""
+
+
+class DeadLetterLimitError(PenstockError):
+    """More rows were refused than the run allows; all that was taken in is in the checkpoint."""
 
 
 class QueryFailed(PenstockError):  # noqa: N818 - reads as an event, like asyncio.IncompleteReadError

@@ -14,6 +14,7 @@ from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.clock import Clock
+from penstock.runtime.dead_letter_limit import DeadLetterLimit, Limit
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
 from penstock.runtime.letters import LETTER_SCHEMA
 from penstock.runtime.options import RunOptions
@@ -54,6 +55,7 @@ class Query:
         checkpoint: str | Path | None = None,
         checkpoint_interval: Duration = "1s",
         memory: str | int | None = None,
+        dead_letter_limit: Limit | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -61,7 +63,9 @@ class Query:
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
         ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one.
+        folder or the system's temporary one. ``dead_letter_limit`` stops the query, after a
+        checkpoint, when more rows are refused: a number of rows, or a share of the last rows
+        (``"1%"`` of 10,000, ``"1% of 100_000"``); without it no number of bad rows stops a query.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
@@ -72,6 +76,9 @@ class Query:
             memory_bytes=None
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
+            dead_letter_limit=None
+            if dead_letter_limit is None
+            else DeadLetterLimit.parse(dead_letter_limit, "start"),
         )
         keep_interrupts_to_main_thread()
         self._error = None
@@ -151,7 +158,7 @@ class Query:
         return self._engine.dead_letters.recent()
 
     def progress(self) -> Progress:
-        """Return a frozen snapshot of rows, rates, watermarks and state."""
+        """Return a frozen snapshot of rows, rates, watermarks and state; ``print`` shows a table."""
         if self._engine is None:
             raise PlanError("the query was not started", step="progress", hint="call start() first")
         return self._engine.progress()
@@ -162,6 +169,7 @@ def start(
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
     memory: str | int | None = None,
+    dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -185,7 +193,11 @@ def start(
             )
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        memory=memory,
+        dead_letter_limit=dead_letter_limit,
+        clock=clock,
     )
 
 
@@ -194,6 +206,7 @@ def run(
     checkpoint: str | Path | None = None,
     checkpoint_interval: Duration = "1s",
     memory: str | int | None = None,
+    dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -206,6 +219,7 @@ def run(
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
         memory=memory,
+        dead_letter_limit=dead_letter_limit,
         clock=clock,
     )
     try:

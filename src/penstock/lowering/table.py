@@ -83,7 +83,7 @@ def _over(node: Over) -> list[Operator]:
             [RecomputeInput(schema, tuple(pl.col(k) for k in node.keys), before.changelog)],
             evaluate,
             output=node.schema,
-            step=node.describe(),
+            step=verb.value,
             max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
             expiry=expiry_for(before, schema, {k: k for k in node.keys}, node.ttl_ns),
         )

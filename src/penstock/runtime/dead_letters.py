@@ -9,10 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from penstock.runtime.letters import LETTER_SCHEMA
+from penstock.runtime.progress import StepProgress, short
 from penstock.topics import Topic
 
 _KEPT_ROWS = 1_000
 """Dead letters kept in memory for ``Query.dead_letters()``."""
+
+WARN_AT_ROWS = 1_000
+"""A step that refuses so many rows and passes none is told of while the query runs."""
 
 _PRODUCER = "dead-letters"
 _log = logging.getLogger("penstock")
@@ -38,7 +42,7 @@ class DeadLetters:
     def add(self, frames: Iterable[pl.DataFrame]) -> None:
         """Take the dead letters of an epoch; the first of each step is logged as a warning."""
         for frame in frames:
-            self.total += frame.height
+            self.total += frame.filter(pl.col("weight") > 0).height
             self._recent = pl.concat([self._recent, frame]).tail(_KEPT_ROWS)
             if self._topic is not None:
                 self.pending.append(frame)
@@ -46,6 +50,18 @@ class DeadLetters:
                 if step not in self._told:
                     self._told.add(step)
                     _log.warning("dead letters from %s, the first: %s", step, reason)
+
+    def warn_of(self, steps: Iterable[StepProgress], *, at_least: int) -> None:
+        """Log a warning of steps that refuse every row, once each: the query looks well else."""
+        for step in steps:
+            told = f"all {step.name}"
+            if step.rows_dead >= at_least and step.refuses_all and told not in self._told:
+                self._told.add(told)
+                _log.warning(
+                    "%s has refused every one of its %d rows; dead_letter_limit= stops such a run",
+                    f"{step.name} ({short(step.text)})",
+                    step.rows_dead,
+                )
 
     def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
         """Append what belongs to a checkpoint, once."""

@@ -56,6 +56,7 @@ class VertexStats:
     dead: int = 0
     seconds: float = 0.0
     last_seconds: float = 0.0
+    epochs: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,11 @@ class Executor:
             if v.kind == "watermark" or v.side is not None
         }
         self._seen: list[object] = [None] * len(graph.vertices)
+
+    @property
+    def rows_in(self) -> int:
+        """Rows that the sources have brought."""
+        return sum(self.stats[vertex.number].rows_out for vertex in self.graph.sources)
 
     def deadline(self) -> int | None:
         """Return the earliest processing-time instant at which an operator wants a step."""
@@ -186,6 +192,7 @@ class Executor:
         stats.last_seconds = time.perf_counter() - started
         stats.seconds += stats.last_seconds
         stats.rows_in += rows
+        stats.epochs += 1
         stats.rows_out += 0 if result is None else result.height
         return result
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.runtime.dead_letter_limit import DeadLetterLimit
+
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
 
@@ -17,3 +19,4 @@ class RunOptions:
     checkpoint_interval_s: float = 1.0
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
+    dead_letter_limit: DeadLetterLimit | None = None
