@@ -2,6 +2,7 @@
 
     PenstockError
     ├── PlanError            a step, column, type or option is wrong; raised on the user's own line
+    │   └── NoSuchVerbError  a stream cannot do that, or not under that name; an AttributeError too
     ├── ConfigError          a connector or run option is wrong; raised before anything starts
     ├── ConnectorError       a source or sink failed; says whose fault it is and whether to retry
     │   └── FencedError      another run has taken over this checkpoint; nothing more may be written
@@ -81,6 +82,10 @@ class PenstockError(Exception):
 
 class PlanError(PenstockError):
     """A step, column, type or option is wrong. Raised on the user's own line."""
+
+
+class NoSuchVerbError(PlanError, AttributeError):
+    """A stream has no such verb. An ``AttributeError`` too, so that ``hasattr`` says no."""
 
 
 class ConfigError(PenstockError):

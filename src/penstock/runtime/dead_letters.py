@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from penstock.runtime.letters import LETTER_SCHEMA
-from penstock.runtime.progress import StepProgress, short
+from penstock.runtime.progress import StepProgress
+from penstock.tables_of_text import short
 from penstock.topics import Topic
 
 _KEPT_ROWS = 1_000

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from penstock.tables_of_text import short, table
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -85,7 +87,7 @@ class Progress:
         if checkpoint is not None:
             parts.append(f"checkpoint of epoch {checkpoint:,}")
         rows = [_HEAD, *map(_cells, self.steps), _total(self.steps)]
-        lines = ["; ".join(parts), *_table(rows)]
+        lines = ["; ".join(parts), *table(rows, left=_LEFT)]
         return "\n".join([*lines, *(f"! {warning}" for warning in self.warnings)])
 
 
@@ -94,7 +96,6 @@ _HEAD = (
     *("watermark", "ms/epoch", ""),
 )
 _LEFT = (0, len(_HEAD) - 1)
-_TEXT_WIDTH = 60
 
 
 def _cells(step: StepProgress) -> tuple[str, ...]:
@@ -125,18 +126,6 @@ def _total(steps: tuple[StepProgress, ...]) -> tuple[str, ...]:
     return ("total", *(f"{count:,}" for count in counts), _bytes(size), "", each, "")
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i in _LEFT else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
 def _instant(watermark: int | None) -> str:
     """Write an instant as ``2024-01-01 00:00:00``; Python's own ends with year 9999."""
     if watermark is None:
@@ -156,9 +145,3 @@ def _bytes(size: int) -> str:
     if not size:
         return ""
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-
-
-def short(text: str) -> str:
-    """Return the beginning of a text, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT_WIDTH else f"{line[: _TEXT_WIDTH - 3]}..."
