@@ -25,6 +25,10 @@ def bag(frame: pl.DataFrame) -> Counter[tuple[Any, ...]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else value + 0.0
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
+    if isinstance(value, dict):
+        return tuple((name, _plain(inner)) for name, inner in value.items())
     return value
 
 
