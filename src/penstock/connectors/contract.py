@@ -163,6 +163,11 @@ def is_changelog(spec: SourceSpec) -> bool:
     return bool(getattr(spec, "changelog", False))
 
 
+def opens_once(spec: SourceSpec) -> bool:
+    """Tell whether a source can be opened only once, as an iterator: a property ``opens_once``."""
+    return bool(getattr(spec, "opens_once", False))
+
+
 def is_made_here(spec: SourceSpec) -> bool:
     """Tell whether a source makes up its rows, so that none is lost when nobody reads it.
 

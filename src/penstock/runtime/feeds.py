@@ -6,6 +6,7 @@ import threading
 from collections import deque
 
 from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of, lost_of
+from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
 
 POLL_TIMEOUT_S = 0.25
@@ -48,6 +49,11 @@ class Feed:
         self._source.seek(position)
         self._partitions = tuple(self._source.partitions())
         self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """Whether reading has begun."""
+        return self._thread.ident is not None
 
     @property
     def fixed(self) -> bool:
@@ -118,12 +124,17 @@ class Feed:
         try:
             while not self._stopping and not self._read_all:
                 self._poll_once()
+        except OSError as error:
+            self._fail(system_refused(error, self.spec.name))
         except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
-            if not self._stopping:
-                self.error = error
+            self._fail(error)
         finally:
             with self._wake:
                 self._wake.notify()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopping:
+            self.error = error
 
     def _poll_once(self) -> None:
         with self._room:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.errors import ConfigError
 from penstock.instants import NS_PER_SECOND
+from penstock.runtime.dead_letter_limit import DeadLetterLimit
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
@@ -22,18 +23,23 @@ class RunOptions:
     """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency, ``memory_bytes`` state.
 
     ``checkpoint_options`` are those of an object store, with its secrets; ``retain`` is how many
-    checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``max_drift_ns``
-    how far a source may run ahead, in event time, of those it is read with (None: any far).
+    checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``after`` the
+    token of the run that this one restarts, which nobody else may have taken over from;
+    ``max_drift_ns`` how far a source may run ahead, in event time, of those it is read with (None:
+    any far).
     """
 
     checkpoint: Checkpoint | None = None
-    checkpoint_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    checkpoint_options: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
     checkpoint_interval_s: float = 1.0
     retain: int = RETAIN
     takeover: bool = False
+    allow_lost_state: bool | Collection[str] = False
+    after: int | None = None
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
     max_drift_ns: int | None = MAX_DRIFT_NS
+    dead_letter_limit: DeadLetterLimit | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
