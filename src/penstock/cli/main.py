@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 import penstock as ps
+from penstock.cli import checkpoints, state
 from penstock.cli.demo.command import run_demo
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
@@ -32,6 +33,8 @@ Version = Annotated[
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
 )
+app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(state.app, name="state")
 
 Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
