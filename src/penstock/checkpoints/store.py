@@ -26,6 +26,9 @@ from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter, encode
 from penstock.checkpoints.storage import PARTIAL, Storage
 from penstock.errors import CheckpointError, Fault, FencedError
 
+_FIRST = 1
+"""The first link is a claim on an empty storage. Torn, with none after it, it has lost nothing."""
+
 _log = logging.getLogger("penstock")
 
 
@@ -49,11 +52,14 @@ class CheckpointStore:
         self._links: list[_Link] = []
         self._written = 0
 
-    def open(self, *, created_at: int, takeover: bool = False) -> Manifest | None:
+    def open(
+        self, *, created_at: int, takeover: bool = False, after: int | None = None
+    ) -> Manifest | None:
         """Become the run that writes here; return the checkpoint to resume from, if there is one.
 
         Anybody else who was writing is fenced from now on. A storage that can tell refuses it
-        while another run is alive, unless to ``takeover``.
+        while another run is alive, unless to ``takeover``. ``after``: only if nobody has come after
+        the run with this token, else ``FencedError``.
         """
         self.storage.hold(takeover=takeover)
         claim = None
@@ -61,6 +67,8 @@ class CheckpointStore:
             present = links(self.storage)
             read = (read_manifest(self.storage, sequence) for sequence in present)
             found = [manifest for manifest in read if manifest is not None]
+            if after is not None and any(m.token > after for m in found):
+                raise self._fenced(present[0], after)
             claim = self._claim(present, found, created_at)
         self._sequence = self.token = claim.sequence
         self.identity = claim.identity
@@ -73,6 +81,11 @@ class CheckpointStore:
         if len(found) == len(present):  # else what a damaged one needs is not known
             self._drop_orphans()
         return claim if claim.origin else None
+
+    def peek(self) -> Manifest | None:
+        """Return the newest readable checkpoint without becoming the run that writes here."""
+        found = [m for m in manifests(self.storage) if m is not None and m.origin]
+        return newest(found) if found else None
 
     def close(self) -> None:
         """Let other runs have the storage."""
@@ -114,10 +127,10 @@ class CheckpointStore:
         except FileNotFoundError:
             return False
 
-    def _fenced(self, sequence: int) -> FencedError:
+    def _fenced(self, sequence: int, token: int | None = None) -> FencedError:
         return FencedError(
             f"another run has taken over this checkpoint (manifest {sequence} is not of run "
-            f"{self.token})",
+            f"{self.token if token is None else token})",
             step="checkpoint",
             value=self.storage.name,
             fault=Fault.USER,
@@ -127,7 +140,7 @@ class CheckpointStore:
     def _claim(self, present: list[int], found: list[Manifest], created_at: int) -> Manifest | None:
         """Commit the best checkpoint again under a token of this run; None if another was faster."""
         base = self._best(found)
-        if base is None and present:
+        if base is None and set(present) - {_FIRST}:
             raise self._unusable("no manifest is readable")
         unread = set(present) - {m.sequence for m in found}
         if base is not None and (
