@@ -17,12 +17,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
+import polars as pl
 
+from penstock.checkpoints.guarded import Guarded
 from penstock.checkpoints.manifest import Manifest, decode, encode, path_of, sequence_of
 from penstock.checkpoints.opening import RETAIN
-from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter
+from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter, encoded
 from penstock.checkpoints.storage import PARTIAL, Storage
 from penstock.errors import CheckpointError, Fault, FencedError
+
+_FIRST = 1
+"""The first link is a claim on an empty storage. Torn, with none after it, it has lost nothing."""
 
 _log = logging.getLogger("penstock")
 
@@ -38,8 +43,8 @@ class CheckpointStore:
     """Reads and writes the checkpoints in a storage, for one run."""
 
     def __init__(self, storage: Storage, *, retain: int = RETAIN) -> None:
-        self.storage = storage
-        self.reader = PieceReader(storage)
+        self.storage: Storage = Guarded(storage)
+        self.reader = PieceReader(self.storage)
         self.token = 0
         self.identity = ""
         self._retain = retain
@@ -76,6 +81,11 @@ class CheckpointStore:
             self._drop_orphans()
         return claim if claim.origin else None
 
+    def peek(self) -> Manifest | None:
+        """Return the newest readable checkpoint without becoming the run that writes here."""
+        found = [m for m in map(self._read, self._present()) if m is not None and m.origin]
+        return newest(found) if found else None
+
     def close(self) -> None:
         """Let other runs have the storage."""
         self.reader.forget()
@@ -85,6 +95,10 @@ class CheckpointStore:
         """Return what writes the pieces of one checkpoint."""
         self._written += 1
         return PieceWriter(self.storage, f"{self.token:08d}-{self._written:08d}")
+
+    def write_frame(self, path: str, frame: pl.DataFrame) -> None:
+        """Write a file that is no part of a checkpoint, and that no other run writes."""
+        self.storage.write(path, encoded(frame))
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Make a manifest the next link; returns it as it was written.
@@ -133,7 +147,7 @@ class CheckpointStore:
     def _claim(self, present: list[int], found: list[Manifest], created_at: int) -> Manifest | None:
         """Commit the best checkpoint again under a token of this run; None if another was faster."""
         base = self._best(found)
-        if base is None and present:
+        if base is None and set(present) - {_FIRST}:
             raise self._unusable("no manifest is readable")
         unread = set(present) - {m.sequence for m in found}
         if base is not None and (

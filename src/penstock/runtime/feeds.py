@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of
+from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of, lost_of
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
 
@@ -70,6 +70,11 @@ class Feed:
         """Rows that are there and wait, in the queue or in the source; None if that is unknown."""
         lag = lag_of(self._source)
         return None if lag is None else self.queued_rows + lag
+
+    @property
+    def lost_rows(self) -> int:
+        """Messages that were lost before the source could fetch them, as far as it knows."""
+        return lost_of(self._source)
 
     @property
     def state(self) -> SourceState:

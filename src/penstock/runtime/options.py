@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.errors import ConfigError
+from penstock.runtime.dead_letter_limit import DeadLetterLimit
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
@@ -22,13 +23,15 @@ class RunOptions:
     """
 
     checkpoint: Checkpoint | None = None
-    checkpoint_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    checkpoint_options: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
     checkpoint_interval_s: float = 1.0
     retain: int = RETAIN
     takeover: bool = False
+    allow_lost_state: bool | Collection[str] = False
     after: int | None = None
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
+    dead_letter_limit: DeadLetterLimit | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
