@@ -4,6 +4,7 @@ from penstock.errors import (
     CheckpointError,
     ConfigError,
     ConnectorError,
+    DeadLetterLimitError,
     FencedError,
     PenstockError,
     PlanError,
@@ -12,6 +13,7 @@ from penstock.errors import (
 )
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
+from penstock.restarts import Restart
 from penstock.scans import (
     concat,
     from_source,
@@ -48,6 +50,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "ConnectorError",
+    "DeadLetterLimitError",
     "FencedError",
     "GroupBy",
     "PenstockError",
@@ -55,6 +58,7 @@ __all__ = [
     "Processor",
     "Query",
     "QueryFailed",
+    "Restart",
     "State",
     "StateLimitError",
     "Stream",

@@ -22,7 +22,9 @@ class StepRecord(msgspec.Struct, frozen=True):
     """A step of the pipeline that wrote a checkpoint; ``inputs`` are names of steps before it.
 
     ``identity`` is equal while the step and all its options, expressions and functions included,
-    are the same; ``text`` is how the plan shows it.
+    are the same; ``text`` is how the plan shows it. ``named``: the user gave the name.
+    ``changelog``: what leaves it may be taken back. ``layout``: primitive -> digest of the columns
+    and types of its state. ``partition_base``: the first number of a source's partitions.
     """
 
     name: str
@@ -30,6 +32,10 @@ class StepRecord(msgspec.Struct, frozen=True):
     text: str
     identity: str
     inputs: list[str]
+    named: bool = False
+    changelog: bool = False
+    layout: dict[str, str] = {}
+    partition_base: int = 0
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -76,6 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     outbox: dict[str, list[FileRecord]]
     sinks: dict[str, str]
+    numbered: int = 0
+    """How many sources have been given numbers for their partitions, gone ones too."""
 
     @property
     def pieces(self) -> list[FileRecord]:

@@ -52,17 +52,22 @@ class CheckpointStore:
         self._links: list[_Link] = []
         self._written = 0
 
-    def open(self, *, created_at: int, takeover: bool = False) -> Manifest | None:
+    def open(
+        self, *, created_at: int, takeover: bool = False, after: int | None = None
+    ) -> Manifest | None:
         """Become the run that writes here; return the checkpoint to resume from, if there is one.
 
         Anybody else who was writing is fenced from now on. A storage that can tell refuses it
-        while another run is alive, unless to ``takeover``.
+        while another run is alive, unless to ``takeover``. ``after``: only if nobody has come after
+        the run with this token, else ``FencedError``.
         """
         self.storage.hold(takeover=takeover)
         claim = None
         while claim is None:
             present = self._present()
             found = [m for m in map(self._read, present) if m is not None]
+            if after is not None and any(m.token > after for m in found):
+                raise self._fenced(present[0], after)
             claim = self._claim(present, found, created_at)
         self._sequence = self.token = claim.sequence
         self.identity = claim.identity
@@ -75,6 +80,11 @@ class CheckpointStore:
         if len(found) == len(present):  # else what a damaged one needs is not known
             self._drop_orphans()
         return claim if claim.origin else None
+
+    def peek(self) -> Manifest | None:
+        """Return the newest readable checkpoint without becoming the run that writes here."""
+        found = [m for m in map(self._read, self._present()) if m is not None and m.origin]
+        return newest(found) if found else None
 
     def close(self) -> None:
         """Let other runs have the storage."""
@@ -116,10 +126,10 @@ class CheckpointStore:
         except FileNotFoundError:
             return False
 
-    def _fenced(self, sequence: int) -> FencedError:
+    def _fenced(self, sequence: int, token: int | None = None) -> FencedError:
         return FencedError(
             f"another run has taken over this checkpoint (manifest {sequence} is not of run "
-            f"{self.token})",
+            f"{self.token if token is None else token})",
             step="checkpoint",
             value=self.storage.name,
             fault=Fault.USER,

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
-from penstock.checkpoints.manifest import FileRecord, Manifest, StepRecord
-from penstock.checkpoints.matching import Matching, match
+from penstock.checkpoints.changes import Comparison, compare
+from penstock.checkpoints.difference import difference, refuse_losses
+from penstock.checkpoints.manifest import FileRecord, Manifest
 from penstock.checkpoints.opening import open_storage
 from penstock.checkpoints.pieces import PieceWriter
 from penstock.checkpoints.state_files import FreshPart, StateWriter, collect
@@ -18,6 +20,7 @@ from penstock.connectors.contract import Position, SinkIdentity
 from penstock.errors import CheckpointError
 from penstock.instants import NS_PER_US
 from penstock.lowering.graph import Graph
+from penstock.runtime.adoption import adopt, records
 from penstock.runtime.background import Background
 from penstock.runtime.dead_letters import DeadLetters
 from penstock.runtime.options import RunOptions
@@ -67,28 +70,35 @@ class Checkpointer:
         """The epoch of the newest checkpoint that was committed and applied."""
         self.captured: int | None = None
         """The epoch of the newest checkpoint that was begun."""
-        self._takeover = options.takeover
+        self._takeover, self._after = options.takeover, options.after
+        self._allowed = options.allow_lost_state
         self._graph = graph
+        self._steps = records(graph)
+        self._numbered = len(graph.sources)
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
         self._writer = StateWriter(self.store.reader)
         self._staged: dict[int, list[pl.DataFrame]] = {}
         self._staged_rows = 0
         self._manifest: Manifest | None = None
-        self._matching = Matching({})
         self._sinks: dict[str, str] = {}
         self._outlets: Mapping[int, Outlet] = {}
         self._dead = DeadLetters()
 
     def open(self, dead: DeadLetters, now: int) -> None:
-        """Become the run that writes here; refuse a checkpoint that another pipeline wrote."""
+        """Become the run that writes here; before that, refuse a change that would lose state."""
         self._dead = dead
-        self._manifest = self.store.open(created_at=now // NS_PER_US, takeover=self._takeover)
-        if self._manifest is not None:
-            self._matching = match(self._manifest.steps, self._steps())
-            for old, name in self._matching.names.items():
-                if old in self._manifest.sinks:
-                    self._sinks[name] = self._manifest.sinks[old]
+        known = self.store.peek()
+        if known is not None:
+            self._compare(known)
+        manifest = self.store.open(
+            created_at=now // NS_PER_US, takeover=self._takeover, after=self._after
+        )
+        if manifest is not None:
+            manifest = adopt(self._graph, manifest, self._compare(manifest))
+            self._steps, self._numbered = manifest.steps, manifest.numbered
+            self._sinks.update(manifest.sinks)
+        self._manifest = manifest
         for vertex in self._graph.sinks:
             self._sinks.setdefault(vertex.name, self._new_sink_id(vertex.name))
         folder = self.store.storage.folder
@@ -96,6 +106,13 @@ class Checkpointer:
             dead.open(folder / _DEAD, self.store.token)
         else:
             dead.keep()
+
+    def _compare(self, manifest: Manifest) -> Comparison:
+        """Match the steps of a checkpoint with those of the graph, and refuse to lose any."""
+        comparison = compare(manifest, self._steps)
+        found = difference(self.store.storage.name, manifest, comparison, self.store.reader)
+        refuse_losses(found, allowed=self._allowed)
+        return comparison
 
     def _new_sink_id(self, name: str) -> str:
         """Return an id for a sink; not one that another had under the same name before."""
@@ -115,21 +132,15 @@ class Checkpointer:
         if manifest is None:
             return {}
         self.epoch = self.captured = manifest.epoch
-        names = self._matching.names
-        state = {names[old]: parts for old, parts in manifest.state.items() if old in names}
-        self._writer.restore(state, self._states())
+        self._writer.restore(manifest.state, self._states())
         numbers = {v.name: v.number for v in self._graph.vertices}
-        for old, pieces in manifest.outbox.items():
-            if old == _DEAD:
+        for name, pieces in manifest.outbox.items():
+            if name == _DEAD:
                 self._apply_dead(manifest.epoch, self._frames(pieces))
-            elif old in names:
-                outlets[numbers[names[old]]].apply(manifest.epoch, self._frames(pieces))
+            else:
+                outlets[numbers[name]].apply(manifest.epoch, self._frames(pieces))
         self.store.reader.forget()
-        return {
-            numbers[names[old]]: position
-            for old, position in manifest.positions.items()
-            if old in names
-        }
+        return {numbers[name]: position for name, position in manifest.positions.items()}
 
     def _frames(self, pieces: list[FileRecord]) -> list[pl.DataFrame]:
         return [self.store.reader.frame(piece) for piece in pieces]
@@ -184,6 +195,14 @@ class Checkpointer:
         """Wait until the checkpoint that is being made is done; raise what went wrong."""
         self._background.wait()
 
+    def settle(self) -> None:
+        """Note that every sink has what was staged for it, so that any may be taken out."""
+        self._background.wait()
+        self._flush()
+        if self._manifest is not None and self._manifest.outbox:
+            settled = msgspec.structs.replace(self._manifest, outbox={})
+            self._manifest = self.store.commit(settled)
+
     def join(self) -> None:
         """Wait until nothing is being done any more."""
         self._background.join()
@@ -194,7 +213,7 @@ class Checkpointer:
         writer = self.store.writer()
         manifest = self._manifest_of(capture, writer)
         writer.close()
-        self.store.commit(manifest)
+        self._manifest = self.store.commit(manifest)
         for number, frames in capture.staged.items():
             self._outlets[number].apply(capture.epoch, frames)
         if capture.dead:
@@ -229,7 +248,7 @@ class Checkpointer:
             created_at=capture.created_at,
             penstock=version(),
             hash_scheme=HASH_SCHEME,
-            steps=self._steps(),
+            steps=self._steps,
             positions={names[number]: at for number, at in capture.positions.items()},
             state=self._writer.write(capture.fresh, writer),
             outbox={
@@ -237,19 +256,13 @@ class Checkpointer:
                 for name, frames in staged.items()
             },
             sinks=self._sinks,
+            numbered=self._numbered,
         )
 
     def close(self) -> None:
         """Let other runs have the checkpoint."""
         self._background.join()
         self.store.close()
-
-    def _steps(self) -> list[StepRecord]:
-        vertices = self._graph.vertices
-        return [
-            StepRecord(v.name, v.kind, v.text, v.identity, [vertices[i].name for i in v.inputs])
-            for v in vertices
-        ]
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:
         return {v.name: v.operator.state for v in self._graph.vertices if v.operator}
