@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.stream import Stream
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 
 from .arrivals import SCHEMA, Clock, Script
 from .code_steps import mapped_batches, mapped_rows, processed, timed
