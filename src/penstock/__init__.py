@@ -1,6 +1,6 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
-from penstock.deferred import metadata
+from penstock.dead_letters import read_dead_letters
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -14,6 +14,7 @@ from penstock.errors import (
 )
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
+from penstock.restarts import Restart
 from penstock.scans import (
     concat,
     from_source,
@@ -34,6 +35,7 @@ from penstock.scans import (
     scan_udp,
 )
 from penstock.stream import GroupBy, Stream
+from penstock.version import version
 from penstock.windows import hopping, session, sliding, tumbling
 
 
@@ -41,10 +43,7 @@ def __getattr__(name: str) -> str:
     """Look the version up when it is asked for: that reads files, and takes 20 ms."""
     if name != "__version__":
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
-    try:
-        return metadata.version("penstock")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "0.0.0"
+    return version()
 
 
 __all__ = [
@@ -60,6 +59,7 @@ __all__ = [
     "Processor",
     "Query",
     "QueryFailed",
+    "Restart",
     "State",
     "StateLimitError",
     "Stream",
@@ -67,6 +67,7 @@ __all__ = [
     "concat",
     "from_source",
     "hopping",
+    "read_dead_letters",
     "run",
     "scan",
     "scan_batches",

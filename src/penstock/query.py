@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, Self
 
 import polars as pl
 
+from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
+from penstock.plan.naming import named
 from penstock.plan.sinks import SinkNode
+from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
 from penstock.runtime.dead_letter_limit import DeadLetterLimit, Limit
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
@@ -21,10 +24,15 @@ from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from penstock.checkpoints.difference import PipelineDiff
     from penstock.runtime import launch as engine_room
-    from penstock.runtime.engine import Engine
+    from penstock.runtime.supervisor import Supervisor
 else:
     engine_room = Deferred("penstock.runtime.launch")
+
+
+AllowLost = bool | str | Iterable[str]
+"""Nothing, everything, or the names of the steps whose state may be lost."""
 
 
 class Query:
@@ -45,33 +53,67 @@ class Query:
                 "nothing to run", step="run", hint="give at least one stream with a sink"
             )
         self.roots = roots
-        self._engine: Engine | None = None
+        self._engine: Supervisor | None = None
         self._ended = threading.Event()
         self._error: BaseException | None = None
+
+    def named(self, name: str) -> Query:
+        """Fix the name under which checkpoints know the sink, as ``Stream.named`` does for steps."""
+        if len(self.roots) > 1:
+            raise PlanError(
+                "a query of several sinks has no single name",
+                step="named",
+                value=name,
+                hint="name the query of each sink before they are put together",
+            )
+        return Query(named(self.roots[0], name))
 
     def start(
         self,
         *,
-        checkpoint: str | Path | None = None,
+        checkpoint: Checkpoint | None = None,
         checkpoint_interval: Duration = "1s",
+        checkpoint_options: Mapping[str, str | bool] | None = None,
+        retain: int = RETAIN,
+        takeover: bool = False,
+        allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
         dead_letter_limit: Limit | None = None,
+        restart: Restart | Literal["auto"] | None = "auto",
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
 
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
-        ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
+        ``checkpoint_interval``; without it nothing survives the process. The newest ``retain`` are
+        kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
+        stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one. ``dead_letter_limit`` stops the query, after a
-        checkpoint, when more rows are refused: a number of rows, or a share of the last rows
-        (``"1%"`` of 10,000, ``"1% of 100_000"``); without it no number of bad rows stops a query.
+        folder or the system's temporary one.
+
+        ``dead_letter_limit`` stops the query, after a checkpoint, when more rows are refused: a
+        number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
+        without it no number of bad rows stops a query.
+
+        Of a checkpoint that another version of the pipeline wrote, the steps that are still there
+        go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
+        ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
+
+        ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
+        failure that may pass (a database that is away, a full disk); any other failure ends the
+        query at once. By default a query that keeps checkpoints is restarted without end, backing
+        off from 1 s to 1 min, and one that keeps none is not; None: never. With a ``Restart`` but
+        without a checkpoint, only a query that fails before its first epoch is started again.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
         options = RunOptions(
-            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint=checkpoint,
+            checkpoint_options=dict(checkpoint_options or {}),
+            retain=retain,
+            takeover=takeover,
+            allow_lost_state=_allowed(allow_lost_state),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
@@ -80,12 +122,30 @@ class Query:
             if dead_letter_limit is None
             else DeadLetterLimit.parse(dead_letter_limit, "start"),
         )
+        if restart == "auto":
+            restart = Restart() if checkpoint is not None else None
+        if restart is not None and not isinstance(restart, Restart):
+            raise PlanError(
+                f"restart must be a Restart or None, not {restart!r}",
+                step="start",
+                hint='for example restart=ps.Restart(attempts=5, max_backoff="30s")',
+            )
         keep_interrupts_to_main_thread()
         self._error = None
-        self._engine = engine_room.launch(self.roots, options, clock)
+        self._engine = engine_room.supervise(self.roots, options, restart, clock)
         self._ended.clear()
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
+
+    def diff(
+        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str] | None = None
+    ) -> PipelineDiff:
+        """Show what this query would make of a checkpoint: kept, moved, new, lost. Changes nothing.
+
+        ``diff(...).lost`` is what a start would be refused for. ``CheckpointError`` if there is no
+        checkpoint.
+        """
+        return engine_room.diff(self.roots, checkpoint, dict(checkpoint_options or {}))
 
     def _run(self) -> None:
         assert self._engine is not None
@@ -164,12 +224,23 @@ class Query:
         return self._engine.progress()
 
 
+def _allowed(given: AllowLost) -> bool | frozenset[str]:
+    if isinstance(given, bool):
+        return given
+    return frozenset([given] if isinstance(given, str) else given)
+
+
 def start(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str | bool] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     dead_letter_limit: Limit | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -195,18 +266,28 @@ def start(
     return together.start(
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        allow_lost_state=allow_lost_state,
         memory=memory,
         dead_letter_limit=dead_letter_limit,
+        restart=restart,
         clock=clock,
     )
 
 
 def run(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str | bool] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     dead_letter_limit: Limit | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -218,8 +299,13 @@ def run(
         *queries,
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        allow_lost_state=allow_lost_state,
         memory=memory,
         dead_letter_limit=dead_letter_limit,
+        restart=restart,
         clock=clock,
     )
     try:

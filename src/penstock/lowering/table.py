@@ -39,6 +39,7 @@ from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
+from penstock.plan.naming import used_twice
 from penstock.plan.node import Node, walk
 from penstock.plan.process import Process
 from penstock.plan.ranking import Limit, Sort, TopK
@@ -129,6 +130,7 @@ class _Builder:
         for node in self._nodes:
             self._readers.update(id(child) for child in node.inputs)
         self._divided = self._partition_readers()
+        self._labels = self._labelled()
         self._has_union = any(isinstance(node, Union) for node in self._nodes)
 
     def build(self) -> Graph:
@@ -166,9 +168,12 @@ class _Builder:
         if isinstance(node, SinkNode):
             spec, schema = node.spec, frame_schema(node)
             return self._add(node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema)
-        for operator in guarded(node, TABLE[type(node)](node)):
+        chain = guarded(node, TABLE[type(node)](node))
+        keeper = next((operator for operator in chain if operator.state), chain[-1])
+        for operator in chain:
             kind = _kind(operator)
-            inputs = (self._add(node, inputs, kind=kind, operator=operator),)
+            part = "" if operator is keeper else f".{kind}"
+            inputs = (self._add(node, inputs, kind=kind, part=part, operator=operator),)
         return inputs[0]
 
     def _scan(self, node: Scan) -> int:
@@ -197,16 +202,35 @@ class _Builder:
         vertex.identity = " ".join(map(identity, steps))
         return number
 
-    def _add(self, node: Node, inputs: tuple[int, ...], *, kind: str, **extra: object) -> int:
-        self._names[kind] += 1
+    def _name(self, node: Node, kind: str, part: str) -> str:
+        """Return the user's name, with ``part`` for what stands beside the operator it is for."""
+        if node.label is not None:
+            return node.label + part
+        while True:
+            self._names[kind] += 1
+            name = f"{kind}-{self._names[kind]}"
+            if name not in self._labels:
+                return name
+
+    def _labelled(self) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for node in self._nodes:
+            if node.label is not None and found.setdefault(node.label, node) is not node:
+                raise used_twice(node.label, found[node.label], node)
+        return found
+
+    def _add(
+        self, node: Node, inputs: tuple[int, ...], *, kind: str, part: str = "", **extra: object
+    ) -> int:
         vertex = Vertex(
             number=len(self.graph.vertices),
-            name=f"{kind}-{self._names[kind]}",
+            name=self._name(node, kind, part),
             kind=kind,
             text=node.describe(),
             identity=identity(node),
             inputs=inputs,
             line=node.line,
+            named=node.label is not None,
             changelog=node.properties.changelog,
             **extra,  # type: ignore[arg-type]
         )

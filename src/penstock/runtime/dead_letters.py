@@ -33,11 +33,17 @@ class DeadLetters:
         self._topic: Topic | None = None
         self._token = 0
         self._told: set[str] = set()
+        self._kept = False
+
+    def keep(self) -> None:
+        """Hold what comes until it is taken, to be written with a checkpoint."""
+        self._kept = True
 
     def open(self, folder: Path, token: int) -> None:
         """Keep dead letters in a topic in this folder from now on."""
         self._topic = Topic.ensure(str(folder), partitions=1, schema=LETTER_SCHEMA, retention=None)
         self._token = token
+        self.keep()
         self._topic.fence(_PRODUCER, token)
 
     def add(self, frames: Iterable[pl.DataFrame]) -> None:
@@ -45,7 +51,7 @@ class DeadLetters:
         for frame in frames:
             self.total += frame.filter(pl.col("weight") > 0).height
             self._recent = pl.concat([self._recent, frame]).tail(_KEPT_ROWS)
-            if self._topic is not None:
+            if self._kept:
                 self.pending.append(frame)
             for step, reason in frame.select("step", "reason").unique("step").rows():
                 if step not in self._told:
@@ -64,11 +70,15 @@ class DeadLetters:
                     step.rows_dead,
                 )
 
+    def take(self) -> list[pl.DataFrame]:
+        """Hand over what came since the last call, to be written with a checkpoint."""
+        taken, self.pending = self.pending, []
+        return taken
+
     def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
         """Append what belongs to a checkpoint, once."""
         if self._topic is not None:
             self._topic.append_once(_PRODUCER, epoch, self._token, frames)
-            self.pending = []
 
     def recent(self) -> pl.DataFrame:
         """Return the latest dead letters, oldest first."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from penstock.connectors.contract import Position
+from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
 from penstock.runtime.checkpointer import Checkpointer
@@ -74,6 +74,22 @@ class Engine:
             self.state = "failed"
             raise
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was handed on yet, so that a new start without a checkpoint is right."""
+        return self.epoch == 0 and all(
+            f.spec.replayable or not f.started for f in self._feeds.values()
+        )
+
+    @property
+    def token(self) -> int | None:
+        """The token under which this run keeps checkpoints; None if it has none (yet)."""
+        return (self._checkpointer.store.token or None) if self._checkpointer else None
+
+    def opened_sources(self) -> list[SourceSpec]:
+        """Return the sources that this run has opened."""
+        return [feed.spec for feed in self._feeds.values()]
+
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether the end of the run waits for this thread."""
         return thread is self._thread or any(o.owns(thread) for o in self._outlets.values())
@@ -95,10 +111,11 @@ class Engine:
         if self._budget is not None:
             closing.callback(self._budget.close)
         if self.options.checkpoint is not None:
-            self._checkpointer = Checkpointer(self.options.checkpoint, self.graph)
-            closing.callback(self._checkpointer.close)
+            keeper = Checkpointer(self.options, self.graph, self._wake, self._acknowledge)
+            self._checkpointer = keeper
+            closing.callback(keeper.close)
             closing.callback(self.dead_letters.close)
-            self._checkpointer.open(self.dead_letters)
+            keeper.open(self.dead_letters, self._clock.now())
         for vertex in self.graph.sources:
             assert vertex.source is not None
             feed = Feed(
@@ -114,12 +131,14 @@ class Engine:
             outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
-            keeper = self._checkpointer
-            identity = None if keeper is None else keeper.identity(vertex.name)
+            identity = None
+            if self._checkpointer is not None:
+                identity = self._checkpointer.identity(vertex.name)
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
-            self._positions = self._checkpointer.resume(self._outlets, self.dead_letters)
+            self._positions = self._checkpointer.resume(self._outlets)
             self.epoch = self._checkpointer.epoch or 0
+            closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
 
@@ -143,8 +162,12 @@ class Engine:
                 return
 
     def _checkpoint_wanted(self) -> bool:
+        """One is made when it is time and none is being made; at once if too much output waits."""
         keeper = self._checkpointer
-        return keeper is not None and (keeper.full or self._clock.elapsed() >= self._checkpoint_due)
+        if keeper is None:
+            return False
+        due = self._clock.elapsed() >= self._checkpoint_due
+        return keeper.full or (due and not keeper.busy)
 
     def _ended(self) -> bool:
         return all(feed.ended for feed in self._feeds.values())
@@ -183,6 +206,8 @@ class Engine:
                 raise feed.error
         for outlet in self._outlets.values():
             outlet.check()
+        if self._checkpointer is not None:
+            self._checkpointer.check()
 
     def _ready(self) -> list[int]:
         """Return the sources to take from. Bounded ones with fixed epochs go in step."""
@@ -198,7 +223,8 @@ class Engine:
         deadline = self.executor.deadline()
         if deadline is not None:
             waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
-        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
+        keeper = self._checkpointer
+        if keeper is not None and keeper.captured != self.epoch and not keeper.busy:
             waits.append(self._checkpoint_due - self._clock.elapsed())
         return min(waits)
 
@@ -228,17 +254,22 @@ class Engine:
                 self._checkpointer.stage(number, frame)
 
     def _checkpoint(self) -> None:
-        """Make a checkpoint, then let the sources forget what it covers."""
+        """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        lasting = {n: o for n, o in self._outlets.items() if not o.spec.immediate}
-        self._checkpointer.checkpoint(self.epoch, self._positions, lasting, self.dead_letters)
-        for number, position in self._positions.items():
-            self._feeds[number].acknowledge(position)
+        self._checkpointer.begin(self.epoch, self._positions, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
 
+    def _acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """Let the sources forget what a checkpoint covers."""
+        for number, position in positions.items():
+            self._feeds[number].acknowledge(position)
+
     def _finish(self) -> None:
-        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
-            self._checkpoint()
+        keeper = self._checkpointer
+        if keeper is not None:
+            if keeper.captured != self.epoch:
+                self._checkpoint()
+            keeper.settle()
         for outlet in self._outlets.values():
             outlet.flush()
         self.dead_letters.warn_of(self._steps(), at_least=1)
@@ -291,4 +322,5 @@ class Engine:
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
             epochs=stats.epochs,
+            rows_lost=feed.lost_rows if feed else 0,
         )

@@ -15,7 +15,8 @@ class StepProgress:
     """One step. Times in seconds, watermark in nanoseconds since 1970 (None: not known).
 
     Of a source, ``queued_rows`` were read ahead, and ``lag_rows`` are these and what is there still
-    unread (None: the source cannot tell). ``watermark_delay_seconds`` is the processing time less the
+    unread (None: the source cannot tell), ``rows_lost`` were dropped before anything could fetch them
+    (datagrams). ``watermark_delay_seconds`` is the processing time less the
     watermark: how old the newest complete results are.
     """
 
@@ -36,6 +37,7 @@ class StepProgress:
     lag_rows: int | None = None
     watermark_delay_seconds: float | None = None
     epochs: int = 0
+    rows_lost: int = 0
 
     @property
     def refuses_all(self) -> bool:
@@ -46,8 +48,12 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A whole query. ``rows_per_second`` is over the time since it started,
-    ``recent_rows_per_second`` over the last ten seconds. ``print(progress)`` shows a table.
+    """A whole query. Counts and rates are of the time since it was started or restarted.
+
+    ``recent_rows_per_second`` is of the last ten seconds. ``print(progress)`` shows a table.
+
+    ``state``: created, running, restarting (waiting to be started again), finished, stopped, failed.
+    ``restarts``: how often it was started again after a failure; ``last_error``: what that said.
     """
 
     state: str
@@ -61,6 +67,8 @@ class Progress:
     checkpoint_epoch: int | None
     steps: tuple[StepProgress, ...]
     recent_rows_per_second: float = 0.0
+    restarts: int = 0
+    last_error: str | None = None
 
     def step(self, name: str) -> StepProgress:
         """Return one step by its name."""

@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from penstock.errors import NoSuchVerbError, PlanError
 from penstock.instants import Duration, duration_ns
+from penstock.plan.naming import named
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
@@ -90,6 +91,21 @@ class Stream(
         Columns: ``step``, ``position``, ``bytes``, ``reason``.
         """
         return self._derived(Side, origin=self._node, channel=Channel.DEAD_LETTERS)
+
+    def named(self, name: str) -> Self:
+        """Fix the name under which checkpoints keep the state of the step before it.
+
+        Without a name a step is found again in a changed pipeline by what it does and where it
+        stands; a name finds it wherever it stands. Row-wise steps (``filter``, ``select``, ...) keep
+        no state, so the name goes to the first step above that is not one. The same name on two
+        steps is a ``PlanError``. ``Query.named`` does the same for a sink.
+
+        >>> import penstock as ps, polars as pl
+        >>> s = ps.scan_batches([pl.DataFrame({"k": ["a", "a"], "v": [1, 2]})])
+        >>> s.group_by("k").agg(pl.col("v").sum()).named("sums").collect().rows()
+        [('a', 3)]
+        """
+        return type(self)(named(self._node, name))
 
     def pipe(
         self, function: Callable[Concatenate[Self, P], T], *args: P.args, **kwargs: P.kwargs
