@@ -92,9 +92,10 @@ class Query:
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
         folder or the system's temporary one. ``max_drift`` is how far, in event time, a source may
         run ahead of those it is joined or put together with, while these have rows; None: any far.
-        ``dead_letter_limit`` stops the query, after a
-        checkpoint, when more rows are refused: a number of rows, or a share of the last rows
-        (``"1%"`` of 10,000, ``"1% of 100_000"``); without it no number of bad rows stops a query.
+
+        ``dead_letter_limit`` stops the query, after a checkpoint, when more rows are refused: a
+        number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
+        without it no number of bad rows stops a query.
 
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
