@@ -1,5 +1,6 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
+from penstock.dead_letters import read_dead_letters
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -69,6 +70,7 @@ __all__ = [
     "hopping",
     "list_state",
     "read_state",
+    "read_dead_letters",
     "run",
     "scan",
     "scan_batches",
