@@ -12,7 +12,7 @@ round has found is a landmark for the next. What two steps could claim with equa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from penstock.checkpoints.manifest import StepRecord
 
@@ -160,6 +160,16 @@ def _interchangeable(names: list[str], candidates: list[str]) -> Pairs:
     rest = (name for name in names if name not in same)
     left = (name for name in candidates if name not in same)
     return same | dict(zip(rest, left, strict=False))
+
+
+def _only_ones(candidates: Mapping[str, list[str]]) -> Pairs:
+    """Pair those that have one candidate, which is nobody else's."""
+    wanted = Counter(name for names in candidates.values() for name in names)
+    return {
+        name: found[0]
+        for name, found in candidates.items()
+        if len(found) == 1 and wanted[found[0]] == 1
+    }
 
 
 def _renamed(was: _Places, name: str, now: _Places, names: list[str]) -> bool:
