@@ -12,6 +12,7 @@ from penstock.errors import (
 )
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
+from penstock.restarts import Restart
 from penstock.scans import (
     concat,
     from_source,
@@ -55,6 +56,7 @@ __all__ = [
     "Processor",
     "Query",
     "QueryFailed",
+    "Restart",
     "State",
     "StateLimitError",
     "Stream",

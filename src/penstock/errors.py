@@ -114,7 +114,26 @@ class FencedError(ConnectorError):
 
 
 class CheckpointError(PenstockError):
-    """A checkpoint cannot be read or written, or does not fit this pipeline."""
+    """A checkpoint cannot be read or written, or does not fit this pipeline.
+
+    ``retry`` says whether trying again can help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str | None = None,
+        value: object = None,
+        alternatives: Iterable[str] = (),
+        hint: str | None = None,
+        line: str | None = None,
+        retry: bool = False,
+    ) -> None:
+        super().__init__(
+            message, step=step, value=value, alternatives=alternatives, hint=hint, line=line
+        )
+        self.retry = retry
 
 
 class StateLimitError(PenstockError):

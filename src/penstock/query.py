@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
 from penstock.plan.naming import named
 from penstock.plan.sinks import SinkNode
+from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
 from penstock.runtime.options import RunOptions
@@ -24,7 +25,7 @@ from penstock.runtime.progress import Progress
 if TYPE_CHECKING:
     from penstock.checkpoints.difference import PipelineDiff
     from penstock.runtime import launch as engine_room
-    from penstock.runtime.engine import Engine
+    from penstock.runtime.supervisor import Supervisor
 else:
     engine_room = Deferred("penstock.runtime.launch")
 
@@ -51,7 +52,7 @@ class Query:
                 "nothing to run", step="run", hint="give at least one stream with a sink"
             )
         self.roots = roots
-        self._engine: Engine | None = None
+        self._engine: Supervisor | None = None
         self._ended = threading.Event()
         self._error: BaseException | None = None
 
@@ -71,11 +72,12 @@ class Query:
         *,
         checkpoint: Checkpoint | None = None,
         checkpoint_interval: Duration = "1s",
-        checkpoint_options: Mapping[str, str] | None = None,
+        checkpoint_options: Mapping[str, str | bool] | None = None,
         retain: int = RETAIN,
         takeover: bool = False,
         allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
+        restart: Restart | Literal["auto"] | None = "auto",
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -90,6 +92,12 @@ class Query:
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
         ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
+
+        ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
+        failure that may pass (a database that is away, a full disk); any other failure ends the
+        query at once. By default a query that keeps checkpoints is restarted without end, backing
+        off from 1 s to 1 min, and one that keeps none is not; None: never. With a ``Restart`` but
+        without a checkpoint, only a query that fails before its first epoch is started again.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
@@ -105,9 +113,17 @@ class Query:
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
         )
+        if restart == "auto":
+            restart = Restart() if checkpoint is not None else None
+        if restart is not None and not isinstance(restart, Restart):
+            raise PlanError(
+                f"restart must be a Restart or None, not {restart!r}",
+                step="start",
+                hint='for example restart=ps.Restart(attempts=5, max_backoff="30s")',
+            )
         keep_interrupts_to_main_thread()
         self._error = None
-        self._engine = engine_room.launch(self.roots, options, clock)
+        self._engine = engine_room.supervise(self.roots, options, restart, clock)
         self._ended.clear()
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
@@ -209,11 +225,12 @@ def start(
     *queries: Query,
     checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
-    checkpoint_options: Mapping[str, str] | None = None,
+    checkpoint_options: Mapping[str, str | bool] | None = None,
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -244,6 +261,7 @@ def start(
         takeover=takeover,
         allow_lost_state=allow_lost_state,
         memory=memory,
+        restart=restart,
         clock=clock,
     )
 
@@ -252,11 +270,12 @@ def run(
     *queries: Query,
     checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
-    checkpoint_options: Mapping[str, str] | None = None,
+    checkpoint_options: Mapping[str, str | bool] | None = None,
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -273,6 +292,7 @@ def run(
         takeover=takeover,
         allow_lost_state=allow_lost_state,
         memory=memory,
+        restart=restart,
         clock=clock,
     )
     try:

@@ -14,12 +14,7 @@ from penstock.checkpoints.storage import LocalStorage, MemoryStorage, Storage
 from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import CheckpointError, FencedError
 
-
-@pytest.fixture(params=["local", "memory"])
-def reopened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storage]:
-    """Return what opens the same storage, as another process would."""
-    memory = MemoryStorage()
-    return lambda: LocalStorage(tmp_path / "c") if request.param == "local" else memory
+from .conftest import Reopen
 
 
 def opened(storage: Storage, **options: int) -> CheckpointStore:
@@ -72,7 +67,7 @@ def spoil(storage: Storage, path: str) -> None:
     storage.write(path, data[:-3] + b"xyz")
 
 
-def test_the_first_run_has_nothing_to_resume_from(reopened: Callable[[], Storage]) -> None:
+def test_the_first_run_has_nothing_to_resume_from(reopened: Reopen) -> None:
     store = CheckpointStore(reopened())
     assert store.open(created_at=0) is None
     store.close()
@@ -82,7 +77,7 @@ def test_the_first_run_has_nothing_to_resume_from(reopened: Callable[[], Storage
     assert again.token > store.token
 
 
-def test_a_run_resumes_from_the_newest(reopened: Callable[[], Storage]) -> None:
+def test_a_run_resumes_from_the_newest(reopened: Reopen) -> None:
     store = opened(reopened())
     for epoch in (3, 7, 9):
         checkpoint(store, epoch)
@@ -94,7 +89,7 @@ def test_a_run_resumes_from_the_newest(reopened: Callable[[], Storage]) -> None:
     assert later.identity == store.identity
 
 
-def test_a_run_that_was_taken_over_is_fenced(reopened: Callable[[], Storage]) -> None:
+def test_a_run_that_was_taken_over_is_fenced(reopened: Reopen) -> None:
     first = opened(reopened())
     checkpoint(first, 1)
     second = opened(reopened())
@@ -107,7 +102,7 @@ def test_a_run_that_was_taken_over_is_fenced(reopened: Callable[[], Storage]) ->
 
 
 def test_a_run_that_slept_until_its_next_link_was_deleted_is_fenced(
-    reopened: Callable[[], Storage],
+    reopened: Reopen,
 ) -> None:
     first = opened(reopened(), retain=1)
     checkpoint(first, 1)
@@ -157,7 +152,7 @@ def test_a_commit_whose_answer_was_lost_is_found_to_be_its_own() -> None:
     assert checkpoint(store, 1).epoch == 1
 
 
-def test_the_retained_are_kept_and_nothing_else(reopened: Callable[[], Storage]) -> None:
+def test_the_retained_are_kept_and_nothing_else(reopened: Reopen) -> None:
     store = opened(reopened(), retain=2)
     large = 1 << 17
     for epoch in range(1, 7):
@@ -169,7 +164,7 @@ def test_the_retained_are_kept_and_nothing_else(reopened: Callable[[], Storage])
 
 
 def test_runs_that_come_to_nothing_push_no_checkpoint_out(
-    reopened: Callable[[], Storage],
+    reopened: Reopen,
 ) -> None:
     store = opened(reopened())
     checkpoint(store, 1)
@@ -182,7 +177,7 @@ def test_runs_that_come_to_nothing_push_no_checkpoint_out(
     assert {m.epoch for m in found if m} == {0, 1, 2}
 
 
-def test_files_of_a_crashed_checkpoint_are_collected(reopened: Callable[[], Storage]) -> None:
+def test_files_of_a_crashed_checkpoint_are_collected(reopened: Reopen) -> None:
     store = opened(reopened())
     checkpoint(store, 1)
     writer = store.writer()
@@ -196,7 +191,7 @@ def test_files_of_a_crashed_checkpoint_are_collected(reopened: Callable[[], Stor
 
 @pytest.mark.parametrize("damage", ["manifest", "part", "missing"])
 def test_the_one_before_a_damaged_one_is_used(
-    reopened: Callable[[], Storage], damage: str, caplog: pytest.LogCaptureFixture
+    reopened: Reopen, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = opened(reopened())
     checkpoint(store, 1)
@@ -216,7 +211,7 @@ def test_the_one_before_a_damaged_one_is_used(
 
 
 def test_a_damaged_one_that_was_repaired_is_the_newest_again(
-    reopened: Callable[[], Storage],
+    reopened: Reopen,
 ) -> None:
     store = opened(reopened())
     checkpoint(store, 1)
@@ -231,7 +226,7 @@ def test_a_damaged_one_that_was_repaired_is_the_newest_again(
     assert resumed(reopened())[1].epoch == 2
 
 
-def test_nothing_to_fall_back_on_is_an_error(reopened: Callable[[], Storage]) -> None:
+def test_nothing_to_fall_back_on_is_an_error(reopened: Reopen) -> None:
     store = opened(reopened(), retain=1)
     manifest = checkpoint(store, 1)
     store.close()

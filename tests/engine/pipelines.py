@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.stream import Stream
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 
 from .arrivals import FOREVER, SCHEMA, Clock, Script, Seen
 

@@ -1,14 +1,15 @@
-"""A real pipeline, killed again and again: nothing is lost, nothing doubled."""
+"""What a run finds when it starts: the checkpoint of one that was stopped, ended or is damaged.
+
+Runs that are killed are in ``tests/chaos``.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -26,9 +27,6 @@ from penstock.topics import Topic
 
 from . import crash_pipeline
 
-KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "8"))
-SECONDS = 20.0 * max(1.0, KILLS / 8)
-"""Time for the kills; how many fit depends on the machine, at least three must."""
 LIMIT = 60.0
 """Deadline of everything that must happen by itself."""
 COLUMNS = ["id", "key", "amount"]
@@ -37,29 +35,6 @@ COLUMNS = ["id", "key", "amount"]
 def line(number: int) -> str:
     row = {"id": number, "key": f"k{number % 7}", "amount": number % 5}
     return json.dumps(row) + "\n"
-
-
-class Writer(threading.Thread):
-    """Appends lines to a file, in pieces that end anywhere, until told to finish."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(daemon=True)
-        self._path, self._finish = path, threading.Event()
-
-    def run(self) -> None:
-        rng, number = random.Random(5), 0
-        with self._path.open("a") as file:
-            while not self._finish.wait(0.004):
-                text = "".join(line(n) for n in range(number, number + rng.randint(1, 60)))
-                number += text.count("\n")
-                cut = rng.randint(0, len(text))
-                for piece in (text[:cut], text[cut:]):
-                    file.write(piece)
-                    file.flush()
-
-    def finish(self) -> None:
-        self._finish.set()
-        self.join()
 
 
 def spawn(source: Path, folder: Path) -> subprocess.Popen[str]:
@@ -79,15 +54,6 @@ def spawn(source: Path, folder: Path) -> subprocess.Popen[str]:
 def wait_until_running(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"
-
-
-def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
-    """Kill a process some time from now, unless it ends before."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    process.communicate()
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -152,23 +118,6 @@ def finish(source: Path, folder: Path) -> None:
         with suppress(subprocess.TimeoutExpired):
             pytest.fail(f"ended by itself with {process.wait(0.02)}")
     stop(process)
-
-
-def test_kills_at_random_instants_lose_and_double_nothing(tmp_path: Path) -> None:
-    source, rng = tmp_path / "in.ndjson", random.Random(11)
-    source.touch()
-    writer = Writer(source)
-    writer.start()
-    killed, until = 0, time.monotonic() + SECONDS
-    while killed < KILLS and (time.monotonic() < until or killed < 3):
-        process = spawn(source, tmp_path)
-        if rng.random() < 0.8:
-            wait_until_running(process)
-        kill_after(process, rng.uniform(0, 0.5))
-        killed += 1
-    writer.finish()
-    finish(source, tmp_path)
-    check(source, tmp_path)
 
 
 def test_a_stopped_run_goes_on_where_it_was_also_when_the_source_grew(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from penstock.lowering.table import lower
 from penstock.operators.contract import Operator, Tick
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, drive, integrate, outputs, scripted
+from penstock.testing import Epoch, drive, integrate, outputs, scripted
 
 SCHEMA: Any = {"k": pl.String, "ts": pl.Datetime("us"), "v": pl.Int64}
 START = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)

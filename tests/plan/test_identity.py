@@ -7,7 +7,7 @@ import polars as pl
 
 import penstock as ps
 from penstock.plan.identity import identity
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 
 SCHEMA = {"a": pl.Int64, "b": pl.String}
 

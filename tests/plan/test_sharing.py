@@ -5,7 +5,7 @@ import polars as pl
 import penstock as ps
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
-from penstock.testing.driving import DrivenSink, scripted
+from penstock.testing import DrivenSink, scripted
 
 
 def _kinds(*streams: ps.Stream) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.checkpoints.object_storage import SCHEMES, ObjectStorage
 from penstock.checkpoints.storage import LocalStorage, MemoryStorage, Storage
 from penstock.errors import ConfigError
 
@@ -17,7 +18,7 @@ RETAIN = 3
 _in_memory: dict[str, MemoryStorage] = {}
 
 
-def open_storage(checkpoint: Checkpoint, options: Mapping[str, str]) -> Storage:
+def open_storage(checkpoint: Checkpoint, options: Mapping[str, str | bool]) -> Storage:
     """Return the storage that ``checkpoint`` names."""
     if not isinstance(checkpoint, (str, Path)):
         return checkpoint
@@ -34,9 +35,11 @@ def open_storage(checkpoint: Checkpoint, options: Mapping[str, str]) -> Storage:
         return LocalStorage(Path(rest))
     if scheme == "memory":
         return _in_memory.setdefault(rest, MemoryStorage(f"memory://{rest}"))
+    if scheme in SCHEMES:
+        return ObjectStorage(str(checkpoint), options)
     raise ConfigError(
         f"no checkpoints can be kept at {scheme}://",
         step="checkpoint",
         value=scheme,
-        alternatives=["file", "memory"],
+        alternatives=["file", "memory", *SCHEMES],
     )

@@ -28,6 +28,13 @@ _CACHE_BYTES = 256 << 20
 """Files read to be verified are kept up to this size, to be decoded without reading them again."""
 
 
+def encoded(frame: pl.DataFrame) -> bytes:
+    """Return a frame as an Arrow IPC file."""
+    out = io.BytesIO()
+    frame.write_ipc(out, compression="uncompressed")
+    return out.getvalue()
+
+
 class PieceWriter:
     """Writes the pieces of one checkpoint; ``close`` writes what is still to be written."""
 
@@ -40,9 +47,7 @@ class PieceWriter:
 
     def add(self, label: str, frame: pl.DataFrame) -> FileRecord:
         """Write a frame; ``label`` says in a large piece's file name what it is."""
-        out = io.BytesIO()
-        frame.write_ipc(out, compression="uncompressed")
-        data = out.getvalue()
+        data = encoded(frame)
         checksum = zlib.crc32(data)
         if len(data) >= _OWN_FILE_BYTES:
             self._own += 1

@@ -17,12 +17,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
+import polars as pl
 
+from penstock.checkpoints.guarded import Guarded
 from penstock.checkpoints.manifest import Manifest, decode, encode, path_of, sequence_of
 from penstock.checkpoints.opening import RETAIN
-from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter
+from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter, encoded
 from penstock.checkpoints.storage import PARTIAL, Storage
 from penstock.errors import CheckpointError, Fault, FencedError
+
+_FIRST = 1
+"""The first link is a claim on an empty storage. Torn, with none after it, it has lost nothing."""
 
 _log = logging.getLogger("penstock")
 
@@ -38,8 +43,8 @@ class CheckpointStore:
     """Reads and writes the checkpoints in a storage, for one run."""
 
     def __init__(self, storage: Storage, *, retain: int = RETAIN) -> None:
-        self.storage = storage
-        self.reader = PieceReader(storage)
+        self.storage: Storage = Guarded(storage)
+        self.reader = PieceReader(self.storage)
         self.token = 0
         self.identity = ""
         self._retain = retain
@@ -47,17 +52,22 @@ class CheckpointStore:
         self._links: list[_Link] = []
         self._written = 0
 
-    def open(self, *, created_at: int, takeover: bool = False) -> Manifest | None:
+    def open(
+        self, *, created_at: int, takeover: bool = False, after: int | None = None
+    ) -> Manifest | None:
         """Become the run that writes here; return the checkpoint to resume from, if there is one.
 
         Anybody else who was writing is fenced from now on. A storage that can tell refuses it
-        while another run is alive, unless to ``takeover``.
+        while another run is alive, unless to ``takeover``. ``after``: only if nobody has come after
+        the run with this token, else ``FencedError``.
         """
         self.storage.hold(takeover=takeover)
         claim = None
         while claim is None:
             present = self._present()
             found = [m for m in map(self._read, present) if m is not None]
+            if after is not None and any(m.token > after for m in found):
+                raise self._fenced(present[0], after)
             claim = self._claim(present, found, created_at)
         self._sequence = self.token = claim.sequence
         self.identity = claim.identity
@@ -86,6 +96,10 @@ class CheckpointStore:
         self._written += 1
         return PieceWriter(self.storage, f"{self.token:08d}-{self._written:08d}")
 
+    def write_frame(self, path: str, frame: pl.DataFrame) -> None:
+        """Write a file that is no part of a checkpoint, and that no other run writes."""
+        self.storage.write(path, encoded(frame))
+
     def commit(self, manifest: Manifest) -> Manifest:
         """Make a manifest the next link; returns it as it was written.
 
@@ -112,10 +126,10 @@ class CheckpointStore:
         except FileNotFoundError:
             return False
 
-    def _fenced(self, sequence: int) -> FencedError:
+    def _fenced(self, sequence: int, token: int | None = None) -> FencedError:
         return FencedError(
             f"another run has taken over this checkpoint (manifest {sequence} is not of run "
-            f"{self.token})",
+            f"{self.token if token is None else token})",
             step="checkpoint",
             value=self.storage.name,
             fault=Fault.USER,
@@ -133,7 +147,7 @@ class CheckpointStore:
     def _claim(self, present: list[int], found: list[Manifest], created_at: int) -> Manifest | None:
         """Commit the best checkpoint again under a token of this run; None if another was faster."""
         base = self._best(found)
-        if base is None and present:
+        if base is None and set(present) - {_FIRST}:
             raise self._unusable("no manifest is readable")
         unread = set(present) - {m.sequence for m in found}
         if base is not None and (

@@ -70,7 +70,7 @@ class Checkpointer:
         """The epoch of the newest checkpoint that was committed and applied."""
         self.captured: int | None = None
         """The epoch of the newest checkpoint that was begun."""
-        self._takeover = options.takeover
+        self._takeover, self._after = options.takeover, options.after
         self._allowed = options.allow_lost_state
         self._graph = graph
         self._steps = records(graph)
@@ -91,7 +91,9 @@ class Checkpointer:
         known = self.store.peek()
         if known is not None:
             self._compare(known)
-        manifest = self.store.open(created_at=now // NS_PER_US, takeover=self._takeover)
+        manifest = self.store.open(
+            created_at=now // NS_PER_US, takeover=self._takeover, after=self._after
+        )
         if manifest is not None:
             manifest = adopt(self._graph, manifest, self._compare(manifest))
             self._steps, self._numbered = manifest.steps, manifest.numbered
@@ -102,6 +104,8 @@ class Checkpointer:
         folder = self.store.storage.folder
         if folder is not None:
             dead.open(folder / _DEAD, self.store.token)
+        else:
+            dead.keep()
 
     def _compare(self, manifest: Manifest) -> Comparison:
         """Match the steps of a checkpoint with those of the graph, and refuse to lose any."""
@@ -132,7 +136,7 @@ class Checkpointer:
         numbers = {v.name: v.number for v in self._graph.vertices}
         for name, pieces in manifest.outbox.items():
             if name == _DEAD:
-                self._dead.apply(manifest.epoch, self._frames(pieces))
+                self._apply_dead(manifest.epoch, self._frames(pieces))
             else:
                 outlets[numbers[name]].apply(manifest.epoch, self._frames(pieces))
         self.store.reader.forget()
@@ -213,11 +217,18 @@ class Checkpointer:
         for number, frames in capture.staged.items():
             self._outlets[number].apply(capture.epoch, frames)
         if capture.dead:
-            self._dead.apply(capture.epoch, capture.dead)
+            self._apply_dead(capture.epoch, capture.dead)
         self._flush()
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
         self._writer.compact(self.store.writer())
+
+    def _apply_dead(self, epoch: int, frames: list[pl.DataFrame]) -> None:
+        """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch."""
+        if self.store.storage.folder is None:
+            self.store.write_frame(f"{_DEAD}/{epoch:010d}.arrow", pl.concat(frames))
+        else:
+            self._dead.apply(epoch, frames)
 
     def _flush(self) -> None:
         for outlet in self._outlets.values():

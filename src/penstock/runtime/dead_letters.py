@@ -28,6 +28,11 @@ class DeadLetters:
         self._topic: Topic | None = None
         self._token = 0
         self._told: set[str] = set()
+        self._kept = False
+
+    def keep(self) -> None:
+        """Hold what comes until it is taken, to be written with a checkpoint."""
+        self._kept = True
 
     def open(self, folder: Path, token: int) -> None:
         """Keep dead letters in a topic in this folder from now on."""
@@ -35,6 +40,7 @@ class DeadLetters:
             str(folder), partitions=1, schema=DEAD_LETTER_SCHEMA, retention=None
         )
         self._token = token
+        self.keep()
         self._topic.fence(_PRODUCER, token)
 
     def add(self, frames: Iterable[pl.DataFrame]) -> None:
@@ -42,7 +48,7 @@ class DeadLetters:
         for frame in frames:
             self.total += frame.height
             self._recent = pl.concat([self._recent, frame]).tail(_KEPT_ROWS)
-            if self._topic is not None:
+            if self._kept:
                 self.pending.append(frame)
             for step, reason in frame.select("step", "reason").unique("step").rows():
                 if step not in self._told:

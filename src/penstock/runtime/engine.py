@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 
-from penstock.connectors.contract import Position
+from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
 from penstock.runtime.checkpointer import Checkpointer
@@ -68,6 +68,22 @@ class Engine:
         except BaseException:
             self.state = "failed"
             raise
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was handed on yet, so that a new start without a checkpoint is right."""
+        return self.epoch == 0 and all(
+            f.spec.replayable or not f.started for f in self._feeds.values()
+        )
+
+    @property
+    def token(self) -> int | None:
+        """The token under which this run keeps checkpoints; None if it has none (yet)."""
+        return (self._checkpointer.store.token or None) if self._checkpointer else None
+
+    def opened_sources(self) -> list[SourceSpec]:
+        """Return the sources that this run has opened."""
+        return [feed.spec for feed in self._feeds.values()]
 
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether the end of the run waits for this thread."""
@@ -287,4 +303,5 @@ class Engine:
             queued_rows=feed.queued_rows if feed else 0,
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
+            rows_lost=feed.lost_rows if feed else 0,
         )

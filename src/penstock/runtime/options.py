@@ -17,15 +17,17 @@ class RunOptions:
     """How to run. ``checkpoint_interval_s`` bounds the exactly-once latency, ``memory_bytes`` state.
 
     ``checkpoint_options`` are those of an object store, with its secrets; ``retain`` is how many
-    checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside.
+    checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``after`` the
+    token of the run that this one restarts, which nobody else may have taken over from.
     """
 
     checkpoint: Checkpoint | None = None
-    checkpoint_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    checkpoint_options: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
     checkpoint_interval_s: float = 1.0
     retain: int = RETAIN
     takeover: bool = False
     allow_lost_state: bool | Collection[str] = False
+    after: int | None = None
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
 

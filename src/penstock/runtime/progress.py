@@ -10,7 +10,8 @@ class StepProgress:
     """One step. Times in seconds, watermark in nanoseconds since 1970 (None: not known).
 
     Of a source, ``queued_rows`` were read ahead, and ``lag_rows`` are these and what is there still
-    unread (None: the source cannot tell). ``watermark_delay_seconds`` is the processing time less the
+    unread (None: the source cannot tell), ``rows_lost`` were dropped before anything could fetch them
+    (datagrams). ``watermark_delay_seconds`` is the processing time less the
     watermark: how old the newest complete results are.
     """
 
@@ -30,11 +31,16 @@ class StepProgress:
     queued_rows: int
     lag_rows: int | None = None
     watermark_delay_seconds: float | None = None
+    rows_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A whole query. Rates are over the time since it started."""
+    """A whole query. Counts and rates are of the time since it was started or restarted.
+
+    ``state``: created, running, restarting (waiting to be started again), finished, stopped, failed.
+    ``restarts``: how often it was started again after a failure; ``last_error``: what that said.
+    """
 
     state: str
     epoch: int
@@ -46,6 +52,8 @@ class Progress:
     running_seconds: float
     checkpoint_epoch: int | None
     steps: tuple[StepProgress, ...]
+    restarts: int = 0
+    last_error: str | None = None
 
     def step(self, name: str) -> StepProgress:
         """Return one step by its name."""
