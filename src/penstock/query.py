@@ -76,6 +76,7 @@ class Query:
         retain: int = RETAIN,
         takeover: bool = False,
         allow_lost_state: AllowLost = False,
+        rebuild: str | Iterable[str] = (),
         memory: str | int | None = None,
         restart: Restart | Literal["auto"] | None = "auto",
         clock: Clock | None = None,
@@ -92,6 +93,9 @@ class Query:
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
         ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
+        ``rebuild`` names steps and sinks that are computed afresh first, from all that their sources
+        have handed over so far; the tables they are written to are replaced. It is ignored where
+        there is no checkpoint yet.
 
         ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
         failure that may pass (a database that is away, a full disk); any other failure ends the
@@ -108,6 +112,7 @@ class Query:
             retain=retain,
             takeover=takeover,
             allow_lost_state=_allowed(allow_lost_state),
+            rebuild=frozenset([rebuild] if isinstance(rebuild, str) else rebuild),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
@@ -229,6 +234,7 @@ def start(
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
+    rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
     restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
@@ -260,6 +266,7 @@ def start(
         retain=retain,
         takeover=takeover,
         allow_lost_state=allow_lost_state,
+        rebuild=rebuild,
         memory=memory,
         restart=restart,
         clock=clock,
@@ -274,6 +281,7 @@ def run(
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
+    rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
     restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
@@ -291,6 +299,7 @@ def run(
         retain=retain,
         takeover=takeover,
         allow_lost_state=allow_lost_state,
+        rebuild=rebuild,
         memory=memory,
         restart=restart,
         clock=clock,

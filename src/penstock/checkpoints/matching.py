@@ -146,10 +146,10 @@ def _round(was: _Places, now: _Places, pairs: Pairs, place: Place) -> bool:
         candidates = [name for name in free.get(where, ()) if not _renamed(was, name, now, names)]
         if number < _ALIKE:
             found |= _interchangeable(names, candidates)
-        elif len(names) == len(candidates) == 1 and _near(
-            was, candidates[0], now, names[0], number
-        ):
-            found[names[0]] = candidates[0]
+        else:
+            found |= _only_ones(
+                {n: [c for c in candidates if _near(was, c, now, n, number)] for n in names}
+            )
     pairs |= found
     return bool(found)
 

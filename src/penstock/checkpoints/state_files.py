@@ -60,6 +60,20 @@ class StateWriter:
             parts.append(self._write(label, changed.part, writer))
         return {step: {n: list(p) for n, p in named.items()} for step, named in self._parts.items()}
 
+    def write_full(self, states: Mapping[str, Mapping[str, Part]], writer: PieceWriter) -> State:
+        """Write state that was computed elsewhere, as full parts."""
+        return {
+            step: {
+                name: [self._write(f"{step}.{name}", part, writer)]
+                for name, part in primitives.items()
+            }
+            for step, primitives in states.items()
+        }
+
+    def read(self, parts: list[PartFiles]) -> list[Part]:
+        """Read the parts of a primitive."""
+        return [self._read(part) for part in parts]
+
     def compact(self, writer: PieceWriter) -> None:
         """Merge parts that have piled up; the next manifest has the merged ones."""
         for step, primitives in self._parts.items():
