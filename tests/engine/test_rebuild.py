@@ -105,7 +105,7 @@ def test_windows_that_had_closed_stay_closed(tmp_path: Path) -> None:
         query = windows.sink_sqlite(tmp_path / "out.db", "windows")
         query.start(checkpoint=kept, restart=None, rebuild=[rebuild] if rebuild else [])
         deadline = time.monotonic() + LIMIT
-        while query.progress().rows_in < wanted:
+        while (done := query.progress()).state != "running" or done.rows_in < wanted:
             assert time.monotonic() < deadline
             assert not query.wait(0.01)
         query.stop()
