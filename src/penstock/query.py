@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, Self
 import polars as pl
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
-from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
@@ -18,7 +17,9 @@ from penstock.plan.naming import named
 from penstock.plan.sinks import SinkNode
 from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
+from penstock.runtime.dead_letter_limit import DeadLetterLimit, Limit
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
+from penstock.runtime.letters import LETTER_SCHEMA
 from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
@@ -79,6 +80,7 @@ class Query:
         rebuild: str | Iterable[str] = (),
         memory: str | int | None = None,
         restart: Restart | Literal["auto"] | None = "auto",
+        dead_letter_limit: Limit | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -88,7 +90,9 @@ class Query:
         kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
         stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one.
+        folder or the system's temporary one. ``dead_letter_limit`` stops the query, after a
+        checkpoint, when more rows are refused: a number of rows, or a share of the last rows
+        (``"1%"`` of 10,000, ``"1% of 100_000"``); without it no number of bad rows stops a query.
 
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
@@ -117,6 +121,9 @@ class Query:
             memory_bytes=None
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
+            dead_letter_limit=None
+            if dead_letter_limit is None
+            else DeadLetterLimit.parse(dead_letter_limit, "start"),
         )
         if restart == "auto":
             restart = Restart() if checkpoint is not None else None
@@ -210,11 +217,11 @@ class Query:
         With a checkpoint all of them are kept, in the topic ``dead-letters`` inside its folder.
         """
         if self._engine is None:
-            return pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+            return pl.DataFrame(schema=LETTER_SCHEMA)
         return self._engine.dead_letters.recent()
 
     def progress(self) -> Progress:
-        """Return a frozen snapshot of rows, rates, watermarks and state."""
+        """Return a frozen snapshot of rows, rates, watermarks and state; ``print`` shows a table."""
         if self._engine is None:
             raise PlanError("the query was not started", step="progress", hint="call start() first")
         return self._engine.progress()
@@ -237,6 +244,7 @@ def start(
     rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
     restart: Restart | Literal["auto"] | None = "auto",
+    dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -269,6 +277,7 @@ def start(
         rebuild=rebuild,
         memory=memory,
         restart=restart,
+        dead_letter_limit=dead_letter_limit,
         clock=clock,
     )
 
@@ -284,6 +293,7 @@ def run(
     rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
     restart: Restart | Literal["auto"] | None = "auto",
+    dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -302,6 +312,7 @@ def run(
         rebuild=rebuild,
         memory=memory,
         restart=restart,
+        dead_letter_limit=dead_letter_limit,
         clock=clock,
     )
     try:

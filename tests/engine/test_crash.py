@@ -242,14 +242,17 @@ def test_a_manifest_that_was_never_applied_may_be_lost(source: Path, tmp_path: P
     assert in_topic(tmp_path).total() == 1000
 
 
-def test_state_that_is_damaged_is_named(source: Path, tmp_path: Path) -> None:
+def test_state_that_is_damaged_is_named(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the error, or, where an early manifest without state is left, in a warning before it."""
     run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
     for path in (tmp_path / "checkpoint" / "runs").iterdir():
         path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(QueryFailed) as caught:
         run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
     assert isinstance(caught.value.__cause__, CheckpointError)
-    assert "missing or damaged" in str(caught.value)
+    assert "missing or damaged" in str(caught.value) + caplog.text
 
 
 def test_the_folder_of_another_pipeline_is_refused(source: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 import penstock as ps
+from penstock.cli import dead_letters
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(diff_app)
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]

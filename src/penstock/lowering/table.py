@@ -16,6 +16,7 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
+from penstock.lowering.guards import guarded
 from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
 from penstock.lowering.ordering import (
     lower_limit,
@@ -26,6 +27,7 @@ from penstock.lowering.ordering import (
 )
 from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
+from penstock.operators.guarded import Guarded
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
@@ -82,7 +84,7 @@ def _over(node: Over) -> list[Operator]:
             [RecomputeInput(schema, tuple(pl.col(k) for k in node.keys), before.changelog)],
             evaluate,
             output=node.schema,
-            step=node.describe(),
+            step=verb.value,
             max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
             expiry=expiry_for(before, schema, {k: k for k in node.keys}, node.ttl_ns),
         )
@@ -166,7 +168,7 @@ class _Builder:
         if isinstance(node, SinkNode):
             spec, schema = node.spec, frame_schema(node)
             return self._add(node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema)
-        chain = TABLE[type(node)](node)
+        chain = guarded(node, TABLE[type(node)](node))
         keeper = next((operator for operator in chain if operator.state), chain[-1])
         for operator in chain:
             kind = _kind(operator)
@@ -193,7 +195,7 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        operator = Map(steps, " -> ".join(step.kind for step in steps))
+        operator = Map(steps, " -> ".join(_verb(step) for step in steps))
         number = self._add(node, (self._numbers[id(current)],), kind="map", operator=operator)
         vertex = self.graph.vertices[number]
         vertex.text = " -> ".join(step.describe() for step in steps)
@@ -242,9 +244,15 @@ def frame_schema(node: Node) -> pl.Schema:
     return pl.Schema({**node.schema, **weight})
 
 
+def _verb(step: RowStep) -> str:
+    """``WithColumns`` -> ``with_columns``: what the user wrote."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in step.kind).lstrip("_")
+
+
 def _kind(operator: Operator) -> str:
     """``WindowAggregate`` -> ``window-aggregate``."""
-    name = type(operator).__name__.removesuffix("Operator")
+    bare = operator.operator if isinstance(operator, Guarded) else operator
+    name = type(bare).__name__.removesuffix("Operator")
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
 

@@ -11,12 +11,14 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
 from penstock.runtime.checkpointer import Checkpointer
 from penstock.runtime.clock import Clock, SystemClock
-from penstock.runtime.dead_letters import DeadLetters
+from penstock.runtime.dead_letter_limit import LimitWatch
+from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
+from penstock.runtime.rates import RecentRate
 from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.switching import quick_switching
 from penstock.state.contract import Part
@@ -59,10 +61,13 @@ class Engine:
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
         self._started_at = 0.0
+        self._rate = RecentRate(0.0)
+        self._limit = LimitWatch(options.dead_letter_limit)
 
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
         self._started_at = self._clock.elapsed()
+        self._rate = RecentRate(self._started_at)
         self._thread = threading.current_thread()
         try:
             with quick_switching(), contextlib.ExitStack() as closing:
@@ -174,6 +179,9 @@ class Engine:
                 break
             ended = self._ended()
             self._epoch(ready)
+            if self._limit.exceeded:
+                self._finish()
+                raise self._limit.error(kept=self._checkpointer is not None)
             self._tidy()
             if self._checkpoint_wanted():
                 self._checkpoint()
@@ -258,10 +266,14 @@ class Engine:
         sources = {number: feed.state for number, feed in self._feeds.items()}
         self.epoch += 1
         output = self.executor.run(self.epoch, fed, sources, self._clock.now())
+        self._rate.note(self._clock.elapsed(), self.executor.rows_in)
+        self._limit.note(sum(taken.rows for taken in fed.values()), output.dead)
         self._deliver(output)
 
     def _deliver(self, output: EpochOutput) -> None:
         self.dead_letters.add(output.dead)
+        if output.dead:
+            self.dead_letters.warn_of(self._steps(), at_least=WARN_AT_ROWS)
         for number, frame in output.sinks.items():
             outlet = self._outlets[number]
             if self._checkpointer is None or outlet.spec.immediate:
@@ -288,11 +300,13 @@ class Engine:
             keeper.settle()
         for outlet in self._outlets.values():
             outlet.flush()
+        self.dead_letters.warn_of(self._steps(), at_least=1)
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""
-        seconds = self._clock.elapsed() - self._started_at if self._started_at else 0.0
-        steps = tuple(self._step(v.number) for v in self.graph.vertices)
+        now = self._clock.elapsed()
+        seconds = now - self._started_at if self._started_at else 0.0
+        steps = self._steps()
         rows_in = sum(s.rows_out for s in steps if s.kind == "source")
         return Progress(
             state=self.state,
@@ -300,12 +314,16 @@ class Engine:
             rows_in=rows_in,
             rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
             rows_per_second=rows_in / seconds if seconds > 0 else 0.0,
+            recent_rows_per_second=self._rate.per_second(now, rows_in) if seconds > 0 else 0.0,
             dead_letters=sum(s.rows_dead for s in steps),
             late_rows=sum(s.rows_late for s in steps),
             running_seconds=seconds,
             checkpoint_epoch=self._checkpointer.epoch if self._checkpointer else None,
             steps=steps,
         )
+
+    def _steps(self) -> tuple[StepProgress, ...]:
+        return tuple(self._step(vertex.number) for vertex in self.graph.vertices)
 
     def _step(self, number: int) -> StepProgress:
         vertex, stats = self.graph.vertices[number], self.executor.stats[number]
@@ -332,4 +350,5 @@ class Engine:
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
             rows_lost=feed.lost_rows if feed else 0,
+            epochs=stats.epochs,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.errors import ConfigError
+from penstock.runtime.dead_letter_limit import DeadLetterLimit
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
@@ -31,6 +32,7 @@ class RunOptions:
     after: int | None = None
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
+    dead_letter_limit: DeadLetterLimit | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""

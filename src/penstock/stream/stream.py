@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from penstock.errors import PlanError
+from penstock.errors import NoSuchVerbError, PlanError
 from penstock.instants import Duration, duration_ns
 from penstock.plan.naming import named
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
+from penstock.stream.hints import VERBS
 from penstock.stream.joins import JoinVerbs
 from penstock.stream.ordering import OrderVerbs
 from penstock.stream.outputs import Outputs
 from penstock.stream.process import ProcessVerbs
-from penstock.stream.rows import RowVerbs
+from penstock.stream.reshaping import ReshapingVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, ProcessVerbs, Outputs):
+class Stream(
+    ReshapingVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, ProcessVerbs, Outputs
+):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
@@ -114,4 +117,11 @@ class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Process
         if name.startswith("_"):
             raise AttributeError(name)
         verbs = [verb for verb in dir(type(self)) if not verb.startswith("_")]
-        raise PlanError(f"Stream has no {name!r}", step="Stream", value=name, alternatives=verbs)
+        hint = VERBS.get(name)
+        raise NoSuchVerbError(
+            f"Stream has no {name!r}",
+            step="Stream",
+            value=name,
+            alternatives=() if hint else verbs,
+            hint=hint,
+        )
