@@ -14,6 +14,7 @@ from penstock.errors import (
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.restarts import Restart
+from penstock.saved_state import list_state, read_state
 from penstock.scans import (
     concat,
     from_source,
@@ -66,6 +67,8 @@ __all__ = [
     "concat",
     "from_source",
     "hopping",
+    "list_state",
+    "read_state",
     "run",
     "scan",
     "scan_batches",

@@ -12,8 +12,10 @@ import polars as pl
 import pytest
 
 import penstock as ps
-from penstock.checkpoints.storage import MemoryStorage
+from penstock.checkpoints.resetting import reset
+from penstock.checkpoints.storage import LocalStorage, MemoryStorage
 from penstock.checkpoints.store import CheckpointStore
+from penstock.cli.main import main
 from penstock.errors import CheckpointError, ConfigError, QueryFailed
 from tests.engine.test_changed_pipelines import LIMIT, ROWS, Row, source, sums, table
 
@@ -250,3 +252,48 @@ def test_the_rebuilt_state_is_that_of_an_uninterrupted_run(tmp_path: Path) -> No
     assert after.positions == before.positions
     assert after.rows == before.rows
     assert after.epoch > before.epoch
+
+
+def test_reset_lets_one_view_begin_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "c"
+
+    def queries(rows: list[Row]) -> list[ps.Query]:
+        base = source(rows)
+        high = base.filter(pl.col("amount") >= 0)
+        return [sums(base, tmp_path, "a"), sums(high, tmp_path, "b")]
+
+    run(kept, *queries(ROWS[:12]))
+    assert main(["state", "reset", str(kept), "running-aggregate-2"]) == 0
+    assert capsys.readouterr().out == "running-aggregate-2 starts empty\n"
+    run(kept, *queries(ROWS))
+    assert table(tmp_path, "a") == {key: total(ROWS, key) for key in ("k0", "k1", "k2")}
+    assert table(tmp_path, "b") == {key: total(ROWS[12:], key) for key in ("k0", "k1", "k2")}
+
+
+def test_what_changes_connect_is_reset_together(tmp_path: Path) -> None:
+    kept = MemoryStorage()
+
+    def query(rows: list[Row]) -> ps.Query:
+        grouped = source(rows).group_by("key").agg(n=pl.col("amount").sum()).named("sums")
+        parity = (pl.col("n") % 2).cast(pl.String).alias("key")
+        odd = grouped.group_by(parity).agg(n=pl.len().cast(pl.Int64)).named("odd")
+        return odd.sink_sqlite(tmp_path / "out.db", "odd", key="key")
+
+    run(kept, query(ROWS[:12]))
+    assert reset(kept, ["odd"], now=0) == ["sums", "odd"]
+    run(kept, query(ROWS))
+    expected = Counter(str(total(ROWS[12:], key) % 2) for key in ("k0", "k1", "k2"))
+    assert table(tmp_path, "odd").items() >= expected.items()
+
+
+def test_reset_refuses_unknown_names_and_a_checkpoint_in_use(tmp_path: Path) -> None:
+    kept = tmp_path / "c"
+    run(kept, sums(source(ROWS), tmp_path, "a"))
+    with pytest.raises(ConfigError, match="holds state"):
+        reset(LocalStorage(kept), ["running-aggregate-9"], now=0)
+    holder = LocalStorage(kept)
+    holder.hold(takeover=False)
+    with pytest.raises(CheckpointError, match="another run holds"):
+        reset(LocalStorage(kept), ["running-aggregate-1"], now=0)
+    holder.release()
+    assert reset(LocalStorage(kept), ["running-aggregate-1"], now=0) == ["running-aggregate-1"]

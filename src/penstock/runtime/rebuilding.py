@@ -46,6 +46,18 @@ class Rebuilt:
     contents: dict[int, pl.DataFrame]
 
 
+Replayer = Callable[
+    [
+        RebuildPlan,
+        Mapping[int, Position],
+        Mapping[int, int],
+        Mapping[int, Mapping[str, list[Part]]],
+    ],
+    Rebuilt | None,
+]
+"""Plan, positions, rows up to them, states of watermarks -> what was rebuilt; None if stopped."""
+
+
 def plan_rebuild(graph: Graph, names: Mapping[int, str], targets: Collection[str]) -> RebuildPlan:
     """Return what has to be computed so that the steps and sinks named ``targets`` are as new.
 
