@@ -85,6 +85,8 @@ class TableSink(ABC):
             if is_applied(recorded, epoch):
                 return
         if replace:
+            for frame in frames[:1]:
+                self._see(frame.drop(WEIGHT, strict=False).schema)
             self._clear()
         for frame in chunks(frames):
             self._write(frame)
