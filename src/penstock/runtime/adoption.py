@@ -67,6 +67,8 @@ def adopt(graph: Graph, manifest: Manifest, comparison: Comparison) -> Manifest:
         state=_renamed(manifest.state, carried),
         outbox=_renamed(manifest.outbox, carried) | beside,
         sinks=_renamed(manifest.sinks, carried),
+        replaced=[carried[name] for name in manifest.replaced if name in carried],
+        rows=_renamed(manifest.rows, carried),
         numbered=numbered,
     )
 
