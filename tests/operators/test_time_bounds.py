@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, integrate, outputs, scripted
+from penstock.testing import Epoch, integrate, outputs, scripted
 from tests.operators.executing import run
 
 ts = pl.col("ts")

@@ -23,7 +23,7 @@ from penstock.runtime.alignment import Alignment, groups
 from penstock.runtime.launch import launch
 from penstock.runtime.options import MAX_DRIFT_NS, RunOptions
 from penstock.stream import Stream
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 from tests.connectors.durable.scripted import Scripted, ScriptedSpec
 
 SCHEMA = {"ts": pl.Datetime("us"), "n": pl.Int64}

@@ -196,23 +196,28 @@ def simulate(kind: str, base: Path, server: str, points: int | None, seed: int) 
     for at in chosen if points is None else [*chosen, *rng.choices(sinks, k=points)]:
         world = World(kind, next(folders), server, script)
         crash = CrashPoints(at=at, torn=rng.random(), zeros=rng.random() < 0.5)
-        assert world.runs_into(crash)
-        told = f"{kind}, PENSTOCK_SEED={seed}, point {at}: {crash.reached[-1]}"
-        while rng.random() < 0.4:
-            again = CrashPoints(at=rng.randrange(30), torn=rng.random())
-            if not world.runs_into(again):
-                break
-            told += f", then {again.reached[-1]}"
+        crashes = [crash]
         try:
+            assert world.runs_into(crash), "it did not get there"
+            while rng.random() < 0.4:
+                crashes.append(CrashPoints(at=rng.randrange(30), torn=rng.random(), atomic=True))
+                if not world.runs_into(crashes[-1]):
+                    break
             world.run(CrashPoints())
         except Exception as error:
-            raise AssertionError(told) from error
+            raise AssertionError(_told(kind, seed, at, crashes)) from error
+        told = _told(kind, seed, at, crashes)
         found = world.place.read()
         lost, doubled = wanted - found, found - wanted
         assert not lost, f"{told}\nlost {lost}"
         assert not doubled, f"{told}\ndoubled {doubled}"
         assert world.dead_letters() == 1, told
         shutil.rmtree(world.folder)
+
+
+def _told(kind: str, seed: int, at: int, crashes: list[CrashPoints]) -> str:
+    where = ", then at ".join(str(crash.reached[-1]) for crash in crashes)
+    return f"{kind}, PENSTOCK_SEED={seed}, point {at}: died at {where}"
 
 
 @pytest.fixture

@@ -91,6 +91,10 @@ def run(
         list[str] | None,
         typer.Option(help="A step whose state may be lost, or all; may be given several times."),
     ] = None,
+    rebuild: Annotated[
+        list[str] | None,
+        typer.Option(help="A step or sink to compute afresh first; may be given several times."),
+    ] = None,
     takeover: Takeover = False,  # noqa: FBT002
     no_restart: NoRestart = False,  # noqa: FBT002
 ) -> None:
@@ -105,6 +109,7 @@ def run(
             allow_lost_state=allowed,
             takeover=takeover,
             restart=None if no_restart else "auto",
+            rebuild=rebuild or (),
         ).progress()
         typer.echo(
             f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
