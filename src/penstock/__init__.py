@@ -19,6 +19,7 @@ from penstock.saved_state import list_state, read_state
 from penstock.scans import (
     concat,
     from_source,
+    history_then_live,
     scan,
     scan_batches,
     scan_csv,
@@ -67,6 +68,7 @@ __all__ = [
     "Timers",
     "concat",
     "from_source",
+    "history_then_live",
     "hopping",
     "list_state",
     "read_dead_letters",
