@@ -203,6 +203,21 @@ def test_a_given_name_that_was_an_automatic_one_takes_over(tmp_path: Path) -> No
     assert table(tmp_path, "sums")["k0"] == sum(r[2] for r in ROWS if r[1] == "k0")
 
 
+def test_a_time_to_live_that_is_added_counts_for_old_keys_too(tmp_path: Path) -> None:
+    def query(rows: list[Row], ttl: str | None) -> ps.Query:
+        timed = source(rows, 1).with_columns(ts=pl.from_epoch("id", time_unit="s"))
+        grouped = timed.with_watermark("ts").group_by("key", ttl=ttl)
+        return grouped.agg(n=pl.col("amount").sum()).sink_sqlite(
+            tmp_path / "out.db", "sums", key="key"
+        )
+
+    rows: list[Row] = [(0, "a", 1), (0, "b", 1)]
+    run(tmp_path, query(rows, None))
+    rows += [(100, "b", 1), (120, "c", 1), (121, "a", 1)]
+    run(tmp_path, query(rows, "10s"))
+    assert table(tmp_path, "sums") == {"a": 1, "b": 2, "c": 1}
+
+
 # Random pairs of pipelines
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import penstock as ps
 from penstock.errors import ConfigError
+from penstock.plan.identity import PROGRAM
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def load(file: Path) -> Program:
     """Import a Python file under another name than ``__main__`` and gather what it defines."""
     if not file.is_file():
         raise ConfigError("no such file", step="run", value=str(file), line=str(file))
-    spec = importlib.util.spec_from_file_location(f"penstock_program_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"{PROGRAM}{file.stem}", file)
     if spec is None or spec.loader is None:
         raise ConfigError("this is no Python file", step="run", value=str(file), line=str(file))
     module = importlib.util.module_from_spec(spec)
