@@ -1,5 +1,6 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
+from penstock.dead_letters import read_dead_letters
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -68,6 +69,7 @@ __all__ = [
     "from_source",
     "hopping",
     "list_state",
+    "read_dead_letters",
     "read_state",
     "run",
     "scan",

@@ -25,6 +25,7 @@ from penstock.checkpoints.state_files import (
     write_full,
 )
 from penstock.checkpoints.store import CheckpointStore
+from penstock.columns import WEIGHT
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.errors import CheckpointError
 from penstock.instants import NS_PER_US
@@ -389,7 +390,7 @@ class Checkpointer:
             positions={names[number]: at for number, at in capture.positions.items()},
             state=self._writer.write(capture.fresh, writer),
             outbox={
-                name: [writer.add(f"{name}.outbox", pl.concat(frames))]
+                name: [writer.add(f"{name}.outbox", frame) for frame in _joined(frames)]
                 for name, frames in staged.items()
             },
             sinks=self._sinks,
@@ -405,3 +406,8 @@ class Checkpointer:
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:
         return {v.name: v.operator.state for v in self._graph.vertices if v.operator}
+
+
+def _joined(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Put the output of several epochs together; of a changelog each stays a frame, deletions first."""
+    return frames if WEIGHT in frames[0].columns else [pl.concat(frames)]
