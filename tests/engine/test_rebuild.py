@@ -55,6 +55,18 @@ def test_a_changed_filter_is_applied_to_the_past_too(tmp_path: Path) -> None:
     assert table(tmp_path, "other") == {key: total(ROWS, key) for key in ("k0", "k1", "k2")}
 
 
+def test_options_of_a_named_step_are_changed_by_rebuilding_it(tmp_path: Path) -> None:
+    kept = MemoryStorage()
+
+    def query(rows: list[Row], amount: pl.Expr) -> ps.Query:
+        grouped = source(rows).group_by("key").agg(n=amount).named("view")
+        return grouped.sink_sqlite(tmp_path / "out.db", "view", key="key")
+
+    run(kept, query(ROWS[:12], pl.col("amount").sum()))
+    run(kept, query(ROWS, pl.col("amount").min()), rebuild="view")
+    assert table(tmp_path, "view") == {"k0": 0, "k1": 1, "k2": 2}
+
+
 def test_a_new_step_over_changes_is_filled_from_history(tmp_path: Path) -> None:
     kept = MemoryStorage()
 

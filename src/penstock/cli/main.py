@@ -101,9 +101,9 @@ def run(
 ) -> None:
     """Run the queries that a Python file defines, together, or else its main()."""
     program = load(file)
+    names = allow_lost_state or []
+    allowed = True if "all" in names else names
     if program.queries:
-        names = allow_lost_state or []
-        allowed = True if "all" in names else names
         done = ps.run(
             *program.queries,
             checkpoint=checkpoint,
@@ -118,7 +118,7 @@ def run(
             err=True,
         )
         return
-    program.call_main(checkpoint)
+    program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
 
 
 @app.command(epilog=_EXITS)

@@ -144,9 +144,9 @@ class Checkpointer:
         if self._targets:
             self._plan = self._planned(comparison, manifest)
             if not isinstance(allowed, bool):
-                allowed = frozenset(allowed)
-            rebuilt = rebuilt_names(self._graph, self._plan, comparison)
-            allowed = allowed or rebuilt if isinstance(allowed, bool) else allowed | rebuilt
+                allowed = {*allowed, *rebuilt_names(self._graph, self._plan, comparison)}
+            elif not allowed:
+                allowed = rebuilt_names(self._graph, self._plan, comparison)
         refuse_losses(found, allowed=allowed)
         return comparison
 
