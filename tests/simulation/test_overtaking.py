@@ -11,8 +11,9 @@ import pytest
 
 from penstock.errors import FencedError
 from penstock.testing import CrashPoints
+from tests.conformance.pipelines import CASES
 
-from .test_operators import CASES, SEED, World, compare, scripts
+from .test_operators import SEED, World, compare, scripts
 
 SHORT = 3
 
