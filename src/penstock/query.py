@@ -77,6 +77,7 @@ class Query:
         retain: int = RETAIN,
         takeover: bool = False,
         allow_lost_state: AllowLost = False,
+        rebuild: str | Iterable[str] = (),
         memory: str | int | None = None,
         max_drift: Duration | None = "1h",
         restart: Restart | Literal["auto"] | None = "auto",
@@ -100,6 +101,9 @@ class Query:
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
         ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
+        ``rebuild`` names steps and sinks that are computed afresh first, from all that their sources
+        have handed over so far; the tables they are written to are replaced. It is ignored where
+        there is no checkpoint yet.
 
         ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
         failure that may pass (a database that is away, a full disk); any other failure ends the
@@ -116,6 +120,7 @@ class Query:
             retain=retain,
             takeover=takeover,
             allow_lost_state=_allowed(allow_lost_state),
+            rebuild=frozenset([rebuild] if isinstance(rebuild, str) else rebuild),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
@@ -243,6 +248,7 @@ def start(
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
+    rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
     max_drift: Duration | None = "1h",
     restart: Restart | Literal["auto"] | None = "auto",
@@ -276,6 +282,7 @@ def start(
         retain=retain,
         takeover=takeover,
         allow_lost_state=allow_lost_state,
+        rebuild=rebuild,
         memory=memory,
         max_drift=max_drift,
         restart=restart,
@@ -292,6 +299,7 @@ def run(
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
+    rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
     max_drift: Duration | None = "1h",
     restart: Restart | Literal["auto"] | None = "auto",
@@ -311,6 +319,7 @@ def run(
         retain=retain,
         takeover=takeover,
         allow_lost_state=allow_lost_state,
+        rebuild=rebuild,
         memory=memory,
         max_drift=max_drift,
         restart=restart,

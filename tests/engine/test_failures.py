@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -27,6 +28,7 @@ import penstock as ps
 from penstock.checkpoints.storage import LocalStorage
 from penstock.errors import QueryFailed
 from penstock.query import Query
+from penstock.runtime.clock import SystemClock
 from tests.child_processes import ENVIRONMENT, ROOT
 from tests.servers.postgres import PostgresServer, running_postgres
 
@@ -311,3 +313,36 @@ def test_a_torn_last_line_is_read_once_when_it_is_whole(tmp_path: Path) -> None:
         assert found[-1][1] == "é" * 50
         log.write_text("")
         append(log, range(100))
+
+
+@pytest.mark.parametrize("hours", [5, -5])
+def test_a_clock_that_jumps_makes_no_row_late(hours: int, tmp_path: Path) -> None:
+    """The source falls quiet, the clock is set, and rows come whose time is only minutes on."""
+    set_by = 0
+    clock = SystemClock(lambda: time.time_ns() + set_by, time.monotonic_ns)
+    log, began = tmp_path / "in.ndjson", datetime(2026, 1, 1, 12)
+
+    def append_minute(minute: int) -> None:
+        with log.open("a") as file:
+            for second in range(60):
+                at = began + timedelta(minutes=minute, seconds=second)
+                file.write(json.dumps({"ts": at.isoformat()}) + "\n")
+
+    append_minute(0)
+    stream = ps.scan_tail(log, "json", schema={"ts": pl.Datetime("us")})
+    stream = stream.with_watermark("ts", idle_timeout="50ms")
+    counts = stream.group_by(ps.tumbling("1m")).agg(n=pl.len().cast(pl.Int64))
+    query = counts.select("n").sink_sqlite(tmp_path / "out.db", "t")
+    query.start(checkpoint=tmp_path / "kept", checkpoint_interval="20ms", clock=clock)
+    last = int((began + timedelta(seconds=59)).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
+    for minute in (10, 20):
+        until(query, lambda at=last: (query.progress().step("watermark-1").watermark or 0) > at)  # type: ignore[misc]
+        set_by += hours * 3_600_000_000_000
+        epoch = query.progress().epoch
+        until(query, lambda seen=epoch: query.progress().epoch > seen)  # type: ignore[misc]
+        append_minute(minute)
+        last += 600 * 1_000_000_000
+    assert query.drain(LIMIT)
+    assert query.progress().late_rows == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "out.db")) as connection:
+        assert connection.execute("select n from t").fetchall() == [(60,)] * 3

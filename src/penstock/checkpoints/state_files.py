@@ -122,3 +122,16 @@ def _write(step: str, primitive: str, part: Part, writer: PieceWriter) -> PartFi
 
 def _read(part: PartFiles, reader: PieceReader) -> Part:
     return {name: reader.frame(piece) for name, piece in part.frames.items()}
+
+
+def write_full(states: Mapping[str, Mapping[str, Part]], writer: PieceWriter) -> State:
+    """Write state that was computed elsewhere, as full parts."""
+    return {
+        step: {name: [_write(step, name, part, writer)] for name, part in primitives.items()}
+        for step, primitives in states.items()
+    }
+
+
+def read_parts(parts: list[PartFiles], reader: PieceReader) -> list[Part]:
+    """Read the parts of a primitive."""
+    return [_read(part, reader) for part in parts]

@@ -85,13 +85,22 @@ def run(
         list[str] | None,
         typer.Option(help="A step whose state may be lost, or all; may be given several times."),
     ] = None,
+    rebuild: Annotated[
+        list[str] | None,
+        typer.Option(help="A step or sink to compute afresh first; may be given several times."),
+    ] = None,
 ) -> None:
     """Run the queries that a Python file defines, together, or else its main()."""
     program = load(file)
     if program.queries:
         names = allow_lost_state or []
         allowed = True if "all" in names else names
-        done = ps.run(*program.queries, checkpoint=checkpoint, allow_lost_state=allowed).progress()
+        done = ps.run(
+            *program.queries,
+            checkpoint=checkpoint,
+            allow_lost_state=allowed,
+            rebuild=rebuild or (),
+        ).progress()
         typer.echo(
             f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
             f"{done.running_seconds:.1f} s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -9,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from penstock.checkpoints.reading import chosen, listed, state_of
+from penstock.checkpoints.resetting import reset as emptied
 from penstock.cli.storages import Options, Place, Sequence, opened
+from penstock.instants import NS_PER_US
 
 app = typer.Typer(no_args_is_help=True, help="Look at the state of operators in a checkpoint.")
 
@@ -41,3 +44,19 @@ def show(
         table.add_row(*("" if value is None else str(value) for value in row))
     Console().print(table)
     typer.echo(f"{min(rows, frame.height):,} of {frame.height:,} rows")
+
+
+@app.command()
+def reset(
+    checkpoint: Place,
+    operators: Annotated[list[str], typer.Argument(help="Their names, as listed.")],
+    option: Options = None,
+) -> None:
+    """Let operators start empty with the next run, and leave all others as they are.
+
+    Operators that changes connect refer to what one another has emitted, so they are reset together.
+    What sinks have been given stays. Refused while a run holds the checkpoint.
+    """
+    now = time.time_ns() // NS_PER_US
+    for name in emptied(opened(checkpoint, option), operators, now=now):
+        typer.echo(f"{name} starts empty")

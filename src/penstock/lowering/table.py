@@ -14,6 +14,7 @@ from penstock.lowering.aggregates import (
     lower_aggregate,
     lower_final,
 )
+from penstock.lowering.direct import direct
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
 from penstock.lowering.guards import guarded
@@ -195,7 +196,7 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        operator = Map(steps, " -> ".join(_verb(step) for step in steps))
+        operator = Map(steps, " -> ".join(_verb(step) for step in steps), direct(steps))
         number = self._add(node, (self._numbers[id(current)],), kind="map", operator=operator)
         vertex = self.graph.vertices[number]
         vertex.text = " -> ".join(step.describe() for step in steps)

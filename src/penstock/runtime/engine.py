@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
@@ -20,7 +20,9 @@ from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
+from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.switching import quick_switching
+from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
 
 _TIDY_S = 1.0
@@ -36,15 +38,18 @@ class Engine:
         options: RunOptions,
         clock: Clock | None = None,
         budget: MemoryBudget | None = None,
+        afresh: Callable[[], Graph] | None = None,
     ) -> None:
         self.graph = graph
         self.options = options
         self.executor = Executor(graph)
         self.epoch = 0
         self.state = "created"
+        self.rebuilt = False
         self.dead_letters = DeadLetters()
         self._clock = clock or SystemClock()
         self._budget = budget
+        self._afresh = afresh
         self._wake = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,6 +59,7 @@ class Engine:
         self._positions: dict[int, Position] = {}
         self._alignment = Alignment(graph, None, 0)
         self._held = Held()
+        self._rows: dict[int, int] = {}
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
@@ -139,12 +145,33 @@ class Engine:
                 identity = self._checkpointer.identity(vertex.name)
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
-            self._positions = self._checkpointer.resume(self._outlets)
+            self._positions = self._checkpointer.resume(self._outlets, self._replay)
+            self._rows = self._checkpointer.rows
             self.epoch = self._checkpointer.epoch or 0
             closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
         self._alignment = Alignment(self.graph, self.options.max_drift_ns, self._clock.now())
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
+
+    def _replay(
+        self,
+        plan: RebuildPlan,
+        positions: Mapping[int, Position],
+        rows: Mapping[int, int],
+        watermarks: Mapping[int, Mapping[str, list[Part]]],
+    ) -> Rebuilt | None:
+        """Compute views from the history of their sources, in a graph of their own."""
+        assert self._afresh is not None
+        self.state = "rebuilding"
+        graph = self._afresh()
+        for vertex, known in zip(graph.vertices, self.graph.vertices, strict=True):
+            vertex.partition_base = known.partition_base
+        replay = Replay(graph, plan, self._clock.now())
+        limit = self.options.max_epoch_rows
+        if not replay.run(self._feeds, positions, rows, limit, self._stop.is_set):
+            return None
+        self.rebuilt = True
+        return replay.finish(watermarks)
 
     def _loop(self) -> None:
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
@@ -242,6 +269,7 @@ class Engine:
             if taken is not None:
                 fed[number] = taken
                 self._positions[number] = taken.position
+                self._rows[number] = self._rows.get(number, 0) + taken.rows
         held = self._held.numbers
         sources = {n: feed.state(held=n in held) for n, feed in self._feeds.items()}
         self.epoch += 1
@@ -264,7 +292,7 @@ class Engine:
     def _checkpoint(self) -> None:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        self._checkpointer.begin(self.epoch, self._positions, self._clock.now())
+        self._checkpointer.begin(self.epoch, self._positions, self._rows, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
 
     def _acknowledge(self, positions: Mapping[int, Position]) -> None:

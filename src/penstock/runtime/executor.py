@@ -69,10 +69,14 @@ class EpochOutput:
 
 
 class Executor:
-    """Moves deltas through the graph. Single-threaded; holds no clock: time is an argument."""
+    """Moves deltas through the graph, or some of its vertices.
 
-    def __init__(self, graph: Graph) -> None:
+    Single-threaded; holds no clock: time is an argument.
+    """
+
+    def __init__(self, graph: Graph, only: frozenset[int] | None = None) -> None:
         self.graph = graph
+        self._vertices = [v for v in graph.vertices if only is None or v.number in only]
         self.stats = [VertexStats() for _ in graph.vertices]
         self.watermarks = [MIN_INSTANT] * len(graph.vertices)
         self._ancestors = {
@@ -96,6 +100,10 @@ class Executor:
         """Tell whether an operator must be stepped even without input."""
         return any(v.operator.wants_idle_steps for v in self.graph.vertices if v.operator)
 
+    def restep(self) -> None:
+        """Have every operator stepped in the next epoch, whether anything comes or not."""
+        self._seen = [None] * len(self.graph.vertices)
+
     def run(
         self, epoch: int, fed: Mapping[int, Fed], sources: Mapping[int, SourceState], now: int
     ) -> EpochOutput:
@@ -104,7 +112,7 @@ class Executor:
         deltas: list[pl.DataFrame | None] = [None] * len(self.graph.vertices)
         dead: dict[int, list[pl.DataFrame]] = {}
         late: dict[int, list[pl.DataFrame]] = {}
-        for vertex in self.graph.vertices:
+        for vertex in self._vertices:
             number = vertex.number
             sides = Sides()
             if vertex.source is not None:

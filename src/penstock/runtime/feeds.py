@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 
-from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of, lost_of
+from penstock.connectors.contract import (
+    Polled,
+    Position,
+    Source,
+    SourceSpec,
+    StoppingSource,
+    lag_of,
+    lost_of,
+)
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
 
@@ -43,6 +52,24 @@ class Feed:
         self._read_all = False
         self._room = threading.Condition()
         self._thread = threading.Thread(target=self._read, name=f"source {spec.name}", daemon=True)
+
+    def replay(self, position: Position, rows: int, max_rows: int) -> Iterator[Fed]:
+        """Read the ``rows`` rows before ``position`` again, in pieces, before ``start``.
+
+        Ends early if there are fewer. The last piece ends at ``position``, if the source still has
+        the same rows.
+        """
+        self._source.seek(None)
+        if isinstance(self._source, StoppingSource):
+            self._source.stop_at(position)
+        while rows > 0:
+            polled = self._source.poll(min(rows, max_rows), POLL_TIMEOUT_S)
+            fed = _fed(polled, tuple(self._source.partitions()))
+            rows -= fed.rows
+            if fed.rows:
+                yield fed
+            elif polled.ended or polled.caught_up:
+                return
 
     def start(self, position: Position | None) -> None:
         """Seek and begin to read."""

@@ -35,6 +35,7 @@ class RunOptions:
     retain: int = RETAIN
     takeover: bool = False
     allow_lost_state: bool | Collection[str] = False
+    rebuild: Collection[str] = ()
     after: int | None = None
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
