@@ -38,7 +38,7 @@ from .tables import Table, TableSpec
 
 SEED = int(os.environ.get("PENSTOCK_SEED", "1"))
 EPOCHS = 5
-SHORT = 6
+SHORT = 4
 """Points tried of each pipeline in CI; all of them at night."""
 
 
@@ -146,7 +146,7 @@ def test_crashes_lose_and_double_nothing(name: str) -> None:
         simulate(name, lag, [rng.randrange(10**6) for _ in range(SHORT // 2)], SEED)
 
 
-@pytest.mark.parametrize("name", ["aggregate changes", "windows", "full join"])
+@pytest.mark.parametrize("name", ["windows"])
 def test_every_point_of_some_pipelines(name: str) -> None:
     assert simulate(name, 0, None, SEED) > 50
 
