@@ -151,6 +151,16 @@ def test_every_point_of_some_pipelines(name: str) -> None:
     assert simulate(name, 0, None, SEED) > 50
 
 
+def test_a_first_claim_that_is_torn_has_lost_nothing() -> None:
+    script = scripts(CASES["aggregate"], random.Random(1))
+    worlds = [World("aggregate", CASES["aggregate"], script) for _ in range(2)]
+    assert worlds[1].runs_into(CrashPoints(name="storage.create.torn"), 0)
+    assert len(worlds[1].storage.files) == 1
+    for world in worlds:
+        world.run(CrashPoints(), 0)
+    compare(worlds[1], worlds[0], "a torn first claim")
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("lag", [0, 1, 2, 5])
 @pytest.mark.parametrize("name", CASES)
