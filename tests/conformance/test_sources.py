@@ -191,7 +191,7 @@ def test_scripted_sources_keep_the_contract(whole: bool) -> None:
 def test_a_durable_source_keeps_the_contract(sync: Sync, tmp_path: Path) -> None:
     """What it has put into its topic is read again from there, with nothing more to come."""
     schema = {"n": pl.Int64}
-    brings = [rows({"n": [1, 2, 3]}), refused((b"?", "odd")), rows({"n": [4, 5]})]
+    brings: list[Action] = [rows({"n": [1, 2, 3]}), refused((b"?", "odd")), rows({"n": [4, 5]})]
 
     def make(script: list[Action]) -> SourceSpec:
         return scripted_spec("s", schema, script=script, replayable=False, frame_is_epoch=False)
