@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-latency bench-state nightly servers clean
+.PHONY: demo test check chaos soak bench bench-checkpoints bench-latency bench-state nightly servers clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -19,6 +19,9 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/penstock tests/test_docs.py
 
+chaos: $(STAMP) servers
+	KILLS=$(or $(KILLS),1000) $(BIN)/python -m tests.chaos
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
@@ -27,6 +30,12 @@ bench-latency: $(STAMP)
 
 bench-state: $(STAMP)
 	$(BIN)/python -m benchmarks.state $(or $(KEYS),10000000) $(or $(SECONDS),600) $(MEMORY)
+
+bench-checkpoints: $(STAMP)
+	$(BIN)/python -m benchmarks.checkpoints $(or $(SECONDS),20)
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak $(or $(SECONDS),3600)
 
 nightly: $(STAMP) servers
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m "nightly or not nightly"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.operators.few_rows import FEW
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 from tests.operators.oracle import (
     Bag,
     bag_of,

@@ -1,74 +1,243 @@
-"""The checkpointer: what happens between the epochs of a run that keeps checkpoints."""
+"""The checkpointer: what a run that keeps checkpoints does between its epochs, and beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
+import msgspec
 import polars as pl
 
+from penstock.checkpoints.changes import Comparison, compare
+from penstock.checkpoints.difference import difference, refuse_losses
+from penstock.checkpoints.manifest import FileRecord, Manifest, PartFiles
+from penstock.checkpoints.opening import open_storage
+from penstock.checkpoints.pieces import PieceReader, PieceWriter
+from penstock.checkpoints.state_files import (
+    FreshPart,
+    Merge,
+    StateWriter,
+    collect,
+    read_parts,
+    write_full,
+)
+from penstock.checkpoints.store import CheckpointStore
+from penstock.columns import WEIGHT
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.errors import CheckpointError
+from penstock.instants import NS_PER_US
 from penstock.lowering.graph import Graph
-from penstock.runtime.checkpoint import FORMAT, CheckpointFolder, Manifest, StateWriter
+from penstock.runtime.adoption import adopt, records
+from penstock.runtime.background import Background
 from penstock.runtime.dead_letters import DeadLetters
+from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
+from penstock.runtime.rebuilding import (
+    RebuildPlan,
+    Replayer,
+    plan_rebuild,
+    rebuilt_names,
+    refuse_rebuild,
+)
 from penstock.state.contract import Stateful
+from penstock.state.keys import HASH_SCHEME
+from penstock.version import version
 
+_log = logging.getLogger("penstock")
+T = TypeVar("T")
 _DEAD = "dead-letters"
 _STAGED_ROWS = 4 << 20
-"""Output rows held for the next checkpoint before one is made early."""
+"""Output rows held for the next checkpoint before one is made early, or waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Capture:
+    """What the engine knew at a barrier: all that a checkpoint of it needs."""
+
+    epoch: int
+    created_at: int
+    positions: dict[int, Position]
+    rows: dict[int, int]
+    fresh: list[FreshPart]
+    staged: dict[int, list[pl.DataFrame]]
+    dead: list[pl.DataFrame]
 
 
 class Checkpointer:
     """Stages outputs, commits manifests, applies what was committed, and resumes from it.
 
-    The order is that of the outbox: stage, commit, apply, acknowledge. A crash before the commit
-    repeats the epochs since the last one; a crash after it repeats the application, which every
-    sink skips if it is there already.
+    The engine's thread only collects, between two epochs; a thread beside it writes, commits,
+    applies and acknowledges, one checkpoint at a time, while epochs go on. The order is that of the
+    outbox: stage, commit, apply, acknowledge. A crash before the commit repeats the epochs since
+    the last one; a crash after it repeats the application, which every sink skips if it is there
+    already.
     """
 
-    def __init__(self, path: Path, graph: Graph) -> None:
-        self.folder = CheckpointFolder(path)
+    def __init__(
+        self,
+        options: RunOptions,
+        graph: Graph,
+        wake: threading.Condition,
+        acknowledge: Callable[[Mapping[int, Position]], None],
+    ) -> None:
+        assert options.checkpoint is not None
+        storage = open_storage(options.checkpoint, options.checkpoint_options)
+        self.store = CheckpointStore(storage, retain=options.retain)
         self.epoch: int | None = None
+        """The epoch of the newest checkpoint that was committed and applied."""
+        self.captured: int | None = None
+        """The epoch of the newest checkpoint that was begun."""
+        self._takeover, self._after = options.takeover, options.after
+        self._allowed = options.allow_lost_state
+        self._targets = options.rebuild
+        self._plan: RebuildPlan | None = None
+        self.rows: dict[int, int] = {}
+        """Rows that each source had handed over at the checkpoint resumed from."""
         self._graph = graph
-        self._writer = StateWriter(self.folder)
+        self._steps = records(graph)
+        self._numbered = len(graph.sources)
+        self._acknowledge = acknowledge
+        self._background = Background("checkpoint", wake)
+        self._merging = Background("checkpoint merge", wake)
+        self._in_merge: list[Merge] = []
+        self._finished: list[tuple[Merge, PartFiles]] = []
+        self._writer = StateWriter(lambda: PieceReader(self.store.storage))
         self._staged: dict[int, list[pl.DataFrame]] = {}
         self._staged_rows = 0
         self._manifest: Manifest | None = None
+        self._sinks: dict[str, str] = {}
+        self._outlets: Mapping[int, Outlet] = {}
+        self._dead = DeadLetters()
 
-    def open(self, dead: DeadLetters) -> None:
-        """Take the folder; refuse one that another pipeline wrote."""
-        self._manifest = self.folder.open()
-        if self._manifest is not None and self._manifest.plan != self._plan():
-            raise CheckpointError(
-                "the checkpoint is of another pipeline",
-                step="checkpoint",
-                value=str(self.folder.folder),
-                hint="use a new folder, or delete this one to start over",
-            )
-        dead.open(self.folder.folder / _DEAD, self.folder.token)
+    def open(self, dead: DeadLetters, now: int) -> None:
+        """Become the run that writes here; before that, refuse a change that would lose state."""
+        self._dead = dead
+        known = self.store.peek()
+        if known is not None:
+            self._compare(known)
+        manifest = self.store.open(
+            created_at=now // NS_PER_US, takeover=self._takeover, after=self._after
+        )
+        if manifest is not None:
+            manifest = adopt(self._graph, manifest, self._compare(manifest))
+            self._steps, self._numbered = manifest.steps, manifest.numbered
+            self._sinks.update(manifest.sinks)
+        self._manifest = manifest
+        for vertex in self._graph.sinks:
+            self._sinks.setdefault(vertex.name, self._new_sink_id(vertex.name))
+        folder = self.store.storage.folder
+        if folder is not None:
+            dead.open(folder / _DEAD, self.store.token)
+        else:
+            dead.keep()
+
+    def _compare(self, manifest: Manifest) -> Comparison:
+        """Match the steps of a checkpoint with those of the graph, and refuse to lose any."""
+        comparison = compare(manifest, self._steps)
+        found = difference(self.store.storage.name, manifest, comparison, self.store.reader)
+        allowed = self._allowed
+        if self._targets:
+            self._plan = self._planned(comparison, manifest)
+            if not isinstance(allowed, bool):
+                allowed = frozenset(allowed)
+            rebuilt = rebuilt_names(self._graph, self._plan, comparison)
+            allowed = allowed or rebuilt if isinstance(allowed, bool) else allowed | rebuilt
+        refuse_losses(found, allowed=allowed)
+        return comparison
+
+    def _planned(self, comparison: Comparison, manifest: Manifest) -> RebuildPlan:
+        names = {v.number: comparison.names[v.name] for v in self._graph.vertices}
+        plan = plan_rebuild(self._graph, names, self._targets)
+        known = {comparison.pairs.get(v.name, "") for v in self._graph.sinks}
+        refuse_rebuild(self._graph, names, plan, known & manifest.sinks.keys())
+        return plan
+
+    def _new_sink_id(self, name: str) -> str:
+        """Return an id for a sink; not one that another had under the same name before."""
+        first = self._manifest is None
+        stem = f"{self.store.identity}/{name}"
+        return stem if first else f"{stem}.{self.store.token}"
 
     def identity(self, name: str) -> SinkIdentity:
         """Return who a sink of this run is."""
-        return SinkIdentity(f"{self.folder.identity}/{name}", self.folder.token)
+        return SinkIdentity(self._sinks[name], self.store.token)
 
-    def resume(self, outlets: Mapping[int, Outlet], dead: DeadLetters) -> dict[int, Position]:
-        """Load state, apply what was committed last; returns the positions of the sources."""
+    def resume(self, outlets: Mapping[int, Outlet], replay: Replayer) -> dict[int, Position]:
+        """Apply what was committed last, rebuild what is to be, load state.
+
+        Returns the positions of the sources. ``replay`` reads history again.
+        """
         manifest = self._manifest
+        self._outlets = {n: o for n, o in outlets.items() if not o.spec.immediate}
         self._refuse_if_behind(outlets, manifest.epoch if manifest else 0)
         if manifest is None:
             return {}
-        self.epoch = manifest.epoch
-        self._writer.restore(manifest, self._states())
+        self._apply_outbox(manifest, outlets)
+        if self._plan is not None:
+            manifest = self._rebuilt(manifest, self._plan, replay)
+            self._apply_outbox(manifest, outlets)
+        self._manifest = manifest
+        self.epoch = self.captured = manifest.epoch
+        if manifest.hash_scheme != HASH_SCHEME:
+            _log.info(
+                "the checkpoint hashed keys by %r, this version by %r: they are indexed afresh",
+                manifest.hash_scheme,
+                HASH_SCHEME,
+            )
+        self._writer.restore(manifest.state, self._states(), self.store.reader)
+        self.store.reader.forget()
+        self.rows = self._numbered_by_vertex(manifest.rows)
+        return self._numbered_by_vertex(manifest.positions)
+
+    def _numbered_by_vertex(self, values: Mapping[str, T]) -> dict[int, T]:
         numbers = {v.name: v.number for v in self._graph.vertices}
-        for name, path in manifest.outbox.items():
-            frame = self.folder.read_frame(path)
+        return {numbers[name]: value for name, value in values.items()}
+
+    def _apply_outbox(self, manifest: Manifest, outlets: Mapping[int, Outlet]) -> None:
+        numbers = {v.name: v.number for v in self._graph.vertices}
+        for name, pieces in manifest.outbox.items():
             if name == _DEAD:
-                dead.apply(manifest.epoch, [frame])
+                self._apply_dead(manifest.epoch, self._frames(pieces))
+            elif name in manifest.replaced:
+                outlets[numbers[name]].replace(manifest.epoch, self._frames(pieces))
             else:
-                outlets[numbers[name]].apply(manifest.epoch, [frame])
-        return {numbers[name]: position for name, position in manifest.positions.items()}
+                outlets[numbers[name]].apply(manifest.epoch, self._frames(pieces))
+
+    def _rebuilt(self, manifest: Manifest, plan: RebuildPlan, replay: Replayer) -> Manifest:
+        """Commit a checkpoint of the same positions with rebuilt state; the same if stopped."""
+        self._flush()
+        watermarks = {
+            v.number: {
+                name: read_parts(parts, self.store.reader)
+                for name, parts in manifest.state[v.name].items()
+            }
+            for v in self._graph.vertices
+            if v.kind == "watermark" and v.number not in plan.states and v.name in manifest.state
+        }
+        positions = self._numbered_by_vertex(manifest.positions)
+        found = replay(plan, positions, self._numbered_by_vertex(manifest.rows), watermarks)
+        if found is None:
+            return manifest
+        names = [vertex.name for vertex in self._graph.vertices]
+        writer = self.store.writer()
+        states = {names[number]: parts for number, parts in found.states.items()}
+        contents = {names[number]: frame for number, frame in found.contents.items()}
+        rebuilt = msgspec.structs.replace(
+            manifest,
+            epoch=manifest.epoch + 1,
+            state={**manifest.state, **write_full(states, writer)},
+            outbox={name: [writer.add(f"{name}.outbox", f)] for name, f in contents.items()},
+            replaced=[name for name in contents if name in manifest.sinks],
+            sinks=self._sinks,
+        )
+        writer.close()
+        return self.store.commit(rebuilt)
+
+    def _frames(self, pieces: list[FileRecord]) -> list[pl.DataFrame]:
+        return [self.store.reader.frame(piece) for piece in pieces]
 
     def _refuse_if_behind(self, outlets: Mapping[int, Outlet], epoch: int) -> None:
         """A sink skips epochs it has: from an older checkpoint it would skip what is new."""
@@ -78,7 +247,7 @@ class Checkpointer:
                     f"the checkpoint is behind sink {outlet.spec.name}: its newest readable "
                     f"manifest is of epoch {epoch}, the sink has epoch {outlet.applied}",
                     step="checkpoint",
-                    value=str(self.folder.folder),
+                    value=self.store.storage.name,
                     hint="restore the newest manifest, or start over with a new folder and sink",
                 )
 
@@ -92,50 +261,153 @@ class Checkpointer:
         """Whether so much output waits that a checkpoint should be made early."""
         return self._staged_rows > _STAGED_ROWS
 
-    def checkpoint(
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is being made."""
+        return self._background.busy
+
+    def begin(
         self,
         epoch: int,
         positions: Mapping[int, Position],
-        outlets: Mapping[int, Outlet],
-        dead: DeadLetters,
+        rows: Mapping[int, int],
+        now: int,
     ) -> None:
-        """Stage, commit, apply. The outputs of the checkpoint before must have been written."""
-        for outlet in outlets.values():
-            outlet.flush()
-        names = [vertex.name for vertex in self._graph.vertices]
-        staged = {names[number]: frames for number, frames in self._staged.items()}
-        if dead.pending:
-            staged[_DEAD] = dead.pending
-        outbox = {
-            name: self.folder.stage(f"{name}-{epoch:010d}", frames)
-            for name, frames in staged.items()
-        }
-        self.folder.commit(
-            Manifest(
-                format=FORMAT,
-                epoch=epoch,
-                token=self.folder.token,
-                plan=self._plan(),
-                positions={names[number]: position for number, position in positions.items()},
-                state=self._writer.write(epoch, self._states()),
-                outbox=outbox,
-            )
+        """Collect what a checkpoint needs, and have it made; waits for the one before."""
+        self._background.wait()
+        capture = _Capture(
+            epoch=epoch,
+            created_at=now // NS_PER_US,
+            positions=dict(positions),
+            rows=dict(rows),
+            fresh=collect(self._states()),
+            staged=self._staged,
+            dead=self._dead.take(),
         )
-        for number, outlet in outlets.items():
-            outlet.apply(epoch, self._staged.get(number, ()))
-        if dead.pending:
-            dead.apply(epoch, dead.pending)
         self._staged, self._staged_rows = {}, 0
-        self.epoch = epoch
+        self.captured = epoch
+        self._background.start(lambda: self._make(capture))
+
+    def check(self) -> None:
+        """Raise what went wrong beside the engine's thread."""
+        self._background.check()
+
+    def wait(self) -> None:
+        """Wait until the checkpoint that is being made is done; raise what went wrong."""
+        self._background.wait()
+
+    def settle(self) -> None:
+        """Note that every sink has what was staged for it, so that any may be taken out."""
+        self._background.wait()
+        self._flush()
+        if self._manifest is not None and self._manifest.outbox:
+            settled = msgspec.structs.replace(self._manifest, outbox={}, replaced=[])
+            self._manifest = self.store.commit(settled)
+
+    def join(self) -> None:
+        """Wait until nothing is being done any more."""
+        self._background.join()
+
+    def _make(self, capture: _Capture) -> None:
+        """Stage, commit, apply, acknowledge; then tidy up."""
+        self._take_finished()
+        self._flush()  # what the checkpoint before had to apply, this one does not hold any more
+        writer = self.store.writer()
+        manifest = self._manifest_of(capture, writer)
+        writer.close()
+        self._manifest = self.store.commit(manifest)
+        for number, frames in capture.staged.items():
+            self._outlets[number].apply(capture.epoch, frames)
+        if capture.dead:
+            self._apply_dead(capture.epoch, capture.dead)
+        self._flush()
+        self.epoch = capture.epoch
+        self._acknowledge(capture.positions)
+        self._merge()
+
+    def _merge(self) -> None:
+        """Merge the parts of state that have piled up: large ones beside the next checkpoints."""
+        self._take_finished()
+        wanted = self._writer.wanted()
+        if self._merging.busy:  # what it takes must stay as it is
+            wanted = [m for m in wanted if not any(m.overlaps(o) for o in self._in_merge)]
+        small = [merge for merge in wanted if not merge.large]
+        if small:
+            self._take_over(self._merged(small))
+        large = [merge for merge in wanted if merge.large]
+        if large and not self._merging.busy:
+            self._in_merge = large
+            self._merging.start(lambda: self._finished.extend(self._merged(large)))
+
+    def _merged(self, wanted: list[Merge]) -> list[tuple[Merge, PartFiles]]:
+        writer = self.store.writer()
+        done = []
+        for merge in wanted:
+            try:
+                done.append((merge, self._writer.merge(merge, writer)))
+            except CheckpointError:
+                if self._writer.current(merge):  # else its files may be gone, as they should
+                    raise
+        writer.close()
+        return done
+
+    def _take_finished(self) -> None:
+        if not self._merging.busy:
+            self._merging.check()
+            done, self._finished = self._finished, []
+            self._take_over(done)
+
+    def _take_over(self, done: list[tuple[Merge, PartFiles]]) -> None:
+        for merge, merged in done:
+            self._writer.replace(merge, merged)
+
+    def _apply_dead(self, epoch: int, frames: list[pl.DataFrame]) -> None:
+        """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch."""
+        if self.store.storage.folder is None:
+            self.store.write_frame(f"{_DEAD}/{epoch:010d}.arrow", pl.concat(frames))
+        else:
+            self._dead.apply(epoch, frames)
+
+    def _flush(self) -> None:
+        for outlet in self._outlets.values():
+            outlet.flush()
+
+    def _manifest_of(self, capture: _Capture, writer: PieceWriter) -> Manifest:
+        names = [vertex.name for vertex in self._graph.vertices]
+        staged = {names[number]: frames for number, frames in capture.staged.items()}
+        if capture.dead:
+            staged[_DEAD] = capture.dead
+        return Manifest(
+            sequence=0,
+            origin=0,
+            token=self.store.token,
+            identity=self.store.identity,
+            epoch=capture.epoch,
+            created_at=capture.created_at,
+            penstock=version(),
+            hash_scheme=HASH_SCHEME,
+            steps=self._steps,
+            positions={names[number]: at for number, at in capture.positions.items()},
+            state=self._writer.write(capture.fresh, writer),
+            outbox={
+                name: [writer.add(f"{name}.outbox", frame) for frame in _joined(frames)]
+                for name, frames in staged.items()
+            },
+            sinks=self._sinks,
+            rows={names[number]: count for number, count in capture.rows.items()},
+            numbered=self._numbered,
+        )
 
     def close(self) -> None:
-        """Let other runs have the folder."""
-        self.folder.close()
-
-    def _plan(self) -> list[str]:
-        return [
-            f"{v.name} {v.identity}: {v.text} <- {list(v.inputs)}" for v in self._graph.vertices
-        ]
+        """Let other runs have the checkpoint."""
+        self._background.join()
+        self._merging.join()
+        self.store.close()
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:
         return {v.name: v.operator.state for v in self._graph.vertices if v.operator}
+
+
+def _joined(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Put the output of several epochs together; of a changelog each stays a frame, deletions first."""
+    return frames if WEIGHT in frames[0].columns else [pl.concat(frames)]

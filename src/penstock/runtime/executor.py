@@ -15,6 +15,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT
 from penstock.lowering.graph import Graph, Vertex
 from penstock.operators.contract import Operator, Sides, Tick
 from penstock.plan.sources import Channel
+from penstock.runtime.letters import shown, stamped
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class SourceState:
     partitions: tuple[int, ...] = (0,)
     caught_up: bool = False
     ended: bool = False
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class VertexStats:
     dead: int = 0
     seconds: float = 0.0
     last_seconds: float = 0.0
+    epochs: int = 0
 
 
 @dataclass(slots=True)
@@ -66,10 +69,14 @@ class EpochOutput:
 
 
 class Executor:
-    """Moves deltas through the graph. Single-threaded; holds no clock: time is an argument."""
+    """Moves deltas through the graph, or some of its vertices.
 
-    def __init__(self, graph: Graph) -> None:
+    Single-threaded; holds no clock: time is an argument.
+    """
+
+    def __init__(self, graph: Graph, only: frozenset[int] | None = None) -> None:
         self.graph = graph
+        self._vertices = [v for v in graph.vertices if only is None or v.number in only]
         self.stats = [VertexStats() for _ in graph.vertices]
         self.watermarks = [MIN_INSTANT] * len(graph.vertices)
         self._ancestors = {
@@ -78,6 +85,11 @@ class Executor:
             if v.kind == "watermark" or v.side is not None
         }
         self._seen: list[object] = [None] * len(graph.vertices)
+
+    @property
+    def rows_in(self) -> int:
+        """Rows that the sources have brought."""
+        return sum(self.stats[vertex.number].rows_out for vertex in self.graph.sources)
 
     def deadline(self) -> int | None:
         """Return the earliest processing-time instant at which an operator wants a step."""
@@ -88,6 +100,10 @@ class Executor:
         """Tell whether an operator must be stepped even without input."""
         return any(v.operator.wants_idle_steps for v in self.graph.vertices if v.operator)
 
+    def restep(self) -> None:
+        """Have every operator stepped in the next epoch, whether anything comes or not."""
+        self._seen = [None] * len(self.graph.vertices)
+
     def run(
         self, epoch: int, fed: Mapping[int, Fed], sources: Mapping[int, SourceState], now: int
     ) -> EpochOutput:
@@ -96,7 +112,7 @@ class Executor:
         deltas: list[pl.DataFrame | None] = [None] * len(self.graph.vertices)
         dead: dict[int, list[pl.DataFrame]] = {}
         late: dict[int, list[pl.DataFrame]] = {}
-        for vertex in self.graph.vertices:
+        for vertex in self._vertices:
             number = vertex.number
             sides = Sides()
             if vertex.source is not None:
@@ -114,9 +130,10 @@ class Executor:
                 late[number] = sides.late
                 self.stats[number].late += sum(f.height for f in sides.late)
             if sides.dead:
-                dead[number] = sides.dead
-                output.dead.extend(sides.dead)
-                self.stats[number].dead += sum(f.height for f in sides.dead)
+                letters = [stamped(frame, vertex.name, now) for frame in sides.dead]
+                output.dead.extend(letters)
+                dead[number] = [shown(frame) for frame in letters]
+                self.stats[number].dead += sum(f.height for f in dead[number])
         return output
 
     def _source(self, vertex: Vertex, fed: Fed | None, sides: Sides) -> pl.DataFrame | None:
@@ -151,12 +168,16 @@ class Executor:
         if above is not None:
             live = {n: s for n, s in sources.items() if n in above and not s.ended}
             tick.caught_up = all(s.caught_up for s in live.values())
-            tick.partitions = frozenset(
-                self.graph.vertices[n].partition_base + p
-                for n, s in live.items()
-                for p in s.partitions
-            )
+            tick.partitions = self._partitions(live)
+            tick.held = self._partitions({n: s for n, s in live.items() if s.held})
         return tick
+
+    def _partitions(self, sources: Mapping[int, SourceState]) -> frozenset[int]:
+        return frozenset(
+            self.graph.vertices[number].partition_base + partition
+            for number, state in sources.items()
+            for partition in state.partitions
+        )
 
     def _operate(
         self, vertex: Vertex, operator: Operator, deltas: list[pl.DataFrame | None], tick: Tick
@@ -184,6 +205,7 @@ class Executor:
         stats.last_seconds = time.perf_counter() - started
         stats.seconds += stats.last_seconds
         stats.rows_in += rows
+        stats.epochs += 1
         stats.rows_out += 0 if result is None else result.height
         return result
 

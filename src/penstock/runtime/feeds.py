@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 
-from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of
+from penstock.connectors.contract import (
+    Polled,
+    Position,
+    Source,
+    SourceSpec,
+    StoppingSource,
+    lag_of,
+    lost_of,
+)
+from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
 
 POLL_TIMEOUT_S = 0.25
@@ -43,11 +53,34 @@ class Feed:
         self._room = threading.Condition()
         self._thread = threading.Thread(target=self._read, name=f"source {spec.name}", daemon=True)
 
+    def replay(self, position: Position, rows: int, max_rows: int) -> Iterator[Fed]:
+        """Read the ``rows`` rows before ``position`` again, in pieces, before ``start``.
+
+        Ends early if there are fewer. The last piece ends at ``position``, if the source still has
+        the same rows.
+        """
+        self._source.seek(None)
+        if isinstance(self._source, StoppingSource):
+            self._source.stop_at(position)
+        while rows > 0:
+            polled = self._source.poll(min(rows, max_rows), POLL_TIMEOUT_S)
+            fed = _fed(polled, tuple(self._source.partitions()))
+            rows -= fed.rows
+            if fed.rows:
+                yield fed
+            elif polled.ended or polled.caught_up:
+                return
+
     def start(self, position: Position | None) -> None:
         """Seek and begin to read."""
         self._source.seek(position)
         self._partitions = tuple(self._source.partitions())
         self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """Whether reading has begun."""
+        return self._thread.ident is not None
 
     @property
     def fixed(self) -> bool:
@@ -66,13 +99,18 @@ class Feed:
         return None if lag is None else self.queued_rows + lag
 
     @property
-    def state(self) -> SourceState:
-        """What operators may know of the source."""
-        return SourceState(
-            partitions=self._partitions,
-            caught_up=self._caught_up and not self._queue,
-            ended=self._read_all and not self._queue,
-        )
+    def lost_rows(self) -> int:
+        """Messages that were lost before the source could fetch them, as far as it knows."""
+        return lost_of(self._source)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing more is there at this moment."""
+        return self._caught_up and not self._queue
+
+    def state(self, *, held: bool) -> SourceState:
+        """Return what operators may know of the source; ``held``: it is not being read."""
+        return SourceState(self._partitions, self.caught_up, self.ended, held)
 
     @property
     def ended(self) -> bool:
@@ -113,12 +151,17 @@ class Feed:
         try:
             while not self._stopping and not self._read_all:
                 self._poll_once()
+        except OSError as error:
+            self._fail(system_refused(error, self.spec.name))
         except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
-            if not self._stopping:
-                self.error = error
+            self._fail(error)
         finally:
             with self._wake:
                 self._wake.notify()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopping:
+            self.error = error
 
     def _poll_once(self) -> None:
         with self._room:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from penstock.connectors.contract import Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import ReplacingSink, Sink, SinkIdentity, SinkSpec
+from penstock.failures import system_refused
 
 _QUEUED_EPOCHS = 8
 """Epochs that may wait for a slow sink before the engine, and so the sources, wait too."""
@@ -46,6 +47,13 @@ class Outlet:
         else:
             self._queue.put((epoch, frames))
 
+    def replace(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
+        """Have the sink hold exactly these rows; returns when it does."""
+        self.flush()
+        assert isinstance(self._sink, ReplacingSink)
+        self._sink.replace(epoch, frames)
+        self.applied = epoch
+
     def tidy(self, epoch: int) -> None:
         """Let the sink do what time demands of it, unless it is busy."""
         if self._thread is not None and self._queue.unfinished_tasks == 0:
@@ -74,6 +82,11 @@ class Outlet:
             self._thread = None
         self._sink.close()
 
+    def _fail(self, error: BaseException) -> None:
+        self.error = error
+        with self._wake:  # or it would be noticed with the next row only
+            self._wake.notify_all()
+
     def _pump(self) -> None:
         while True:
             item = self._queue.get()
@@ -84,9 +97,9 @@ class Outlet:
                     self._sink.apply(*item)
                     if item[1]:
                         self.applied = item[0]
+            except OSError as error:
+                self._fail(system_refused(error, self.spec.name))
             except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
-                self.error = error
-                with self._wake:  # or it would be noticed with the next row only
-                    self._wake.notify_all()
+                self._fail(error)
             finally:
                 self._queue.task_done()
