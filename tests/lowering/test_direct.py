@@ -15,7 +15,8 @@ from penstock.lowering.direct import direct
 from penstock.operators.map import Map
 from penstock.plan.rows import RowStep
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing.driving import Epoch, outputs
+from penstock.testing.scripts import scripted
 
 SCHEMA: dict[str, Any] = {
     "a": pl.Int64,
