@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.risingwave import RisingWave
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
 
 from penstock.errors import PlanError
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
+
+_BOUND = re.compile(r'"([^"]+)#\d+"')
 
 _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 
@@ -36,10 +43,83 @@ class PenstockSQL(RisingWave):
             return self._parse_lambda()
 
 
-def parse(text: str) -> list[exp.Expression]:
-    """Return the statements of a text; a ``PlanError`` with the position where it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A statement, its text, and the clauses around it that are ours alone."""
+
+    node: exp.Expression
+    text: str
+    append_only: bool = False
+    on_close: bool = False
+    changelog: bool = False
+
+
+_SUFFIXES = {
+    "append_only": ("APPEND", "ONLY"),
+    "on_close": ("EMIT", "ON", "WINDOW", "CLOSE"),
+    "changes": ("EMIT", "CHANGES"),
+}
+_CHANGELOG = ("AS", "CHANGELOG", "FROM")
+
+
+def statements(text: str) -> list[Marked]:
+    """Return the statements of a text; a ``PlanError`` with the position where one cannot be read."""
     try:
-        found = sqlglot.parse(text, dialect=PenstockSQL)
+        tokens = PenstockSQL().tokenize(text)
+    except TokenError as error:
+        raise PlanError(f"cannot read the SQL: {error}", step="sql") from None
+    return [_statement(text, part) for part in _split(tokens)]
+
+
+def parse(text: str) -> list[exp.Expression]:
+    """Return the statements of a text without clauses of ours."""
+    found = statements(text)
+    for marked in found:
+        if marked.append_only or marked.on_close or marked.changelog:
+            raise refuse(marked.node, "this clause belongs to a CREATE statement")
+    return [marked.node for marked in found]
+
+
+def _split(tokens: list[Token]) -> Iterator[list[Token]]:
+    part: list[Token] = []
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            if part:
+                yield part
+            part = []
+        else:
+            part.append(token)
+    if part:
+        yield part
+
+
+def _statement(text: str, tokens: list[Token]) -> Marked:
+    whole = text[tokens[0].start : tokens[-1].end + 1]
+    marks: set[str] = set()
+    while suffix := next((m for m, words in _SUFFIXES.items() if _ends(tokens, words)), None):
+        tokens = tokens[: -len(_SUFFIXES[suffix])]
+        marks.add(suffix)
+    words = [token.text.upper() for token in tokens]
+    at = next((i for i in range(len(words)) if tuple(words[i : i + 3]) == _CHANGELOG), None)
+    if at is not None:
+        source = tokens[at + 3]
+        tokens = [
+            *tokens[: at + 1],
+            *PenstockSQL().tokenize("SELECT * FROM"),
+            source,
+            *tokens[at + 4 :],
+        ]
+    node = _parsed(tokens, text)
+    return Marked(node, whole, "append_only" in marks, "on_close" in marks, at is not None)
+
+
+def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:
+    return tuple(token.text.upper() for token in tokens[-len(words) :]) == words
+
+
+def _parsed(tokens: list[Token], text: str) -> exp.Expression:
+    try:
+        found = PenstockSQL().parser().parse(tokens, text)
     except ParseError as error:
         first = error.errors[0]
         near = str(first.get("highlight") or "")
@@ -49,22 +129,23 @@ def parse(text: str) -> list[exp.Expression]:
             step="sql",
             value=near,
         ) from None
-    except TokenError as error:
-        raise PlanError(f"cannot read the SQL: {error}", step="sql") from None
-    return [statement for statement in found if statement is not None]
+    if len(found) != 1 or found[0] is None:
+        raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
+    return found[0]
 
 
 def position(node: exp.Expression) -> str:
     """Return where a construct stands in the text, as far as the parser remembers it."""
     for part in node.walk():
         if "line" in part.meta:
-            return f" at line {part.meta['line']}, column {part.meta['col']}"
+            column = part.meta["col"] - (part.meta["end"] - part.meta["start"])
+            return f" at line {part.meta['line']}, column {column}"
     return ""
 
 
 def refuse(node: exp.Expression, what: str, *, hint: str | None = None) -> PlanError:
-    """Return the error for a construct that cannot be planned."""
-    text = node.sql(dialect=PenstockSQL)
+    """Return the error for a construct that cannot be planned; bound names are shown as written."""
+    text = _BOUND.sub(r"\1", node.sql(dialect=PenstockSQL))
     return PlanError(f"{what}{position(node)}: {text}", step="sql", value=text, hint=hint)
 
 

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from penstock.scans import concat
 from penstock.sql.aggregates import aggregate, is_aggregate
-from penstock.sql.binding import bound, is_query, parts
+from penstock.sql.binding import bound, is_query
 from penstock.sql.context import Context
 from penstock.sql.functions import scalars_over
 from penstock.sql.joins import Key, joined

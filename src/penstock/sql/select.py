@@ -21,7 +21,6 @@ from penstock.sql.relations import Field, Relation, Scope
 from penstock.sql.subqueries import with_results
 from penstock.stream import Stream
 
-
 _CLAUSES = ("with_", "expressions", "distinct", "from_", "joins", "laterals", "where", "group",
             "having", "order", "limit", "offset")  # fmt: skip
 

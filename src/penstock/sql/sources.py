@@ -12,7 +12,7 @@ from penstock.sql.context import Context
 from penstock.sql.dialect import refuse, require_only
 from penstock.sql.functions import scalars_over
 from penstock.sql.relations import Field, Relation, Scope, relation_of
-from penstock.sql.values import aligned
+from penstock.sql.values import Value, aligned
 from penstock.sql.window_tables import window_table
 
 _ONE = pl.DataFrame({"one": [True]})
@@ -95,10 +95,16 @@ def _values(context: Context, node: exp.Values, table: str | None, columns: list
         same = aligned(*cells)
         if same is None:
             raise refuse(node, f"column {number} of VALUES has values of different types")
-        cells_of = [pl.select(cell.expr.alias(f"column{number}")) for cell in same]
-        frames.append(pl.concat(cells_of).cast(same[0].dtype))
+        frames.append(_column(f"column{number}", same).to_frame())
     stream = scan_batches([pl.concat(frames, how="horizontal")])
     return relation_of(stream, table, context.names, columns)
+
+
+def _column(name: str, cells: list[Value]) -> pl.Series:
+    """Return computed cells of one type as a column; what is written down needs no query."""
+    if all(cell.constant for cell in cells):
+        return pl.Series(name, [cell.literal for cell in cells], dtype=cells[0].dtype, strict=False)
+    return pl.concat([pl.select(cell.expr.alias(name)) for cell in cells]).to_series()
 
 
 def _series(

@@ -56,11 +56,21 @@ def _stream(name: str, table: Any) -> Stream:
 
 def shown(relation: Relation) -> Stream:
     """Return a query's stream with its columns named as the query names them, each once."""
+    return named(relation, output_names(relation))
+
+
+def named(relation: Relation, names: list[str]) -> Stream:
+    """Return a query's stream with these column names."""
+    cells = [pl.col(f.column).alias(n) for f, n in zip(relation.fields, names, strict=True)]
+    return relation.stream.select(cells)
+
+
+def output_names(relation: Relation) -> list[str]:
+    """Return the names of a query's columns; a name given twice gets a number, as in DuckDB."""
     names: list[str] = []
     for field in relation.fields:
         name, again = field.name, 1
         while name in names:
             name, again = f"{field.name}_{again}", again + 1
         names.append(name)
-    cells = [pl.col(f.column).alias(n) for f, n in zip(relation.fields, names, strict=True)]
-    return relation.stream.select(cells)
+    return names

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlglot import exp
-
 import polars as pl
+from sqlglot import exp
 
 from penstock.sql.dialect import refuse
 
@@ -102,3 +101,40 @@ def scale_of(dtype: pl.DataType) -> int:
 def digits_of(dtype: pl.DataType) -> int:
     """Digits of a decimal."""
     return (dtype.precision or MAX_DIGITS) if isinstance(dtype, pl.Decimal) else MAX_DIGITS
+
+
+def sql_type(dtype: pl.DataType) -> str:
+    """Return a Polars type as SQL writes it."""
+    if isinstance(dtype, pl.Decimal):
+        return f"NUMERIC({digits_of(dtype)}, {dtype.scale})"
+    if isinstance(dtype, pl.List):
+        inner = dtype.inner
+        return f"{sql_type(inner if isinstance(inner, pl.DataType) else inner())}[]"
+    if isinstance(dtype, pl.Datetime):
+        return "TIMESTAMP" if dtype.time_zone is None else "TIMESTAMPTZ"
+    if isinstance(dtype, pl.Duration):
+        return "INTERVAL"
+    if isinstance(dtype, pl.Struct):
+        parts = (f'"{f.name}" {sql_type(f.dtype)}' for f in dtype.fields)  # type: ignore[arg-type]
+        return f"STRUCT<{', '.join(parts)}>"
+    return _NAMES.get(dtype, str(dtype).upper())
+
+
+_NAMES: dict[pl.DataType, str] = {
+    pl.Boolean(): "BOOLEAN",
+    pl.Int8(): "TINYINT",
+    pl.Int16(): "SMALLINT",
+    pl.Int32(): "INTEGER",
+    pl.Int64(): "BIGINT",
+    pl.Int128(): "INT128",
+    pl.UInt8(): "UTINYINT",
+    pl.UInt16(): "USMALLINT",
+    pl.UInt32(): "UINTEGER",
+    pl.UInt64(): "UBIGINT",
+    pl.Float32(): "REAL",
+    pl.Float64(): "DOUBLE PRECISION",
+    pl.String(): "TEXT",
+    pl.Binary(): "BYTEA",
+    pl.Date(): "DATE",
+    pl.Time(): "TIME",
+}

@@ -58,7 +58,7 @@ def _floor(time: str, every: int, offset: int) -> pl.Expr:
     )
 
 
-def _tumbled(source: Relation, time: str, size: int, offset: int, start: str, end: str):  # noqa: ANN202
+def _tumbled(source: Relation, time: str, size: int, offset: int, start: str, end: str):
     begin = _floor(time, size, offset)
     return source.stream.with_columns(
         begin.alias(start), (begin.dt.offset_by(f"{size}us")).alias(end)
@@ -75,7 +75,7 @@ def _repeated(
     end: str,
     *,
     growing: bool,
-):  # noqa: ANN202
+):
     """A row is in ``size / step`` windows; a list of them is made and exploded."""
     if growing:
         begin = _floor(time, size, offset)
