@@ -31,7 +31,7 @@ class Change:
     rows: pl.DataFrame
 
 
-def table_of(catalogue: Catalogue, node: exp.Expression, verb: str) -> Table:
+def table_of(catalogue: Catalogue, node: exp.Expr, verb: str) -> Table:
     """Return the table a statement changes."""
     table = node.this if isinstance(node, exp.Schema) else node
     found = catalogue.get(table.name.lower())
@@ -110,7 +110,7 @@ def _written(table: Table, names: Sequence[str], values: exp.Values) -> pl.DataF
     return pl.DataFrame([_series(by_name[name], cells) for name, cells in columns.items() if cells])
 
 
-def _is_default(node: exp.Expression) -> bool:
+def _is_default(node: exp.Expr) -> bool:
     return isinstance(node, (exp.Var, exp.Column)) and node.name.upper() == "DEFAULT"
 
 
@@ -242,10 +242,10 @@ def _merged(
 
 
 def _assigned(
-    catalogue: Catalogue, table: Table, query: exp.Select, assignments: Sequence[exp.Expression]
+    catalogue: Catalogue, table: Table, query: exp.Select, assignments: Sequence[exp.Expr]
 ) -> pl.DataFrame:
     """Return rows of the table after SET, which reads what the query's FROM names."""
-    new: dict[str, exp.Expression] = {}
+    new: dict[str, exp.Expr] = {}
     for item in assignments:
         name = _known(table, item.this.name)
         if name in new:
@@ -307,13 +307,13 @@ def _refuse_duplicates(table: Table, delta: pl.DataFrame) -> None:
         raise _duplicate(table, twice.drop(WEIGHT))
 
 
-def _refuse_append_only(table: Table, node: exp.Expression, verb: str) -> None:
+def _refuse_append_only(table: Table, node: exp.Expr, verb: str) -> None:
     if table.append_only:
         raise refuse(node, f"rows of {table.name!r}, which is append-only, cannot be {verb}")
 
 
 def _selected(
-    catalogue: Catalogue, table: Table, query: exp.Select, node: exp.Expression
+    catalogue: Catalogue, table: Table, query: exp.Select, node: exp.Expr
 ) -> pl.DataFrame:
     """Return the rows of the table that a statement's WHERE picks, each once."""
     name = node.this.alias or table.name
@@ -358,7 +358,7 @@ def emptied(catalogue: Catalogue, node: exp.TruncateTable) -> list[Change]:
     return found
 
 
-def returned(change: Change, node: exp.Expression) -> pl.DataFrame | None:
+def returned(change: Change, node: exp.Expr) -> pl.DataFrame | None:
     """Return what RETURNING asks of the changed rows."""
     clause = node.args.get("returning")
     if clause is None:

@@ -47,13 +47,13 @@ def table_of(node: exp.Create, *, append_only: bool) -> Table:
     return table
 
 
-def _one_key(keys: list[tuple[str, ...]], node: exp.Expression) -> tuple[tuple[str, ...]]:
+def _one_key(keys: list[tuple[str, ...]], node: exp.Expr) -> tuple[tuple[str, ...]]:
     if len(keys) > 1:
         raise refuse(node, "a table has one primary key")
     return (keys[0] if keys else (),)
 
 
-def _check(table: Table, node: exp.Expression) -> None:
+def _check(table: Table, node: exp.Expr) -> None:
     names = [column.name for column in table.columns]
     lowered = [name.lower() for name in names]
     if not names:
@@ -142,7 +142,7 @@ def weighted_contents(catalogue: Catalogue, names: set[str]) -> dict[str, pl.Dat
     return found
 
 
-def _check_names(names: list[str], count: int, node: exp.Expression) -> None:
+def _check_names(names: list[str], count: int, node: exp.Expr) -> None:
     if len(names) > count:
         raise refuse(node, f"{len(names)} names for {count} columns")
     for name in names:

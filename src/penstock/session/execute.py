@@ -19,7 +19,7 @@ from penstock.stream import Stream
 
 
 def planned(
-    catalogue: Catalogue, query: exp.Expression, *, once: bool
+    catalogue: Catalogue, query: exp.Expr, *, once: bool
 ) -> tuple[Relation, set[str]]:
     """Plan a query over a catalogue; returns the names of the tables and views it reads too."""
     read: set[str] = set()
@@ -42,7 +42,7 @@ def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
     return Context(stream_of, lambda: [item.name for item in catalogue.values()], plan)
 
 
-def answer(catalogue: Catalogue, query: exp.Expression) -> pl.DataFrame:
+def answer(catalogue: Catalogue, query: exp.Expr) -> pl.DataFrame:
     """Return the rows of a query as they are now, in its order."""
     relation, read = planned(catalogue, query, once=True)
     return rows_of(relation, contents_of(catalogue, read))

@@ -24,7 +24,7 @@ class Column:
     name: str
     dtype: pl.DataType
     required: bool = False
-    default: exp.Expression | None = None
+    default: exp.Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class View:
     """
 
     name: str
-    query: exp.Expression
+    query: exp.Expr
     stream: Stream
     reads: frozenset[str]
     text: str

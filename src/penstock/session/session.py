@@ -120,7 +120,7 @@ class Session:
                 return run(marked)
         raise refuse(node, "this statement is not supported")
 
-    def _verbs(self) -> dict[type[exp.Expression], Callable[[Marked], pl.DataFrame | None]]:
+    def _verbs(self) -> dict[type[exp.Expr], Callable[[Marked], pl.DataFrame | None]]:
         return {
             exp.Create: self._create,
             exp.Drop: self._drop,
@@ -283,7 +283,7 @@ class Session:
             names.add(name)
         self._drop_names(names, cascade=bool(node.args.get("cascade")), node=node)
 
-    def _drop_names(self, names: set[str], *, cascade: bool, node: exp.Expression) -> None:
+    def _drop_names(self, names: set[str], *, cascade: bool, node: exp.Expr) -> None:
         if not cascade:
             self._refuse_if_read(names, node)
         gone = {*names, *dependents(self._relations, names)}
@@ -291,7 +291,7 @@ class Session:
         for name in gone:
             del self._relations[name]
 
-    def _refuse_if_read(self, names: set[str], node: exp.Expression) -> None:
+    def _refuse_if_read(self, names: set[str], node: exp.Expr) -> None:
         above = list(dependents(self._relations, names))
         if above:
             raise refuse(
@@ -314,7 +314,7 @@ class Session:
             schema={"column": pl.String, "type": pl.String},
         )
 
-    def _found(self, node: exp.Expression) -> Table | View:
+    def _found(self, node: exp.Expr) -> Table | View:
         found = self._relations.get(node.name.lower())
         if found is None:
             raise PlanError(
@@ -331,7 +331,7 @@ class Session:
     def _command(self, marked: Marked) -> pl.DataFrame | None:
         verb = str(marked.node.this).upper()
         rest = marked.node.args.get("expression")
-        said = (rest.name if isinstance(rest, exp.Expression) else str(rest or "")).strip()
+        said = (rest.name if isinstance(rest, exp.Expr) else str(rest or "")).strip()
         if verb == "SHOW":
             return self._listed(said.upper().rstrip(";"))
         if verb == "EXPLAIN":

@@ -20,12 +20,12 @@ class Input:
     """The rows an aggregate reads: conditions of FILTER, order and distinctness of its argument."""
 
     scalars: Scalars
-    node: exp.Expression
+    node: exp.Expr
     condition: pl.Expr | None = None
     ordered: exp.Order | None = None
     distinct: bool = False
 
-    def argument(self, node: exp.Expression) -> Value:
+    def argument(self, node: exp.Expr) -> Value:
         """Return an argument, restricted, ordered and made distinct; nulls are left out."""
         value = self.scalars.value(node)
         expr = self._sorted(value.expr)
@@ -36,7 +36,7 @@ class Input:
         """Apply FILTER."""
         return expr if self.condition is None else expr.filter(self.condition)
 
-    def with_nulls(self, node: exp.Expression) -> Value:
+    def with_nulls(self, node: exp.Expr) -> Value:
         """Return an argument whose nulls count, as in array_agg."""
         value = self.scalars.value(node)
         expr = self.kept(self._sorted(value.expr))
@@ -53,17 +53,17 @@ class Input:
         )
 
 
-Aggregation = Callable[[Input, exp.Expression], Value]
+Aggregation = Callable[[Input, exp.Expr], Value]
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """Tell whether a node is an aggregate call, with its FILTER or WITHIN GROUP around it."""
     if isinstance(node, (exp.Filter, exp.WithinGroup)):
         return True
     return type(node) in _AGGREGATES or _name(node) in _NAMED
 
 
-def aggregate(scalars: Scalars, node: exp.Expression) -> Value:
+def aggregate(scalars: Scalars, node: exp.Expr) -> Value:
     """Translate an aggregate call over the columns of its input."""
     call, condition = node, None
     if isinstance(node, exp.Filter):
@@ -86,18 +86,18 @@ def aggregate(scalars: Scalars, node: exp.Expression) -> Value:
     return known(given, argument)
 
 
-def _name(node: exp.Expression) -> str:
+def _name(node: exp.Expr) -> str:
     return node.name.upper() if isinstance(node, exp.Anonymous) else ""
 
 
-def _only(node: exp.Distinct) -> exp.Expression:
+def _only(node: exp.Distinct) -> exp.Expr:
     if len(node.expressions) == 1:
-        only: exp.Expression = node.expressions[0]
+        only: exp.Expr = node.expressions[0]
         return only
     return exp.Tuple(expressions=node.expressions)
 
 
-def _count(given: Input, argument: exp.Expression) -> Value:
+def _count(given: Input, argument: exp.Expr) -> Value:
     if isinstance(argument, exp.Star) or argument is None:
         rows = pl.len() if given.condition is None else given.condition.sum()
         return Value(rows.cast(pl.Int64), pl.Int64())
@@ -111,12 +111,12 @@ def _count(given: Input, argument: exp.Expression) -> Value:
     return Value(counted.cast(pl.Int64), pl.Int64())
 
 
-def _count_if(given: Input, argument: exp.Expression) -> Value:
+def _count_if(given: Input, argument: exp.Expr) -> Value:
     condition = given.scalars.predicate(argument)
     return Value(given.kept(condition).sum().cast(pl.Int64), pl.Int64())
 
 
-def _sum(given: Input, argument: exp.Expression) -> Value:
+def _sum(given: Input, argument: exp.Expr) -> Value:
     value = _number(given, argument)
     dtype = value.dtype
     if dtype.is_integer():
@@ -127,14 +127,14 @@ def _sum(given: Input, argument: exp.Expression) -> Value:
     return Value(pl.when(expr.count() > 0).then(expr.sum()), dtype)
 
 
-def _mean(given: Input, argument: exp.Expression) -> Value:
+def _mean(given: Input, argument: exp.Expr) -> Value:
     value = _number(given, argument)
     if value.is_interval:
         return Value(value.expr.mean(), value.dtype)
     return Value(value.expr.mean().cast(pl.Float64), pl.Float64())
 
 
-def _number(given: Input, argument: exp.Expression) -> Value:
+def _number(given: Input, argument: exp.Expr) -> Value:
     value = given.argument(argument)
     if not (value.dtype.is_numeric() or value.is_interval):
         raise refuse(given.node, f"a number is needed, not {value.dtype}")
@@ -142,7 +142,7 @@ def _number(given: Input, argument: exp.Expression) -> Value:
 
 
 def _spread(kind: str, ddof: int) -> Aggregation:
-    def translate(given: Input, argument: exp.Expression) -> Value:
+    def translate(given: Input, argument: exp.Expr) -> Value:
         expr = _number(given, argument).expr.cast(pl.Float64)
         found = expr.std(ddof) if kind == "std" else expr.var(ddof)
         return Value(found, pl.Float64())
@@ -151,38 +151,38 @@ def _spread(kind: str, ddof: int) -> Aggregation:
 
 
 def _same(apply: Callable[[pl.Expr], pl.Expr]) -> Aggregation:
-    def translate(given: Input, argument: exp.Expression) -> Value:
+    def translate(given: Input, argument: exp.Expr) -> Value:
         value = given.argument(argument)
         return Value(apply(value.expr), value.dtype)
 
     return translate
 
 
-def _all(given: Input, argument: exp.Expression) -> Value:
+def _all(given: Input, argument: exp.Expr) -> Value:
     expr = given.argument(argument).expr
     return Value(pl.when(expr.count() > 0).then(expr.all()), pl.Boolean())
 
 
-def _any(given: Input, argument: exp.Expression) -> Value:
+def _any(given: Input, argument: exp.Expr) -> Value:
     expr = given.argument(argument).expr
     return Value(pl.when(expr.count() > 0).then(expr.any()), pl.Boolean())
 
 
-def _joined(given: Input, argument: exp.Expression) -> Value:
+def _joined(given: Input, argument: exp.Expr) -> Value:
     separator = given.node.args.get("separator")
     between = "," if separator is None else str(given.scalars.written(separator, "the separator"))
     expr = given.argument(argument).expr.cast(pl.String)
     return Value(pl.when(expr.count() > 0).then(expr.str.join(between)), pl.String())
 
 
-def _array(given: Input, argument: exp.Expression) -> Value:
+def _array(given: Input, argument: exp.Expr) -> Value:
     value = given.with_nulls(argument)
     dtype = pl.List(value.dtype)
     return Value(pl.when(value.expr.len() > 0).then(value.expr.implode()), dtype)
 
 
 def _bits(name: str) -> Aggregation:
-    def translate(given: Input, argument: exp.Expression) -> Value:
+    def translate(given: Input, argument: exp.Expr) -> Value:
         value = given.argument(argument)
         found = getattr(value.expr, name)()
         return Value(pl.when(value.expr.count() > 0).then(found), value.dtype)
@@ -190,13 +190,13 @@ def _bits(name: str) -> Aggregation:
     return translate
 
 
-def _approximate(given: Input, argument: exp.Expression) -> Value:
+def _approximate(given: Input, argument: exp.Expr) -> Value:
     value = given.argument(argument)
     return Value(value.expr.n_unique().cast(pl.Int64), pl.Int64())
 
 
 def _best(*, largest: bool) -> Aggregation:
-    def translate(given: Input, argument: exp.Expression) -> Value:
+    def translate(given: Input, argument: exp.Expr) -> Value:
         by_node = given.node.expression or given.node.expressions[1]
         value, by = given.scalars.values([argument, by_node])
         ordered = value.expr.sort_by(by.expr, descending=largest, nulls_last=True)
@@ -205,7 +205,7 @@ def _best(*, largest: bool) -> Aggregation:
     return translate
 
 
-def _median(given: Input, argument: exp.Expression) -> Value:
+def _median(given: Input, argument: exp.Expr) -> Value:
     return Value(_number(given, argument).expr.cast(pl.Float64).median(), pl.Float64())
 
 
@@ -228,7 +228,7 @@ def _within_group(given: Input, node: exp.WithinGroup) -> Value:
     raise refuse(node, "this aggregate takes no WITHIN GROUP")
 
 
-_AGGREGATES: dict[type[exp.Expression], Aggregation] = {
+_AGGREGATES: dict[type[exp.Expr], Aggregation] = {
     exp.Count: _count,
     exp.CountIf: _count_if,
     exp.Sum: _sum,

@@ -32,7 +32,7 @@ _PART = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+)?\s*")
 _CLOCK = re.compile(r"\s*([+-]?)(\d+):(\d+)(?::(\d+(?:\.\d+)?))?\s*")
 
 
-def interval(scalars: Scalars, node: exp.Expression) -> Value:
+def interval(scalars: Scalars, node: exp.Expr) -> Value:
     """Return a written interval: microseconds, and months apart, which have no fixed length."""
     unit = node.args["unit"].name.lower() if node.args.get("unit") else None
     text = str(scalars.written(node.this, "an interval"))
@@ -89,7 +89,7 @@ def _is_instant(value: Value) -> bool:
 
 
 def _sum(sign: int) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
         if right.is_interval and _is_instant(left):
             return shifted(left, right, sign)
@@ -121,7 +121,7 @@ def _summable(left: Value, right: Value) -> bool:
     return numbers or spans or instants or nothing or pl.Time in (left.dtype, right.dtype)
 
 
-def _no_operator(node: exp.Expression, left: Value, right: Value) -> Exception:
+def _no_operator(node: exp.Expr, left: Value, right: Value) -> Exception:
     return refuse(node, f"no such operator for {left.dtype} and {right.dtype}")
 
 
@@ -138,14 +138,14 @@ def _days(count: pl.Expr) -> pl.Expr:
     return pl.concat_str([count.cast(pl.Int64).cast(pl.String), pl.lit("d")])
 
 
-def _numbers(node: exp.Expression, left: Value, right: Value) -> list[Value]:
+def _numbers(node: exp.Expr, left: Value, right: Value) -> list[Value]:
     found = aligned(left, right)
     if found is None:
         raise _no_operator(node, left, right)
     return found
 
 
-def _product(scalars: Scalars, node: exp.Expression) -> Value:
+def _product(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
     for span, factor in ((left, right), (right, left)):
         if span.is_interval and factor.dtype.is_numeric():
@@ -170,14 +170,14 @@ def _times(scalars: Scalars, span: Value, factor: Value) -> Value:
     )
 
 
-def _arithmetic(scalars: Scalars, node: exp.Expression, left: Value, right: Value) -> list[Value]:
+def _arithmetic(scalars: Scalars, node: exp.Expr, left: Value, right: Value) -> list[Value]:
     for value in (left, right):
         if not (value.dtype.is_numeric() or value.dtype == pl.Null):
             raise _no_operator(node, left, right)
     return _numbers(node, left, right)
 
 
-def _quotient(scalars: Scalars, node: exp.Expression) -> Value:
+def _quotient(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
     if left.is_interval and right.dtype.is_numeric():
         micros = left.expr.dt.total_microseconds() / right.expr
@@ -194,7 +194,7 @@ def _quotient(scalars: Scalars, node: exp.Expression) -> Value:
     return scalars.typed(one.expr / two.expr)
 
 
-def _remainder(scalars: Scalars, node: exp.Expression) -> Value:
+def _remainder(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
     one, two = _arithmetic(scalars, node, left, right)
     rest = one.expr % pl.when(two.expr != 0).then(two.expr)
@@ -202,21 +202,21 @@ def _remainder(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(pl.when(crossed).then(rest - two.expr).otherwise(rest), one.dtype)
 
 
-def _negative(scalars: Scalars, node: exp.Expression) -> Value:
+def _negative(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
     literal = -value.literal if value.constant and value.literal is not None else value.literal
     return Value(-value.expr, value.dtype, -value.months, literal)
 
 
 def _bits(name: str) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         left, right = _arithmetic(scalars, node, *scalars.values([node.this, node.expression]))
         return scalars.typed(getattr(left.expr, name)(right.expr))
 
     return translate
 
 
-NODES: dict[type[exp.Expression], Translator] = {
+NODES: dict[type[exp.Expr], Translator] = {
     exp.Add: _sum(1),
     exp.Sub: _sum(-1),
     exp.Mul: _product,
@@ -229,7 +229,7 @@ NODES: dict[type[exp.Expression], Translator] = {
     exp.BitwiseOr: _bits("__or__"),
     exp.BitwiseXor: _bits("__xor__"),
 }
-READS: dict[type[exp.Expression], tuple[str, ...]] = {
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Div: ("typed", "safe"),
     exp.Interval: ("unit",),
 }

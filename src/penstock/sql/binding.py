@@ -12,10 +12,10 @@ QUERIES = (exp.Subquery, exp.Exists, exp.Any, exp.All)
 """Nodes whose inside is another query, with names of its own."""
 
 
-def bound(node: exp.Expression, scope: Scope) -> exp.Expression:
+def bound(node: exp.Expr, scope: Scope) -> exp.Expr:
     """Return the expression with columns in place of names; queries inside keep theirs."""
 
-    def bind(part: exp.Expression) -> exp.Expression | None:
+    def bind(part: exp.Expr) -> exp.Expr | None:
         if isinstance(part, exp.Column) and not isinstance(part.this, exp.Star):
             return column(scope.find(part).column)
         return None
@@ -29,8 +29,8 @@ def column(name: str) -> exp.Column:
 
 
 def rewritten(
-    node: exp.Expression, change: Callable[[exp.Expression], exp.Expression | None]
-) -> exp.Expression:
+    node: exp.Expr, change: Callable[[exp.Expr], exp.Expr | None]
+) -> exp.Expr:
     """Return a copy in which ``change`` has replaced what it did not return None for."""
     found = change(node)
     if found is not None:
@@ -49,23 +49,23 @@ def rewritten(
     return copy
 
 
-def _part(value: object, change: Callable[[exp.Expression], exp.Expression | None]) -> object:
-    return rewritten(value, change) if isinstance(value, exp.Expression) else value
+def _part(value: object, change: Callable[[exp.Expr], exp.Expr | None]) -> object:
+    return rewritten(value, change) if isinstance(value, exp.Expr) else value
 
 
-def is_query(node: exp.Expression) -> bool:
+def is_query(node: exp.Expr) -> bool:
     """Tell whether a node is a query used as a value or a condition."""
     if isinstance(node, (exp.Any, exp.All)):
         return isinstance(node.this, (exp.Query, exp.Subquery))
     return isinstance(node, (exp.Subquery, exp.Exists, exp.Query))
 
 
-def replaced(node: exp.Expression, columns: Mapping[exp.Expression, str]) -> exp.Expression:
+def replaced(node: exp.Expr, columns: Mapping[exp.Expr, str]) -> exp.Expr:
     """Return the expression with columns in place of the parts that have been computed."""
     return rewritten(node, lambda part: column(columns[part]) if part in columns else None)
 
 
-def parts(node: exp.Expression) -> Iterator[exp.Expression]:
+def parts(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield a node and all below it, outside of queries (which are yielded themselves)."""
     yield node
     if is_query(node):
@@ -74,10 +74,10 @@ def parts(node: exp.Expression) -> Iterator[exp.Expression]:
         if key == "query":
             continue
         for item in value if isinstance(value, list) else (value,):
-            if isinstance(item, exp.Expression):
+            if isinstance(item, exp.Expr):
                 yield from parts(item)
 
 
-def columns_in(node: exp.Expression) -> set[str]:
+def columns_in(node: exp.Expr) -> set[str]:
     """Return the columns a bound expression reads itself."""
     return {part.name for part in parts(node) if isinstance(part, exp.Column)}

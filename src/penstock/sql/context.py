@@ -18,7 +18,7 @@ class Plan(Protocol):
     """Plans a query: ``(context, query, scope around it, outer values it is computed for)``."""
 
     def __call__(
-        self, context: Context, query: exp.Query, parent: Scope | None, outer: Relation | None
+        self, context: Context, query: exp.Expr, parent: Scope | None, outer: Relation | None
     ) -> Relation:
         """Return the query's result; its fields are the output columns."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.dialects.risingwave import RisingWave
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError
 
@@ -32,11 +32,11 @@ class PenstockSQL(RisingWave):
             **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
         }
 
-        def _read_window(self, name: str) -> exp.Expression:
+        def _read_window(self, name: str) -> exp.Expr:
             arguments = self._parse_csv(self._read_window_argument)
             return exp.Anonymous(this=name, expressions=arguments)
 
-        def _read_window_argument(self) -> exp.Expression | None:
+        def _read_window_argument(self) -> exp.Expr | None:
             self._match_text_seq("TABLE")
             if self._match_text_seq("DESCRIPTOR"):
                 return self._parse_wrapped(self._parse_column)
@@ -47,7 +47,7 @@ class PenstockSQL(RisingWave):
 class Marked:
     """A statement, its text, and the clauses around it that are ours alone."""
 
-    node: exp.Expression
+    node: exp.Expr
     text: str
     append_only: bool = False
     on_close: bool = False
@@ -71,7 +71,7 @@ def statements(text: str) -> list[Marked]:
     return [_statement(text, part) for part in _split(tokens)]
 
 
-def parse(text: str) -> list[exp.Expression]:
+def parse(text: str) -> list[exp.Expr]:
     """Return the statements of a text without clauses of ours."""
     found = statements(text)
     for marked in found:
@@ -117,7 +117,7 @@ def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:
     return tuple(token.text.upper() for token in tokens[-len(words) :]) == words
 
 
-def _parsed(tokens: list[Token], text: str) -> exp.Expression:
+def _parsed(tokens: list[Token], text: str) -> exp.Expr:
     try:
         found = PenstockSQL().parser().parse(tokens, text)
     except ParseError as error:
@@ -134,7 +134,7 @@ def _parsed(tokens: list[Token], text: str) -> exp.Expression:
     return found[0]
 
 
-def position(node: exp.Expression) -> str:
+def position(node: exp.Expr) -> str:
     """Return where a construct stands in the text, as far as the parser remembers it."""
     for part in node.walk():
         if "line" in part.meta:
@@ -143,13 +143,13 @@ def position(node: exp.Expression) -> str:
     return ""
 
 
-def refuse(node: exp.Expression, what: str, *, hint: str | None = None) -> PlanError:
+def refuse(node: exp.Expr, what: str, *, hint: str | None = None) -> PlanError:
     """Return the error for a construct that cannot be planned; bound names are shown as written."""
     text = _BOUND.sub(r"\1", node.sql(dialect=PenstockSQL))
     return PlanError(f"{what}{position(node)}: {text}", step="sql", value=text, hint=hint)
 
 
-def require_only(node: exp.Expression, *known: str) -> None:
+def require_only(node: exp.Expr, *known: str) -> None:
     """Refuse a construct with a part that the caller does not read, rather than ignore that part."""
     for name, value in node.args.items():
         if name not in known and value not in (None, False, []):
@@ -157,7 +157,7 @@ def require_only(node: exp.Expression, *known: str) -> None:
             raise refuse(node, f"{said} is not supported here")
 
 
-def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
+def conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
     """Yield the parts of a condition that must all hold, factoring out what alternatives share."""
     if condition is None:
         return
@@ -171,7 +171,7 @@ def conjuncts(condition: exp.Expression | None) -> Iterator[exp.Expression]:
         yield condition
 
 
-def _factored(condition: exp.Or) -> Iterator[exp.Expression]:
+def _factored(condition: exp.Or) -> Iterator[exp.Expr]:
     """``(a AND b) OR (a AND c)`` is ``a AND (b OR c)``: a then serves as a key of a join."""
     branches = [list(conjuncts(branch)) for branch in _alternatives(condition)]
     shared = [part for part in branches[0] if all(part in branch for branch in branches[1:])]
@@ -181,7 +181,7 @@ def _factored(condition: exp.Or) -> Iterator[exp.Expression]:
         yield exp.or_(*(exp.and_(*rest, copy=False) for rest in rests), copy=False)
 
 
-def _alternatives(condition: exp.Expression) -> Iterator[exp.Expression]:
+def _alternatives(condition: exp.Expr) -> Iterator[exp.Expr]:
     condition = condition.unnest()
     if isinstance(condition, exp.Or):
         yield from _alternatives(condition.left)

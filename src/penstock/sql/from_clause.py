@@ -62,7 +62,7 @@ def from_items(
 def _add(
     context: Context,
     items: Items,
-    node: exp.Expression,
+    node: exp.Expr,
     parent: Scope | None,
     join: exp.Join | None,
 ) -> None:
@@ -91,7 +91,7 @@ def _add(
 
 
 def _item(
-    context: Context, items: Items, node: exp.Expression, parent: Scope | None
+    context: Context, items: Items, node: exp.Expr, parent: Scope | None
 ) -> tuple[Relation, list[Condition]]:
     """Return an item, and what ties it to the rows before it if it names their columns."""
     lateral = isinstance(node, exp.Lateral)
@@ -155,7 +155,7 @@ def _using(
 
 
 def where(
-    context: Context, items: Items, node: exp.Expression | None, parent: Scope | None
+    context: Context, items: Items, node: exp.Expr | None, parent: Scope | None
 ) -> Relation:
     """Join the items, apply WHERE and what is left of ON."""
     scope = Scope(items.fields, parent)
@@ -166,7 +166,7 @@ def where(
 
 
 def filtered(
-    context: Context, relation: Relation, scope: Scope, conditions: list[exp.Expression]
+    context: Context, relation: Relation, scope: Scope, conditions: list[exp.Expr]
 ) -> Relation:
     """Keep the rows for which all bound conditions are true, queries in them included."""
     columns = relation.stream.columns

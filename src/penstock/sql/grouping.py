@@ -19,7 +19,7 @@ from penstock.sql.relations import Relation, Scope
 from penstock.sql.values import Value
 from penstock.stream import Stream
 
-Columns = dict[exp.Expression, str]
+Columns = dict[exp.Expr, str]
 SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 """What stands in GROUP BY for several groupings at once."""
 
@@ -29,8 +29,8 @@ def grouped(
     relation: Relation,
     scope: Scope,
     group: exp.Group | None,
-    keys: list[exp.Expression],
-    nodes: Sequence[exp.Expression],
+    keys: list[exp.Expr],
+    nodes: Sequence[exp.Expr],
 ) -> tuple[Relation, Columns]:
     """Group a relation; returns it and the column of every key and aggregate of ``nodes``."""
     sets = _grouping_sets(group, keys, scope)
@@ -50,7 +50,7 @@ def grouped(
     return result, known
 
 
-def aggregate_calls(node: exp.Expression) -> Iterator[exp.Expression]:
+def aggregate_calls(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the outermost aggregate calls; one under OVER is a window, its arguments may hold some."""
     if is_aggregate(node) or isinstance(node, exp.Grouping):
         yield node
@@ -63,19 +63,19 @@ def aggregate_calls(node: exp.Expression) -> Iterator[exp.Expression]:
         inside = [value for key, value in node.args.items() if key != "query"]
     for value in inside:
         for item in value if isinstance(value, list) else (value,):
-            if isinstance(item, exp.Expression):
+            if isinstance(item, exp.Expr):
                 yield from aggregate_calls(item)
 
 
 def _one_set(
     context: Context,
     relation: Relation,
-    wanted: list[exp.Expression],
-    values: dict[exp.Expression, Value],
-    aggs: dict[exp.Expression, Value],
+    wanted: list[exp.Expr],
+    values: dict[exp.Expr, Value],
+    aggs: dict[exp.Expr, Value],
     known: Columns,
-    keys: list[exp.Expression],
-    calls: list[exp.Expression],
+    keys: list[exp.Expr],
+    calls: list[exp.Expr],
 ) -> Relation:
     groups = [values[node].expr.alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
@@ -102,7 +102,7 @@ def _one_set(
 
 
 def _over_all(
-    context: Context, relation: Relation, aggs: dict[exp.Expression, Value], known: Columns
+    context: Context, relation: Relation, aggs: dict[exp.Expr, Value], known: Columns
 ) -> Stream:
     """One row, also of no rows; for outer values one row for each, also for those without rows."""
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
@@ -125,7 +125,7 @@ def _over_all(
     return stream.with_columns(filled) if filled else stream
 
 
-def _grouping_bits(node: exp.Expression, wanted: list[exp.Expression]) -> int:
+def _grouping_bits(node: exp.Expr, wanted: list[exp.Expr]) -> int:
     bits = 0
     for part in node.expressions:
         bits = bits * 2 + (part not in wanted)
@@ -133,17 +133,17 @@ def _grouping_bits(node: exp.Expression, wanted: list[exp.Expression]) -> int:
 
 
 def _grouping_sets(
-    group: exp.Group | None, keys: list[exp.Expression], scope: Scope
-) -> list[list[exp.Expression]]:
+    group: exp.Group | None, keys: list[exp.Expr], scope: Scope
+) -> list[list[exp.Expr]]:
     """Return the sets of keys: the product of plain keys, ROLLUP, CUBE and GROUPING SETS."""
-    factors: list[list[list[exp.Expression]]] = [[keys]]
+    factors: list[list[list[exp.Expr]]] = [[keys]]
     for item in group.expressions if group is not None else []:
         if isinstance(item, SETS):
             factors.append(_sets_of(item, scope))
     return [list(dict.fromkeys(_together(one))) for one in itertools.product(*factors)]
 
 
-def _sets_of(item: exp.Expression, scope: Scope) -> list[list[exp.Expression]]:
+def _sets_of(item: exp.Expr, scope: Scope) -> list[list[exp.Expr]]:
     if isinstance(item, exp.GroupingSets):
         inside = (
             _sets_of(p, scope) if isinstance(p, SETS) else _bound_sets([p], scope)
@@ -157,11 +157,11 @@ def _sets_of(item: exp.Expression, scope: Scope) -> list[list[exp.Expression]]:
     return [_together(itertools.compress(items, flags)) for flags in chosen]
 
 
-def _together(items: Iterable[list[exp.Expression]]) -> list[exp.Expression]:
+def _together(items: Iterable[list[exp.Expr]]) -> list[exp.Expr]:
     return list(itertools.chain.from_iterable(items))
 
 
-def _bound_sets(items: Sequence[exp.Expression], scope: Scope) -> list[list[exp.Expression]]:
+def _bound_sets(items: Sequence[exp.Expr], scope: Scope) -> list[list[exp.Expr]]:
     found = []
     for item in items:
         inside = item.expressions if isinstance(item, exp.Tuple) else [item.unnest()]

@@ -21,7 +21,7 @@ from penstock.stream import Stream
 class Condition:
     """A bound part of a condition, with the columns it reads."""
 
-    node: exp.Expression
+    node: exp.Expr
     columns: frozenset[str]
     plain: bool
     """Whether it holds no query."""
@@ -37,7 +37,7 @@ class Key:
     condition: Condition | None = None
 
 
-def condition(node: exp.Expression) -> Condition:
+def condition(node: exp.Expr) -> Condition:
     """Return a bound part of a condition."""
     plain = not any(is_query(part) or "query" in part.args for part in parts(node))
     return Condition(node, frozenset(columns_in(node)), plain)

@@ -17,7 +17,7 @@ _FLOAT = pl.Float64()
 
 
 def _same_type(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         value = scalars.number(first(node))
         return Value(apply(value.expr).cast(value.dtype), value.dtype)
 
@@ -25,13 +25,13 @@ def _same_type(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
 
 
 def _float(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         return Value(apply(scalars.number(first(node)).expr.cast(_FLOAT)), _FLOAT)
 
     return translate
 
 
-def _round(scalars: Scalars, node: exp.Expression) -> Value:
+def _round(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.number(node.this)
     digits = scalars.written(node.args.get("decimals"), "the digits") or 0
     if not isinstance(digits, int):
@@ -49,7 +49,7 @@ def _round(scalars: Scalars, node: exp.Expression) -> Value:
 
 
 def _whole(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         value = scalars.number(first(node))
         if value.dtype.is_integer():
             return value
@@ -58,23 +58,23 @@ def _whole(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
     return translate
 
 
-def _power(scalars: Scalars, node: exp.Expression) -> Value:
+def _power(scalars: Scalars, node: exp.Expr) -> Value:
     base = scalars.number(node.this).expr.cast(_FLOAT)
     return Value(base.pow(scalars.number(node.expression).expr.cast(_FLOAT)), _FLOAT)
 
 
-def _log(scalars: Scalars, node: exp.Expression) -> Value:
+def _log(scalars: Scalars, node: exp.Expr) -> Value:
     if node.expression is None:
         return Value(scalars.number(node.this).expr.cast(_FLOAT).log10(), _FLOAT)
     base = scalars.number(node.this).expr.cast(_FLOAT).log()
     return Value(scalars.number(node.expression).expr.cast(_FLOAT).log() / base, _FLOAT)
 
 
-def _pi(_: Scalars, __: exp.Expression) -> Value:
+def _pi(_: Scalars, __: exp.Expr) -> Value:
     return Value(pl.lit(3.141592653589793), _FLOAT)
 
 
-NODES: dict[type[exp.Expression], Translator] = {
+NODES: dict[type[exp.Expr], Translator] = {
     exp.Abs: _same_type(lambda e: e.abs()),
     exp.Sign: _same_type(lambda e: e.sign()),
     exp.Ceil: _whole(lambda e: e.ceil()),
@@ -97,6 +97,6 @@ NODES: dict[type[exp.Expression], Translator] = {
     exp.Degrees: _float(lambda e: e.degrees()),
     exp.Pi: _pi,
 }
-READS: dict[type[exp.Expression], tuple[str, ...]] = {
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Round: ("decimals",),
 }

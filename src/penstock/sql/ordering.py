@@ -10,7 +10,7 @@ from penstock.plan.ranking import Ordering
 from penstock.sql.scalars import Scalars
 
 
-def order_of(scalars: Scalars, ordered: Sequence[exp.Expression]) -> Ordering:
+def order_of(scalars: Scalars, ordered: Sequence[exp.Expr]) -> Ordering:
     """Return the order of rows; nulls count as larger than every value unless said otherwise."""
     descending = tuple(bool(item.args.get("desc")) for item in ordered)
     first = tuple(bool(item.args.get("nulls_first")) for item in ordered)

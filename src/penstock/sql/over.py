@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 from sqlglot import exp
@@ -20,13 +21,13 @@ from penstock.sql.values import Value, aligned
 from penstock.stream import Stream
 
 _UNBOUNDED = "UNBOUNDED"
-_RUNNING: dict[type[exp.Expression], Callable[[pl.Expr], pl.Expr]] = {
+_RUNNING: dict[type[exp.Expr], Callable[[pl.Expr], pl.Expr]] = {
     exp.Sum: lambda e: e.cum_sum().forward_fill(),
     exp.Min: lambda e: e.cum_min().forward_fill(),
     exp.Max: lambda e: e.cum_max().forward_fill(),
     exp.Count: lambda e: e.cum_count().cast(pl.Int64),
 }
-_ROLLING: dict[type[exp.Expression], Callable[[pl.Expr, int], pl.Expr]] = {
+_ROLLING: dict[type[exp.Expr], Callable[[pl.Expr, int], pl.Expr]] = {
     exp.Sum: lambda e, n: e.rolling_sum(n, min_samples=1),
     exp.Min: lambda e, n: e.rolling_min(n, min_samples=1),
     exp.Max: lambda e, n: e.rolling_max(n, min_samples=1),
@@ -44,18 +45,18 @@ class _Partition:
     number: str | None
 
     def over(self, expr: pl.Expr) -> pl.Expr:
-        by = self.keys or [pl.lit(1)]
+        by: list[Any] = list(self.keys) or [pl.lit(1)]
         if self.number is None:
             return expr.over(by)
         return expr.over(by, order_by=self.number)
 
 
 def with_windows(
-    context: Context, relation: Relation, nodes: list[exp.Expression]
-) -> tuple[Relation, list[exp.Expression]]:
+    context: Context, relation: Relation, nodes: list[exp.Expr]
+) -> tuple[Relation, list[exp.Expr]]:
     """Compute window functions as columns; returns expressions that read these."""
     calls = list(dict.fromkeys(p for n in nodes for p in parts(n) if isinstance(p, exp.Window)))
-    known: dict[exp.Expression, str] = {}
+    known: dict[exp.Expr, str] = {}
     for call in calls:
         name = context.names("over")
         relation = _computed(context, relation, call, name)
@@ -106,7 +107,7 @@ def _prepared(
 
 
 def _ranking(
-    scalars: Scalars, function: exp.Expression, where: _Partition, call: exp.Window
+    scalars: Scalars, function: exp.Expr, where: _Partition, call: exp.Window
 ) -> Value | None:
     whole = pl.Int64()
     if isinstance(function, exp.RowNumber):
@@ -141,7 +142,7 @@ def _ranking(
     return Value(ranks, whole)
 
 
-def _shifted(scalars: Scalars, function: exp.Expression, where: _Partition) -> Value | None:
+def _shifted(scalars: Scalars, function: exp.Expr, where: _Partition) -> Value | None:
     if not isinstance(function, (exp.Lag, exp.Lead)):
         return None
     offset = function.args.get("offset")
@@ -186,7 +187,7 @@ def _framed(
     raise refuse(call, "this frame is not supported", hint="ROWS n PRECEDING, or none")
 
 
-def _first_or_last(scalars: Scalars, function: exp.Expression, where: _Partition) -> Value | None:
+def _first_or_last(scalars: Scalars, function: exp.Expr, where: _Partition) -> Value | None:
     if isinstance(function, (exp.FirstValue, exp.LastValue)):
         value = scalars.value(function.this)
         first = isinstance(function, exp.FirstValue)
@@ -194,13 +195,13 @@ def _first_or_last(scalars: Scalars, function: exp.Expression, where: _Partition
     return None
 
 
-def _is_whole(spec: exp.Expression | None) -> bool:
+def _is_whole(spec: exp.Expr | None) -> bool:
     if spec is None:
         return False
     return _edge(spec, "start") == _UNBOUNDED and _edge(spec, "end") == "UNBOUNDED FOLLOWING"
 
 
-def _edge(spec: exp.Expression, side: str) -> object:
+def _edge(spec: exp.Expr, side: str) -> object:
     found, direction = _upper(spec.args.get(side)), _upper(spec.args.get(f"{side}_side"))
     if isinstance(found, exp.Literal):
         return int(found.name) if direction == "PRECEDING" else f"{found.name} {direction}"

@@ -20,7 +20,7 @@ from penstock.stream import Stream
 
 
 def plan(
-    context: Context, query: exp.Expression, parent: Scope | None, outer: Relation | None
+    context: Context, query: exp.Expr, parent: Scope | None, outer: Relation | None
 ) -> Relation:
     """Plan a query for the outer values it is computed for; the fields are its columns."""
     context = _with_common(context, query, parent, outer)
@@ -38,7 +38,7 @@ def plan(
 
 
 def _with_common(
-    context: Context, query: exp.Expression, parent: Scope | None, outer: Relation | None
+    context: Context, query: exp.Expr, parent: Scope | None, outer: Relation | None
 ) -> Context:
     found = query.args.get("with_")
     if found is None:

@@ -139,7 +139,7 @@ class Scope:
         )
 
 
-def _is(wanted: str, table: str | None, node: exp.Expression | None) -> bool:
+def _is(wanted: str, table: str | None, node: exp.Expr | None) -> bool:
     if not wanted or wanted == table:
         return True
     quoted = node is not None and node.args.get("quoted")

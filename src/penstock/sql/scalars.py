@@ -15,7 +15,7 @@ from penstock.sql.values import Value, aligned, constant, literal_as
 
 _OPERANDS = ("this", "expression", "expressions")
 
-Translator = Callable[["Scalars", exp.Expression], Value]
+Translator = Callable[["Scalars", exp.Expr], Value]
 """Translates one kind of node; its arguments it asks the ``Scalars`` for."""
 
 
@@ -30,16 +30,16 @@ class Scalars:
     def __init__(
         self,
         schema: pl.Schema,
-        nodes: dict[type[exp.Expression], Translator],
+        nodes: dict[type[exp.Expr], Translator],
         functions: dict[str, Translator],
-        reads: dict[type[exp.Expression], tuple[str, ...]],
+        reads: dict[type[exp.Expr], tuple[str, ...]],
     ) -> None:
         self.schema = schema
         self._nodes = nodes
         self._functions = functions
         self._reads = reads
 
-    def value(self, node: exp.Expression) -> Value:
+    def value(self, node: exp.Expr) -> Value:
         """Return the translation of an expression."""
         for kind in type(node).__mro__:
             if kind in self._nodes:
@@ -49,7 +49,7 @@ class Scalars:
             return self._checked(self._functions[name], node)
         raise refuse(node, f"{name} is not supported")
 
-    def _checked(self, translate: Translator, node: exp.Expression) -> Value:
+    def _checked(self, translate: Translator, node: exp.Expr) -> Value:
         require_only(node, *_OPERANDS, *self._reads.get(type(node), ()))
         try:
             return translate(self, node)
@@ -59,7 +59,7 @@ class Scalars:
             reason = str(error).partition("\n")[0]
             raise refuse(node, f"wrong types or value ({reason})") from error
 
-    def values(self, nodes: Sequence[exp.Expression]) -> list[Value]:
+    def values(self, nodes: Sequence[exp.Expr]) -> list[Value]:
         """Return the translations of several."""
         return [self.value(node) for node in nodes]
 
@@ -71,7 +71,7 @@ class Scalars:
         """Return the type of an expression."""
         return pl.LazyFrame(schema=self.schema).select(expr.alias("x")).collect_schema()["x"]
 
-    def predicate(self, node: exp.Expression) -> pl.Expr:
+    def predicate(self, node: exp.Expr) -> pl.Expr:
         """Return a condition; refuses what is not a boolean."""
         value = self.value(node)
         if value.dtype == pl.Null:
@@ -82,12 +82,12 @@ class Scalars:
             raise refuse(node, f"a condition must be boolean, not {value.dtype}")
         return value.expr
 
-    def text(self, node: exp.Expression) -> pl.Expr:
+    def text(self, node: exp.Expr) -> pl.Expr:
         """Return an expression as text."""
         value = self.value(node)
         return value.expr if value.dtype == pl.String else value.expr.cast(pl.String)
 
-    def number(self, node: exp.Expression) -> Value:
+    def number(self, node: exp.Expr) -> Value:
         """Return a number; an untyped text counts as a float."""
         value = self.value(node)
         if value.constant and value.dtype in (pl.String, pl.Null):
@@ -96,7 +96,7 @@ class Scalars:
             raise refuse(node, f"a number is needed, not {value.dtype}")
         return value
 
-    def written(self, node: exp.Expression | None, what: str) -> object:
+    def written(self, node: exp.Expr | None, what: str) -> object:
         """Return a constant's Python value; refuses what is not written down in the statement."""
         if node is None:
             return None
@@ -106,7 +106,7 @@ class Scalars:
         return value.literal
 
 
-def _literal(_: Scalars, node: exp.Expression) -> Value:
+def _literal(_: Scalars, node: exp.Expr) -> Value:
     text = node.name
     if node.args.get("is_string"):
         return constant(text, pl.String())
@@ -125,35 +125,35 @@ def _literal(_: Scalars, node: exp.Expression) -> Value:
     raise refuse(node, "too large a number")
 
 
-def _column(scalars: Scalars, node: exp.Expression) -> Value:
+def _column(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(pl.col(node.name), scalars.schema[node.name])
 
 
-def _boolean(_: Scalars, node: exp.Expression) -> Value:
+def _boolean(_: Scalars, node: exp.Expr) -> Value:
     return constant(bool(node.this), pl.Boolean())
 
 
-def _null(_: Scalars, __: exp.Expression) -> Value:
+def _null(_: Scalars, __: exp.Expr) -> Value:
     return constant(None, pl.Null())
 
 
-def _inner(scalars: Scalars, node: exp.Expression) -> Value:
+def _inner(scalars: Scalars, node: exp.Expr) -> Value:
     return scalars.value(node.this)
 
 
 def _logic(combine: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         left, right = scalars.predicate(node.this), scalars.predicate(node.expression)
         return Value(combine(left, right), pl.Boolean())
 
     return translate
 
 
-def _not(scalars: Scalars, node: exp.Expression) -> Value:
+def _not(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(~scalars.predicate(node.this), pl.Boolean())
 
 
-def both(scalars: Scalars, node: exp.Expression, *parts: exp.Expression) -> list[Value]:
+def both(scalars: Scalars, node: exp.Expr, *parts: exp.Expr) -> list[Value]:
     """Return operands as the one type they are compared or united in."""
     values = scalars.values(parts)
     found = aligned(*values)
@@ -163,19 +163,19 @@ def both(scalars: Scalars, node: exp.Expression, *parts: exp.Expression) -> list
 
 
 def _compare(combine: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         left, right = both(scalars, node, node.this, node.expression)
         return Value(combine(left.expr, right.expr), pl.Boolean())
 
     return translate
 
 
-def _between(scalars: Scalars, node: exp.Expression) -> Value:
+def _between(scalars: Scalars, node: exp.Expr) -> Value:
     value, low, high = both(scalars, node, node.this, node.args["low"], node.args["high"])
     return Value((value.expr >= low.expr) & (value.expr <= high.expr), pl.Boolean())
 
 
-def _in(scalars: Scalars, node: exp.Expression) -> Value:
+def _in(scalars: Scalars, node: exp.Expr) -> Value:
     value, *others = both(scalars, node, node.this, *node.expressions)
     if all(o.constant and o.literal is not None for o in others):
         listed = pl.Series([o.literal for o in others], dtype=value.dtype)
@@ -186,7 +186,7 @@ def _in(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(found, pl.Boolean())
 
 
-def _is(scalars: Scalars, node: exp.Expression) -> Value:
+def _is(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
     if not isinstance(node.expression, (exp.Null, exp.Boolean)):
         raise refuse(node, "IS stands before NULL, TRUE or FALSE")
@@ -196,7 +196,7 @@ def _is(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(value.expr.eq_missing(pl.lit(wanted)), pl.Boolean())
 
 
-def _case(scalars: Scalars, node: exp.Expression) -> Value:
+def _case(scalars: Scalars, node: exp.Expr) -> Value:
     branches = node.args["ifs"]
     subject = node.args.get("this")
     tests = [exp.EQ(this=subject, expression=b.this) if subject else b.this for b in branches]
@@ -206,7 +206,7 @@ def _case(scalars: Scalars, node: exp.Expression) -> Value:
     return _chosen(conditions, results, otherwise)
 
 
-def _if(scalars: Scalars, node: exp.Expression) -> Value:
+def _if(scalars: Scalars, node: exp.Expr) -> Value:
     default = node.args.get("false") or exp.Null()
     result, otherwise = both(scalars, node, node.args["true"], default)
     return _chosen([scalars.predicate(node.this)], [result], otherwise)
@@ -219,7 +219,7 @@ def _chosen(conditions: list[pl.Expr], results: list[Value], otherwise: Value) -
     return Value(found, otherwise.dtype)
 
 
-def _cast(scalars: Scalars, node: exp.Expression) -> Value:
+def _cast(scalars: Scalars, node: exp.Expr) -> Value:
     target = dtype_of(node.args["to"])
     value = scalars.value(node.this)
     if value.constant and value.dtype in (pl.String, pl.Null) and value.literal is not None:
@@ -260,12 +260,12 @@ def _zoned(expr: pl.Expr, source: pl.Datetime, target: pl.Datetime) -> pl.Expr:
     return expr.cast(target)
 
 
-def _coalesce(scalars: Scalars, node: exp.Expression) -> Value:
+def _coalesce(scalars: Scalars, node: exp.Expr) -> Value:
     values = both(scalars, node, node.this, *node.expressions)
     return Value(pl.coalesce([v.expr for v in values]), values[0].dtype)
 
 
-def _nullif(scalars: Scalars, node: exp.Expression) -> Value:
+def _nullif(scalars: Scalars, node: exp.Expr) -> Value:
     value, other = both(scalars, node, node.this, node.expression)
     return Value(
         pl.when(~(value.expr == other.expr).fill_null(value=False)).then(value.expr), value.dtype
@@ -273,14 +273,14 @@ def _nullif(scalars: Scalars, node: exp.Expression) -> Value:
 
 
 def _extreme(combine: Callable[[list[pl.Expr]], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         values = both(scalars, node, node.this, *node.expressions)
         return Value(combine([v.expr for v in values]), values[0].dtype)
 
     return translate
 
 
-CORE: dict[type[exp.Expression], Translator] = {
+CORE: dict[type[exp.Expr], Translator] = {
     exp.Literal: _literal,
     exp.Column: _column,
     exp.Boolean: _boolean,
@@ -310,7 +310,7 @@ CORE: dict[type[exp.Expression], Translator] = {
     exp.Least: _extreme(pl.min_horizontal),
 }
 
-READS: dict[type[exp.Expression], tuple[str, ...]] = {
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Literal: ("is_string",),
     exp.Column: (),
     exp.Between: ("low", "high"),

@@ -30,7 +30,7 @@ class Output:
     """An output column: its name and its bound expression."""
 
     name: str
-    node: exp.Expression
+    node: exp.Expr
 
 
 def select(
@@ -63,12 +63,12 @@ def select(
     return _projected(context, relation, node, named, ordered, scope)
 
 
-def _inside(node: exp.Select, clause: str) -> exp.Expression | None:
+def _inside(node: exp.Select, clause: str) -> exp.Expr | None:
     found = node.args.get(clause)
     return None if found is None else found.this
 
 
-def _outputs(node: exp.Expression, scope: Scope) -> Iterator[Output]:
+def _outputs(node: exp.Expr, scope: Scope) -> Iterator[Output]:
     """Expand a star; name what has no name as PostgreSQL does."""
     if isinstance(node, exp.Star) or (
         isinstance(node, exp.Column) and isinstance(node.this, exp.Star)
@@ -84,12 +84,12 @@ def _outputs(node: exp.Expression, scope: Scope) -> Iterator[Output]:
     yield Output(_name_of(node), bound(inside, scope))
 
 
-def _named(field: Field) -> exp.Expression:
+def _named(field: Field) -> exp.Expr:
     table = exp.Identifier(this=field.table, quoted=True) if field.table else None
     return exp.Column(this=exp.Identifier(this=field.name, quoted=True), table=table)
 
 
-def _name_of(node: exp.Expression) -> str:
+def _name_of(node: exp.Expr) -> str:
     if isinstance(node, (exp.Alias, exp.Column)):
         return str(node.alias or node.name)
     if isinstance(node, (exp.Cast, exp.Paren)):
@@ -115,13 +115,13 @@ def _order_items(node: exp.Select, scope: Scope, outputs: list[Output]) -> list[
     return found
 
 
-def _like(item: exp.Ordered, node: exp.Expression) -> exp.Ordered:
+def _like(item: exp.Ordered, node: exp.Expr) -> exp.Ordered:
     flags = {key: value for key, value in item.args.items() if key != "this"}
     return exp.Ordered(this=node, **flags)
 
 
 def _meant(
-    node: exp.Expression, outputs: list[Output], clause: str, *, outputs_first: bool, scope: Scope
+    node: exp.Expr, outputs: list[Output], clause: str, *, outputs_first: bool, scope: Scope
 ) -> Output | None:
     if isinstance(node, exp.Literal) and not node.args.get("is_string"):
         at = int(node.name)
@@ -137,13 +137,13 @@ def _meant(
 
 def _group_keys(
     node: exp.Select, scope: Scope, outputs: list[Output]
-) -> list[exp.Expression] | None:
+) -> list[exp.Expr] | None:
     """Bind GROUP BY in place; None if there is no such clause."""
     group = node.args.get("group")
     if group is None:
         return None
 
-    def key(item: exp.Expression) -> exp.Expression:
+    def key(item: exp.Expr) -> exp.Expr:
         out = _meant(item, outputs, "GROUP BY", outputs_first=False, scope=scope)
         return bound(item, scope).unnest() if out is None else out.node.unnest()
 
@@ -152,7 +152,7 @@ def _group_keys(
     return [key(item) for item in group.expressions if not isinstance(item, SETS)]
 
 
-def _refuse_ungrouped(nodes: list[exp.Expression], relation: Relation, node: exp.Select) -> None:
+def _refuse_ungrouped(nodes: list[exp.Expr], relation: Relation, node: exp.Select) -> None:
     for one in nodes:
         for name in columns_in(one):
             if name not in relation.columns:

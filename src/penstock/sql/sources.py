@@ -25,7 +25,7 @@ def nothing(context: Context) -> Relation:
 
 
 def item(
-    context: Context, node: exp.Expression, parent: Scope | None, outer: Relation | None
+    context: Context, node: exp.Expr, parent: Scope | None, outer: Relation | None
 ) -> Relation:
     """Return a FROM item, its columns known by its alias."""
     alias = node.args.get("alias")
@@ -56,7 +56,7 @@ def item(
     raise refuse(node, "cannot stand in FROM")
 
 
-def _with_alias(node: exp.Expression, alias: exp.Expression | None) -> exp.Expression:
+def _with_alias(node: exp.Expr, alias: exp.Expr | None) -> exp.Expr:
     copy = node.copy()
     if alias is not None:
         copy.set("alias", alias.copy())
@@ -73,7 +73,7 @@ def _fresh(context: Context, relation: Relation) -> Relation:
 
 
 def renamed(
-    relation: Relation, table: str | None, columns: list[str], node: exp.Expression
+    relation: Relation, table: str | None, columns: list[str], node: exp.Expr
 ) -> Relation:
     """Let the fields go by the name of the FROM item, the first of them by the given names."""
     if len(columns) > len(relation.fields):
@@ -108,7 +108,7 @@ def _column(name: str, cells: list[Value]) -> pl.Series:
 
 
 def _series(
-    context: Context, node: exp.Expression, table: str | None, columns: list[str]
+    context: Context, node: exp.Expr, table: str | None, columns: list[str]
 ) -> Relation:
     if not isinstance(node, (exp.GenerateSeries, exp.ExplodingGenerateSeries)):
         raise refuse(node, "this function does not give rows")

@@ -43,7 +43,7 @@ class Planned:
 
 
 def free_columns(
-    context: Context, query: exp.Expression, scope: Scope, schema: pl.Schema
+    context: Context, query: exp.Expr, scope: Scope, schema: pl.Schema
 ) -> list[str]:
     """Return the columns of the scopes around it that a query names, by planning it on nothing."""
     known = {f.column: f.column for s in scope.chain() for f in s.fields if f.column in schema}
@@ -55,7 +55,7 @@ def free_columns(
     return list(dict.fromkeys(name for s in probe.chain() for name in s.used))
 
 
-def planned(context: Context, query: exp.Expression, relation: Relation, scope: Scope) -> Planned:
+def planned(context: Context, query: exp.Expr, relation: Relation, scope: Scope) -> Planned:
     """Plan a query for the rows of a relation."""
     free = free_columns(context, query, scope, relation.stream.schema)
     if not free:
@@ -68,7 +68,7 @@ def planned(context: Context, query: exp.Expression, relation: Relation, scope: 
 
 
 def kept_by(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expression
+    context: Context, relation: Relation, scope: Scope, node: exp.Expr
 ) -> Relation | None:
     """Apply a condition that is EXISTS or IN, or NOT one of them, as a semi or anti join."""
     negated = isinstance(node, exp.Not)
@@ -91,10 +91,10 @@ def kept_by(
 
 
 def with_results(
-    context: Context, relation: Relation, scope: Scope, nodes: Sequence[exp.Expression]
-) -> tuple[Relation, list[exp.Expression]]:
+    context: Context, relation: Relation, scope: Scope, nodes: Sequence[exp.Expr]
+) -> tuple[Relation, list[exp.Expr]]:
     """Compute the queries inside expressions as columns; returns the expressions that read these."""
-    done: list[exp.Expression] = []
+    done: list[exp.Expr] = []
     for node in nodes:
         while True:
             inside = next((p for p in parts(node) if _is_asked(p)), None)
@@ -106,15 +106,15 @@ def with_results(
     return relation, done
 
 
-def _is_asked(node: exp.Expression) -> bool:
+def _is_asked(node: exp.Expr) -> bool:
     """Tell whether a node needs the result of a query; a comparison with ANY or ALL is one whole."""
     quantified = isinstance(node.args.get("expression"), (exp.Any, exp.All))
     return quantified or is_query(node) or node.args.get("query") is not None
 
 
 def _computed(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expression
-) -> tuple[Relation, exp.Expression]:
+    context: Context, relation: Relation, scope: Scope, node: exp.Expr
+) -> tuple[Relation, exp.Expr]:
     if isinstance(node.args.get("expression"), (exp.Any, exp.All)):
         return _quantified(context, relation, scope, node)
     if isinstance(node, exp.Exists):
@@ -126,7 +126,7 @@ def _computed(
     return _scalar(context, relation, scope, node)
 
 
-def _query_of(node: exp.Expression) -> exp.Expression:
+def _query_of(node: exp.Expr) -> exp.Expr:
     query = node.args.get("query") or node
     while isinstance(query, exp.Subquery):
         query = query.this
@@ -151,8 +151,8 @@ def _joined_left(context: Context, relation: Relation, right: Stream, keys: list
 
 
 def _scalar(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expression
-) -> tuple[Relation, exp.Expression]:
+    context: Context, relation: Relation, scope: Scope, node: exp.Expr
+) -> tuple[Relation, exp.Expr]:
     found = planned(context, _query_of(node), relation, scope)
     if len(found.relation.fields) != 1:
         raise refuse(
@@ -169,8 +169,8 @@ def _scalar(
 
 
 def _exists(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expression
-) -> tuple[Relation, exp.Expression]:
+    context: Context, relation: Relation, scope: Scope, node: exp.Expr
+) -> tuple[Relation, exp.Expr]:
     found = planned(context, node.this, relation, scope)
     marker = context.names("exists")
     own = [pl.col(name) for _, name in found.pairs]
@@ -180,7 +180,7 @@ def _exists(
     return replace(relation, stream=stream), exp.Paren(this=test)
 
 
-def _operands(node: exp.Expression, found: Planned) -> list[exp.Expression]:
+def _operands(node: exp.Expr, found: Planned) -> list[exp.Expr]:
     operand = node.this.unnest()
     operands = operand.expressions if isinstance(operand, exp.Tuple) else [operand]
     if len(operands) != len(found.relation.fields):
@@ -189,7 +189,7 @@ def _operands(node: exp.Expression, found: Planned) -> list[exp.Expression]:
 
 
 def _matching(
-    left: Stream, found: Planned, operands: list[exp.Expression]
+    left: Stream, found: Planned, operands: list[exp.Expr]
 ) -> tuple[Stream, Stream, list[Key]]:
     keys = []
     for operand, field in zip(operands, found.relation.fields, strict=True):
@@ -202,7 +202,7 @@ def _matching(
     return left, found.relation.stream, keys
 
 
-_DECIDING: dict[type[exp.Expression], tuple[str, str]] = {
+_DECIDING: dict[type[exp.Expr], tuple[str, str]] = {
     exp.LT: ("max", "min"),
     exp.LTE: ("max", "min"),
     exp.GT: ("min", "max"),
@@ -212,8 +212,8 @@ _DECIDING: dict[type[exp.Expression], tuple[str, str]] = {
 
 
 def _quantified(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expression
-) -> tuple[Relation, exp.Expression]:
+    context: Context, relation: Relation, scope: Scope, node: exp.Expr
+) -> tuple[Relation, exp.Expr]:
     """``x > ALL (query)``: compare with the largest value; an empty query makes ALL true."""
     quantifier = node.expression
     everything = isinstance(quantifier, exp.All)
@@ -268,8 +268,8 @@ def _with_counts(
 
 
 def _in(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expression
-) -> tuple[Relation, exp.Expression]:
+    context: Context, relation: Relation, scope: Scope, node: exp.Expr
+) -> tuple[Relation, exp.Expr]:
     """``x IN (query)``: true with a match; else unknown if x or a value is null; else false."""
     found = planned(context, _query_of(node), relation, scope)
     operands = _operands(node, found)

@@ -17,18 +17,18 @@ _COUNT = pl.Int32()
 
 
 def _of_text(apply: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType = _TEXT) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         return Value(apply(scalars.text(first(node))).cast(dtype), dtype)
 
     return translate
 
 
-def first(node: exp.Expression) -> exp.Expression:
+def first(node: exp.Expr) -> exp.Expr:
     """Return the first argument of a function."""
     return node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
 
 
-def arguments(node: exp.Expression, count: int) -> list[exp.Expression]:
+def arguments(node: exp.Expr, count: int) -> list[exp.Expr]:
     """Return the arguments of a function known by name only; refuses another number of them."""
     if len(node.expressions) != count:
         raise refuse(node, f"{node.name} takes {count} arguments")
@@ -49,7 +49,7 @@ def _pattern(like: str, escape: str = "\\") -> str:
 
 
 def _like(*, ignore_case: bool) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         pattern, escape = node.expression, "\\"
         if isinstance(node.parent, exp.Escape):
             escape = str(scalars.written(node.parent.expression, "ESCAPE"))
@@ -63,12 +63,12 @@ def _like(*, ignore_case: bool) -> Translator:
     return translate
 
 
-def _escape(scalars: Scalars, node: exp.Expression) -> Value:
+def _escape(scalars: Scalars, node: exp.Expr) -> Value:
     return scalars.value(node.this)
 
 
 def _matches(*, ignore_case: bool) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expression) -> Value:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
         regex = str(scalars.written(node.expression, "a regular expression"))
         flags = "(?i)" if ignore_case else ""
         return Value(scalars.text(node.this).str.contains(flags + regex), pl.Boolean())
@@ -76,7 +76,7 @@ def _matches(*, ignore_case: bool) -> Translator:
     return translate
 
 
-def _concat(scalars: Scalars, node: exp.Expression) -> Value:
+def _concat(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = scalars.value(node.this), scalars.value(node.expression)
     if isinstance(left.dtype, pl.List) or isinstance(right.dtype, pl.List):
         return scalars.typed(pl.concat_list(left.expr, right.expr))
@@ -84,12 +84,12 @@ def _concat(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(pl.concat_str(parts), _TEXT)
 
 
-def _concat_function(scalars: Scalars, node: exp.Expression) -> Value:
+def _concat_function(scalars: Scalars, node: exp.Expr) -> Value:
     parts = [scalars.text(part) for part in node.expressions]
     return Value(pl.concat_str(parts, ignore_nulls=True), _TEXT)
 
 
-def _concat_ws(scalars: Scalars, node: exp.Expression) -> Value:
+def _concat_ws(scalars: Scalars, node: exp.Expr) -> Value:
     separator, *parts = node.expressions
     between = str(scalars.written(separator, "the separator"))
     return Value(
@@ -97,7 +97,7 @@ def _concat_ws(scalars: Scalars, node: exp.Expression) -> Value:
     )
 
 
-def _substring(scalars: Scalars, node: exp.Expression) -> Value:
+def _substring(scalars: Scalars, node: exp.Expr) -> Value:
     text = scalars.text(node.this)
     start_node, length_node = node.args.get("start"), node.args.get("length")
     start = pl.lit(1) if start_node is None else scalars.number(start_node).expr.cast(pl.Int64)
@@ -111,7 +111,7 @@ def _substring(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(pl.when(known).then(text.str.slice(begin, end.cast(pl.UInt64))), _TEXT)
 
 
-def _trim(scalars: Scalars, node: exp.Expression) -> Value:
+def _trim(scalars: Scalars, node: exp.Expr) -> Value:
     text, chars = scalars.text(node.this), node.expression
     what = " " if chars is None else scalars.written(chars, "the characters to trim")
     side = str(node.args.get("position") or "BOTH").upper()
@@ -119,13 +119,13 @@ def _trim(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(strip.get(side, text.str.strip_chars)(what), _TEXT)
 
 
-def _replace(scalars: Scalars, node: exp.Expression) -> Value:
+def _replace(scalars: Scalars, node: exp.Expr) -> Value:
     old = scalars.written(node.expression, "the text to replace")
     new = scalars.text(node.args["replacement"])
     return Value(scalars.text(node.this).str.replace_all(str(old), new, literal=True), _TEXT)
 
 
-def _position(scalars: Scalars, node: exp.Expression) -> Value:
+def _position(scalars: Scalars, node: exp.Expr) -> Value:
     text, part = scalars.text(node.this), scalars.text(node.args["substr"])
     before = text.str.find(part, literal=True)
     bytes_before = before.fill_null(0)
@@ -136,7 +136,7 @@ def _position(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(pl.when(known).then(found).cast(_COUNT), _COUNT)
 
 
-def _split_part(scalars: Scalars, node: exp.Expression) -> Value:
+def _split_part(scalars: Scalars, node: exp.Expr) -> Value:
     text = scalars.text(node.this)
     separator = scalars.text(node.args["delimiter"])
     index = scalars.written(node.args["part_index"], "the field")
@@ -148,17 +148,17 @@ def _split_part(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(pl.when(text.is_not_null()).then(found), _TEXT)
 
 
-def _left(scalars: Scalars, node: exp.Expression) -> Value:
+def _left(scalars: Scalars, node: exp.Expr) -> Value:
     count = scalars.number(node.expression).expr.cast(pl.Int64)
     return Value(scalars.text(node.this).str.head(count), _TEXT)
 
 
-def _right(scalars: Scalars, node: exp.Expression) -> Value:
+def _right(scalars: Scalars, node: exp.Expr) -> Value:
     count = scalars.number(node.expression).expr.cast(pl.Int64)
     return Value(scalars.text(node.this).str.tail(count), _TEXT)
 
 
-def _pad(scalars: Scalars, node: exp.Expression) -> Value:
+def _pad(scalars: Scalars, node: exp.Expr) -> Value:
     text = scalars.text(node.this)
     width = scalars.written(node.expression, "the width")
     fill_node = node.args.get("fill_pattern")
@@ -173,7 +173,7 @@ def _pad(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(padded.str.head(width), _TEXT)
 
 
-def _repeat(scalars: Scalars, node: exp.Expression) -> Value:
+def _repeat(scalars: Scalars, node: exp.Expr) -> Value:
     times = scalars.written(node.args["times"], "the number of times")
     if not isinstance(times, int):
         raise refuse(node, "repeat takes a whole number")
@@ -181,7 +181,7 @@ def _repeat(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(pl.concat_str(parts) if parts else pl.lit(""), _TEXT)
 
 
-def _regexp_replace(scalars: Scalars, node: exp.Expression) -> Value:
+def _regexp_replace(scalars: Scalars, node: exp.Expr) -> Value:
     regex = str(scalars.written(node.expression, "a regular expression"))
     new = scalars.written(node.args.get("replacement"), "the replacement") or ""
     flags = str(scalars.written(node.args.get("modifiers"), "flags") or "")
@@ -192,13 +192,13 @@ def _regexp_replace(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(replaced, _TEXT)
 
 
-def _regexp_extract(scalars: Scalars, node: exp.Expression) -> Value:
+def _regexp_extract(scalars: Scalars, node: exp.Expr) -> Value:
     regex = str(scalars.written(node.expression, "a regular expression"))
     group = scalars.written(node.args.get("group"), "the group") or 0
     return Value(scalars.text(node.this).str.extract(regex, int(str(group))).fill_null(""), _TEXT)
 
 
-def _starts_with(scalars: Scalars, node: exp.Expression) -> Value:
+def _starts_with(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(
         scalars.text(node.this).str.starts_with(scalars.text(node.expression)), pl.Boolean()
     )
@@ -208,7 +208,7 @@ def _initcap(text: pl.Expr) -> pl.Expr:
     return text.str.to_titlecase()
 
 
-NODES: dict[type[exp.Expression], Translator] = {
+NODES: dict[type[exp.Expr], Translator] = {
     exp.Lower: _of_text(lambda t: t.str.to_lowercase()),
     exp.Upper: _of_text(lambda t: t.str.to_uppercase()),
     exp.Length: _of_text(lambda t: t.str.len_chars(), _COUNT),
@@ -240,7 +240,7 @@ FUNCTIONS: dict[str, Translator] = {
     "OCTET_LENGTH": _of_text(lambda t: t.str.len_bytes(), _COUNT),
     "BTRIM": _of_text(lambda t: t.str.strip_chars(" ")),
 }
-READS: dict[type[exp.Expression], tuple[str, ...]] = {
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Like: ("negate",),
     exp.ILike: ("negate",),
     exp.Length: ("encoding",),

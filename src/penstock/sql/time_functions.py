@@ -22,7 +22,7 @@ _FORMATS = {
 }  # fmt: skip
 
 
-def _extract(scalars: Scalars, node: exp.Expression) -> Value:
+def _extract(scalars: Scalars, node: exp.Expr) -> Value:
     unit = node.this.name.lower()
     value = scalars.value(node.expression)
     if value.is_interval:
@@ -30,7 +30,7 @@ def _extract(scalars: Scalars, node: exp.Expression) -> Value:
     return part(node, value, unit)
 
 
-def part(node: exp.Expression, value: Value, unit: str) -> Value:
+def part(node: exp.Expr, value: Value, unit: str) -> Value:
     """Return a field of an instant as a number."""
     dt = value.expr.dt
     if unit == "epoch":
@@ -51,7 +51,7 @@ def part(node: exp.Expression, value: Value, unit: str) -> Value:
     raise refuse(node, f"unknown field {unit!r}")
 
 
-def _part_of_span(node: exp.Expression, value: Value, unit: str) -> Value:
+def _part_of_span(node: exp.Expr, value: Value, unit: str) -> Value:
     micros = value.expr.dt.total_microseconds()
     if unit == "epoch":
         return Value(micros / 1_000_000, pl.Float64())
@@ -63,7 +63,7 @@ def _part_of_span(node: exp.Expression, value: Value, unit: str) -> Value:
     return Value((whole % modulus if modulus else whole).cast(pl.Int64), pl.Int64())
 
 
-def _truncate(scalars: Scalars, node: exp.Expression) -> Value:
+def _truncate(scalars: Scalars, node: exp.Expr) -> Value:
     unit = node.args["unit"].name.lower()
     value = scalars.value(node.this)
     if unit not in _UNITS:
@@ -73,7 +73,7 @@ def _truncate(scalars: Scalars, node: exp.Expression) -> Value:
     return Value(expr.dt.truncate(_UNITS[unit]), dtype)
 
 
-def _format(scalars: Scalars, node: exp.Expression) -> Value:
+def _format(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
     pattern = str(scalars.written(node.args["format"], "the format"))
     return Value(value.expr.dt.to_string(strftime(pattern)), pl.String())
@@ -92,14 +92,14 @@ def strftime(pattern: str) -> str:
     return found
 
 
-def _to_timestamp(scalars: Scalars, node: exp.Expression) -> Value:
+def _to_timestamp(scalars: Scalars, node: exp.Expr) -> Value:
     seconds = scalars.number(node.this)
     dtype = pl.Datetime("us", "UTC")
     micros = (seconds.expr * 1_000_000).round().cast(pl.Int64)
     return Value(micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), dtype)
 
 
-def _at_time_zone(scalars: Scalars, node: exp.Expression) -> Value:
+def _at_time_zone(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
     zone = str(scalars.written(node.args["zone"], "the time zone"))
     if not isinstance(value.dtype, pl.Datetime):
@@ -110,14 +110,14 @@ def _at_time_zone(scalars: Scalars, node: exp.Expression) -> Value:
     return scalars.typed(value.expr.dt.convert_time_zone(zone).dt.replace_time_zone(None))
 
 
-def _date(scalars: Scalars, node: exp.Expression) -> Value:
+def _date(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
     if value.dtype == pl.String:
         return Value(value.expr.str.to_date("%Y-%m-%d"), pl.Date())
     return Value(value.expr.dt.date() if value.dtype != pl.Date else value.expr, pl.Date())
 
 
-NODES: dict[type[exp.Expression], Translator] = {
+NODES: dict[type[exp.Expr], Translator] = {
     exp.Extract: _extract,
     exp.TimestampTrunc: _truncate,
     exp.DateTrunc: _truncate,
@@ -128,7 +128,7 @@ NODES: dict[type[exp.Expression], Translator] = {
     exp.Date: _date,
     exp.TsOrDsToDate: _date,
 }
-READS: dict[type[exp.Expression], tuple[str, ...]] = {
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.TimestampTrunc: ("unit",),
     exp.DateTrunc: ("unit",),
     exp.TimeToStr: ("format",),

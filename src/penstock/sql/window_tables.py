@@ -12,6 +12,7 @@ from penstock.sql.context import Context
 from penstock.sql.dialect import refuse
 from penstock.sql.functions import scalars_over
 from penstock.sql.relations import Field, Relation, Scope
+from penstock.stream import Stream
 from penstock.windows import END, START
 
 
@@ -40,7 +41,7 @@ def window_table(context: Context, node: exp.Anonymous, source: Relation) -> Rel
     return replace(source, stream=stream, fields=fields)
 
 
-def _micros(part: exp.Expression, node: exp.Expression) -> int:
+def _micros(part: exp.Expr, node: exp.Expr) -> int:
     if not isinstance(part, exp.Interval):
         raise refuse(node, "the size of a window is an INTERVAL")
     span = interval(scalars_over(pl.Schema()), part)
@@ -75,7 +76,7 @@ def _repeated(
     end: str,
     *,
     growing: bool,
-):
+) -> Stream:
     """A row is in ``size / step`` windows; a list of them is made and exploded."""
     if growing:
         begin = _floor(time, size, offset)
