@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-latency bench-state nightly servers clean
+.PHONY: demo test check chaos bench bench-latency bench-state nightly servers clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -18,6 +18,9 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --doctest-modules src/penstock tests/test_docs.py
+
+chaos: $(STAMP) servers
+	KILLS=$(or $(KILLS),1000) $(BIN)/python -m tests.chaos
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

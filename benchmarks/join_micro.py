@@ -14,7 +14,7 @@ from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.executor import Executor, Fed, SourceState
 from penstock.stream import Stream
-from penstock.testing.driving import DrivenSink, scripted
+from penstock.testing import DrivenSink, scripted
 
 KEYS = 1_000_000
 EPOCH_ROWS = 65_536

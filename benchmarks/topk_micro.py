@@ -14,7 +14,7 @@ import polars as pl
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.executor import Executor, Fed, SourceState
-from penstock.testing.driving import DrivenSink, scripted
+from penstock.testing import DrivenSink, scripted
 
 EPOCH = 1 << 16
 

@@ -125,10 +125,11 @@ def test_a_processor_that_does_nothing_is_refused() -> None:
 
 
 def test_a_query_that_fails_names_the_step_and_its_line() -> None:
-    guess = ROWS.with_columns(pl.col("k").str.to_datetime(time_unit="us"))  # the step
+    large = (pl.col("n").sum() * 100).cast(pl.Int8)  # of no single row
+    days = TIMED.group_by(ps.tumbling("1d")).agg(large)  # the step
     with pytest.raises(ps.QueryFailed) as error:
-        guess.collect()
-    assert "\n  in Over" in str(error.value)
+        days.collect()
+    assert "\n  in Aggregate" in str(error.value)
     assert str(error.value).endswith("# the step")
     other = ROWS.map_batches(lambda frame: frame.drop("k"))  # another step
     with pytest.raises(ps.QueryFailed, match="no column 'k'") as error:

@@ -1,10 +1,10 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
-from penstock.deferred import metadata
 from penstock.errors import (
     CheckpointError,
     ConfigError,
     ConnectorError,
+    DeadLetterLimitError,
     FencedError,
     PenstockError,
     PlanError,
@@ -13,6 +13,7 @@ from penstock.errors import (
 )
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
+from penstock.restarts import Restart
 from penstock.scans import (
     concat,
     from_source,
@@ -33,6 +34,7 @@ from penstock.scans import (
     scan_udp,
 )
 from penstock.stream import GroupBy, Stream
+from penstock.version import version
 from penstock.windows import hopping, session, sliding, tumbling
 
 
@@ -40,10 +42,7 @@ def __getattr__(name: str) -> str:
     """Look the version up when it is asked for: that reads files, and takes 20 ms."""
     if name != "__version__":
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
-    try:
-        return metadata.version("penstock")
-    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "0.0.0"
+    return version()
 
 
 __all__ = [
@@ -51,6 +50,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "ConnectorError",
+    "DeadLetterLimitError",
     "FencedError",
     "GroupBy",
     "PenstockError",
@@ -58,6 +58,7 @@ __all__ = [
     "Processor",
     "Query",
     "QueryFailed",
+    "Restart",
     "State",
     "StateLimitError",
     "Stream",

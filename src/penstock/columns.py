@@ -17,12 +17,23 @@ RESERVED_PREFIX = "_penstock_"
 
 DEAD_LETTER_SCHEMA = pl.Schema(
     {
-        "step": pl.String,  # the step that refused the row, e.g. "combined_log" or "Map 3"
+        "step": pl.String,  # the step that refused the row, e.g. "combined_log" or "filter -> select"
         "position": pl.String,  # where the row was, e.g. "access.log:1042"
         "bytes": pl.Binary,  # the row as it arrived
         "reason": pl.String,  # why it was refused, naming the value
     }
 )
+
+ROW = "row"
+"""Binary; in a dead letter of an operator, the row as Arrow IPC, so that it can be replayed."""
+
+SIDE = "side"
+"""UInt8; in a dead letter of an operator, which of its inputs the row came in by."""
+
+REFUSED_SCHEMA = pl.Schema(
+    [*DEAD_LETTER_SCHEMA.items(), (ROW, pl.Binary()), (SIDE, pl.UInt8()), (WEIGHT, pl.Int64())]
+)
+"""What an operator says of the rows it refuses; ``_weight`` is -1 if a row's deletion was refused."""
 
 
 def is_reserved(name: str) -> bool:

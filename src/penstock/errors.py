@@ -2,11 +2,13 @@
 
     PenstockError
     ├── PlanError            a step, column, type or option is wrong; raised on the user's own line
+    │   └── NoSuchVerbError  a stream cannot do that, or not under that name; an AttributeError too
     ├── ConfigError          a connector or run option is wrong; raised before anything starts
     ├── ConnectorError       a source or sink failed; says whose fault it is and whether to retry
     │   └── FencedError      another run has taken over this checkpoint; nothing more may be written
     ├── CheckpointError      a checkpoint cannot be read, written, or does not fit this pipeline
     ├── StateLimitError      a group or a state grew beyond the limit it was given
+    ├── DeadLetterLimitError more rows were refused than ``dead_letter_limit`` allows
     └── QueryFailed          a running query stopped; the cause is chained
 
 Each carries the step, the offending value, the alternatives, and the user's own line where these
@@ -82,6 +84,10 @@ class PlanError(PenstockError):
     """A step, column, type or option is wrong. Raised on the user's own line."""
 
 
+class NoSuchVerbError(PlanError, AttributeError):
+    """A stream has no such verb. An ``AttributeError`` too, so that ``hasattr`` says no."""
+
+
 class ConfigError(PenstockError):
     """A connector or run option is wrong. Raised before anything starts."""
 
@@ -114,11 +120,34 @@ class FencedError(ConnectorError):
 
 
 class CheckpointError(PenstockError):
-    """A checkpoint cannot be read or written, or does not fit this pipeline."""
+    """A checkpoint cannot be read or written, or does not fit this pipeline.
+
+    ``retry`` says whether trying again can help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str | None = None,
+        value: object = None,
+        alternatives: Iterable[str] = (),
+        hint: str | None = None,
+        line: str | None = None,
+        retry: bool = False,
+    ) -> None:
+        super().__init__(
+            message, step=step, value=value, alternatives=alternatives, hint=hint, line=line
+        )
+        self.retry = retry
 
 
 class StateLimitError(PenstockError):
     """A group or a state grew beyond the limit it was given."""
+
+
+class DeadLetterLimitError(PenstockError):
+    """More rows were refused than the run allows; all that was taken in is in the checkpoint."""
 
 
 class QueryFailed(PenstockError):  # noqa: N818 - reads as an event, like asyncio.IncompleteReadError

@@ -22,6 +22,7 @@ MAX_INSTANT = 2**63 - 1
 """The watermark after the end: nothing will ever come."""
 
 NS_PER_SECOND = 1_000_000_000
+NS_PER_US = 1_000
 
 _NS_PER_UNIT = {
     "ns": 1,

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, Self
 
 import polars as pl
 
-from penstock.columns import DEAD_LETTER_SCHEMA
+from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, QueryFailed
 from penstock.instants import Duration, duration_ns, size_bytes
 from penstock.plan.explain import explain
+from penstock.plan.naming import named
 from penstock.plan.sinks import SinkNode
+from penstock.restarts import Restart
 from penstock.runtime.clock import Clock
+from penstock.runtime.dead_letter_limit import DeadLetterLimit, Limit
 from penstock.runtime.interrupts import keep_interrupts_to_main_thread
+from penstock.runtime.letters import LETTER_SCHEMA
 from penstock.runtime.options import RunOptions
 from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    from penstock.checkpoints.difference import PipelineDiff
     from penstock.runtime import launch as engine_room
-    from penstock.runtime.engine import Engine
+    from penstock.runtime.supervisor import Supervisor
 else:
     engine_room = Deferred("penstock.runtime.launch")
+
+
+AllowLost = bool | str | Iterable[str]
+"""Nothing, everything, or the names of the steps whose state may be lost."""
 
 
 class Query:
@@ -44,41 +53,97 @@ class Query:
                 "nothing to run", step="run", hint="give at least one stream with a sink"
             )
         self.roots = roots
-        self._engine: Engine | None = None
+        self._engine: Supervisor | None = None
         self._ended = threading.Event()
         self._error: BaseException | None = None
+
+    def named(self, name: str) -> Query:
+        """Fix the name under which checkpoints know the sink, as ``Stream.named`` does for steps."""
+        if len(self.roots) > 1:
+            raise PlanError(
+                "a query of several sinks has no single name",
+                step="named",
+                value=name,
+                hint="name the query of each sink before they are put together",
+            )
+        return Query(named(self.roots[0], name))
 
     def start(
         self,
         *,
-        checkpoint: str | Path | None = None,
+        checkpoint: Checkpoint | None = None,
         checkpoint_interval: Duration = "1s",
+        checkpoint_options: Mapping[str, str | bool] | None = None,
+        retain: int = RETAIN,
+        takeover: bool = False,
+        allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
+        restart: Restart | Literal["auto"] | None = "auto",
+        dead_letter_limit: Limit | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
 
         ``checkpoint`` is a folder to resume from and to keep checkpoints in, one every
-        ``checkpoint_interval``; without it nothing survives the process. ``memory`` (``"2GB"``)
+        ``checkpoint_interval``; without it nothing survives the process. The newest ``retain`` are
+        kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
+        stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one.
+        folder or the system's temporary one. ``dead_letter_limit`` stops the query, after a
+        checkpoint, when more rows are refused: a number of rows, or a share of the last rows
+        (``"1%"`` of 10,000, ``"1% of 100_000"``); without it no number of bad rows stops a query.
+
+        Of a checkpoint that another version of the pipeline wrote, the steps that are still there
+        go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
+        ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
+
+        ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
+        failure that may pass (a database that is away, a full disk); any other failure ends the
+        query at once. By default a query that keeps checkpoints is restarted without end, backing
+        off from 1 s to 1 min, and one that keeps none is not; None: never. With a ``Restart`` but
+        without a checkpoint, only a query that fails before its first epoch is started again.
         """
         if self._engine is not None and not self._ended.is_set():
             raise PlanError("the query is running already", step="start", hint="stop() it first")
         interval = duration_ns(checkpoint_interval, step="start", option="checkpoint_interval")
         options = RunOptions(
-            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint=checkpoint,
+            checkpoint_options=dict(checkpoint_options or {}),
+            retain=retain,
+            takeover=takeover,
+            allow_lost_state=_allowed(allow_lost_state),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
+            dead_letter_limit=None
+            if dead_letter_limit is None
+            else DeadLetterLimit.parse(dead_letter_limit, "start"),
         )
+        if restart == "auto":
+            restart = Restart() if checkpoint is not None else None
+        if restart is not None and not isinstance(restart, Restart):
+            raise PlanError(
+                f"restart must be a Restart or None, not {restart!r}",
+                step="start",
+                hint='for example restart=ps.Restart(attempts=5, max_backoff="30s")',
+            )
         keep_interrupts_to_main_thread()
         self._error = None
-        self._engine = engine_room.launch(self.roots, options, clock)
+        self._engine = engine_room.supervise(self.roots, options, restart, clock)
         self._ended.clear()
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
+
+    def diff(
+        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str] | None = None
+    ) -> PipelineDiff:
+        """Show what this query would make of a checkpoint: kept, moved, new, lost. Changes nothing.
+
+        ``diff(...).lost`` is what a start would be refused for. ``CheckpointError`` if there is no
+        checkpoint.
+        """
+        return engine_room.diff(self.roots, checkpoint, dict(checkpoint_options or {}))
 
     def _run(self) -> None:
         assert self._engine is not None
@@ -147,21 +212,33 @@ class Query:
         With a checkpoint all of them are kept, in the topic ``dead-letters`` inside its folder.
         """
         if self._engine is None:
-            return pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
+            return pl.DataFrame(schema=LETTER_SCHEMA)
         return self._engine.dead_letters.recent()
 
     def progress(self) -> Progress:
-        """Return a frozen snapshot of rows, rates, watermarks and state."""
+        """Return a frozen snapshot of rows, rates, watermarks and state; ``print`` shows a table."""
         if self._engine is None:
             raise PlanError("the query was not started", step="progress", hint="call start() first")
         return self._engine.progress()
 
 
+def _allowed(given: AllowLost) -> bool | frozenset[str]:
+    if isinstance(given, bool):
+        return given
+    return frozenset([given] if isinstance(given, str) else given)
+
+
 def start(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str | bool] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
+    dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -185,15 +262,30 @@ def start(
             )
     together = Query(*(root for query in queries for root in query.roots))
     return together.start(
-        checkpoint=checkpoint, checkpoint_interval=checkpoint_interval, memory=memory, clock=clock
+        checkpoint=checkpoint,
+        checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        allow_lost_state=allow_lost_state,
+        memory=memory,
+        restart=restart,
+        dead_letter_limit=dead_letter_limit,
+        clock=clock,
     )
 
 
 def run(
     *queries: Query,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
     checkpoint_interval: Duration = "1s",
+    checkpoint_options: Mapping[str, str | bool] | None = None,
+    retain: int = RETAIN,
+    takeover: bool = False,
+    allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
+    restart: Restart | Literal["auto"] | None = "auto",
+    dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -205,7 +297,13 @@ def run(
         *queries,
         checkpoint=checkpoint,
         checkpoint_interval=checkpoint_interval,
+        checkpoint_options=checkpoint_options,
+        retain=retain,
+        takeover=takeover,
+        allow_lost_state=allow_lost_state,
         memory=memory,
+        restart=restart,
+        dead_letter_limit=dead_letter_limit,
         clock=clock,
     )
     try:

@@ -19,6 +19,7 @@ from penstock.stream import Stream
 
 if TYPE_CHECKING:
     from penstock.connectors.batches import config as batches
+    from penstock.connectors.durable import config as keeping
     from penstock.connectors.files import config as files
     from penstock.connectors.formats import schemas
     from penstock.connectors.formats.contract import Format
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from penstock.connectors.topics import config as topics
 else:
     batches = Deferred("penstock.connectors.batches.config")
+    keeping = Deferred("penstock.connectors.durable.config")
     files = Deferred("penstock.connectors.files.config")
     schemas = Deferred("penstock.connectors.formats.schemas")
     generators = Deferred("penstock.connectors.generators.config")
@@ -37,19 +39,43 @@ Paths = str | Path | Iterable[str | Path]
 SchemaLike = Mapping[str, Any] | pl.Schema
 
 
-def from_source(spec: SourceSpec, *, epoch_rows: int | None = None) -> Stream:
-    """Begin a stream at any source specification; ``epoch_rows`` fixes how many rows make an epoch."""
+def from_source(
+    spec: SourceSpec,
+    *,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+) -> Stream:
+    """Begin a stream at any source specification; ``epoch_rows`` fixes how many rows make an epoch.
+
+    A source that cannot be replayed goes through a topic first, in a run with a checkpoint on a local
+    disk, inside its folder; ``durable`` names another folder, True insists on one, False does without
+    (what arrived since the last checkpoint is lost in a crash). ``durable_max_bytes`` (``"1GiB"``):
+    while more waits there, the source is not read.
+    """
+    if durable is not None or durable_max_bytes is not None:
+        spec = keeping.durable(spec, durable, durable_max_bytes)
     if epoch_rows is not None and (not isinstance(epoch_rows, int) or epoch_rows < 1):
         raise PlanError(f"epoch_rows must be a positive integer, not {epoch_rows!r}", step="scan")
     return Stream(Scan(spec=spec, epoch_rows=epoch_rows, line=user_line()))
 
 
-def scan(url: str, *, epoch_rows: int | None = None, **options: Any) -> Stream:
+def scan(
+    url: str,
+    *,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
     """Begin a stream at a URL: ``scan("tail:access.log", format="combined_log")``.
 
-    A plain path is a file whose extension tells the format.
+    A plain path is a file whose extension tells the format. ``durable`` is as in ``from_source``.
     """
-    return from_source(registry.source(url, **options), epoch_rows=epoch_rows)
+    spec = registry.source(url, **options)
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
 
 
 def scan_csv(
@@ -173,13 +199,16 @@ def scan_tcp(
     max_line_bytes: int = MAX_LINE_BYTES,
     max_connections: int = 256,
     epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
     **options: Any,
 ) -> Stream:
     """Listen on a TCP port and read lines from all who connect; it never ends.
 
     ``address``: ``"host:port"``, ``":port"`` or a port number (loopback only). Columns are those of
-    the ``format``, whose options follow. Lines that cannot be decoded are dead letters. Nothing can
-    be replayed: what had arrived since the last checkpoint is lost in a crash.
+    the ``format``, whose options follow. Lines that cannot be decoded are dead letters. In a run
+    with a checkpoint lines go through a topic first and are not lost in a crash once they are there;
+    ``durable``, ``durable_max_bytes``: see ``from_source``.
 
     >>> import penstock as ps
     >>> ps.scan_tcp(":9009", "json", {"user": str, "amount": float}).columns
@@ -193,7 +222,9 @@ def scan_tcp(
         max_connections=max_connections,
         **options,
     )
-    return from_source(spec, epoch_rows=epoch_rows)
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
 
 
 def scan_tcp_client(
@@ -206,12 +237,14 @@ def scan_tcp_client(
     max_backoff: Duration = "10s",
     max_line_bytes: int = MAX_LINE_BYTES,
     epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
     **options: Any,
 ) -> Stream:
     """Connect to a TCP server and read its lines, as ``scan_tcp`` does of its clients.
 
     ``on_close``: ``"reconnect"``, after pauses that double from ``backoff`` to ``max_backoff``, or
-    ``"end"`` when the server closes the connection in order.
+    ``"end"`` when the server closes the connection in order. ``durable`` as in ``scan_tcp``.
     """
     spec = sockets.tcp_connect(
         address,
@@ -223,7 +256,9 @@ def scan_tcp_client(
         max_line_bytes=max_line_bytes,
         **options,
     )
-    return from_source(spec, epoch_rows=epoch_rows)
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
 
 
 def scan_udp(
@@ -234,11 +269,14 @@ def scan_udp(
     holds: str = "message",
     receive_buffer_bytes: int = 8 << 20,
     epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
     **options: Any,
 ) -> Stream:
     """Receive UDP datagrams, each one ``"message"`` or several ``"lines"``; it never ends.
 
-    Datagrams may be lost before they arrive. Address, columns and dead letters as in ``scan_tcp``.
+    Datagrams may be lost before they arrive. Address, columns, dead letters and ``durable`` as in
+    ``scan_tcp``.
     """
     spec = sockets.udp(
         address,
@@ -248,7 +286,9 @@ def scan_udp(
         receive_buffer_bytes=receive_buffer_bytes,
         **options,
     )
-    return from_source(spec, epoch_rows=epoch_rows)
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
 
 
 def scan_topic(

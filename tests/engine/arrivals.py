@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from penstock.testing.driving import Epoch
+from penstock.testing import Epoch
 
 START = datetime(1970, 1, 1)
 NEVER, FOREVER = -(10**18), 10**18

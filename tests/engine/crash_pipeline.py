@@ -1,4 +1,4 @@
-"""The pipeline that ``test_crash`` kills; run as ``python crash_pipeline.py INPUT FOLDER``.
+"""The pipeline of ``test_crash``; run as ``python crash_pipeline.py INPUT FOLDER``.
 
 Prints ``running`` when it runs; stops by itself when its standard input ends.
 """

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import penstock as ps
 from penstock.columns import WEIGHT
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, drive, integrate, scripted
+from penstock.testing import Epoch, drive, integrate, scripted
 
 SCHEMA = {
     "id": pl.Int64(),

@@ -11,7 +11,7 @@ import pytest
 import penstock as ps
 from penstock.columns import WEIGHT
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, integrate, outputs, scripted
+from penstock.testing import Epoch, integrate, outputs, scripted
 
 SCHEMA = {"k": pl.Int64(), "ts": pl.Datetime("us")}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from penstock.operators.contract import Delta, Operator, Tick
 from penstock.plan.node import Node
 from penstock.plan.properties import Properties
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, scripted
+from penstock.testing import Epoch, bag_of, contracts, scripted
 
 Row = tuple[Any, ...]
 
@@ -120,12 +119,8 @@ def driven(names: Sequence[str], parts: Sequence[History]) -> list[Epoch]:
 
 def plain(row: Iterable[Any]) -> Row:
     """One NaN and one zero."""
-    return tuple(("nan" if math.isnan(v) else v + 0.0) if isinstance(v, float) else v for v in row)
+    return tuple(map(contracts.plain, row))
 
 
-def bag(frame: pl.DataFrame) -> Counter[Row]:
-    """The rows of an integrated output with their weights."""
-    found: Counter[Row] = Counter()
-    for *row, weight in frame.rows():
-        found[plain(row)] += weight
-    return found
+bag = bag_of
+"""The rows of an integrated output with their weights."""

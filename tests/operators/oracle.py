@@ -1,10 +1,9 @@
-"""Drive a plan over random epochs and compare with an oracle after every one."""
+"""Draw epochs and restarts, to compare with an oracle after every epoch."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,76 +11,21 @@ import polars as pl
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from penstock.columns import WEIGHT
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, drive, integrate
+from penstock.testing import Epoch, bag_of, check_delta, check_every_epoch
+from penstock.testing.contracts import Bag, plain
 
 half = settings(max_examples=settings().max_examples // 2)
 """For tests with many variants: as many examples in all, in half the time each."""
 
-Bag = Counter[tuple[Any, ...]]
 Row = dict[str, Any]
 
-
-def plain(value: Any) -> Any:
-    """Return a value that equals itself: NaN as text, -0.0 as 0.0."""
-    if isinstance(value, float):
-        return "NaN" if math.isnan(value) else value + 0.0
-    if isinstance(value, list):
-        return tuple(plain(each) for each in value)
-    return value
-
-
-def bag_of(frame: pl.DataFrame) -> Bag:
-    """Count rows; a weight column says how often each is there."""
-    bag: Bag = Counter()
-    if WEIGHT in frame.columns:
-        for *row, weight in frame.rows():
-            bag[tuple(map(plain, row))] += weight
-    else:
-        for row in frame.rows():
-            bag[tuple(map(plain, row))] += 1
-    return bag
+__all__ = ["Bag", "bag_of", "check_delta", "check_every_epoch", "plain"]
 
 
 def bag_of_rows(rows: Sequence[Sequence[Any]]) -> Bag:
     """Count rows of plain values."""
     return Counter(tuple(map(plain, row)) for row in rows)
-
-
-def check_every_epoch(
-    stream: Stream,
-    epochs: Sequence[Epoch],
-    oracle: Callable[[int], Bag],
-    restart_after: set[int] | None = None,
-) -> list[pl.DataFrame | None]:
-    """Compare the integrated output after epoch ``n`` with ``oracle(n)``; return the deltas."""
-    deltas: list[pl.DataFrame | None] = []
-    for number, (delta,) in enumerate(drive(stream, epochs, restart_after=restart_after)):
-        check_delta(stream, delta)
-        deltas.append(delta)
-        found, wanted = bag_of(integrate(stream, deltas)), oracle(number)
-        assert found == wanted, f"epoch {number}: extra {found - wanted}, missing {wanted - found}"
-    return deltas
-
-
-def check_delta(stream: Stream, delta: pl.DataFrame | None) -> None:
-    """Hold a delta against what an operator owes: schema, rows, consolidated, deletions first."""
-    if delta is None:
-        return
-    assert delta.height
-    assert dict(delta.drop(WEIGHT, strict=False).schema) == dict(stream.schema)
-    assert (WEIGHT in delta.columns) == stream.is_changelog
-    if stream.is_changelog:
-        assert delta.columns[-1] == WEIGHT
-        weights = delta[WEIGHT].to_list()
-        assert 0 not in weights
-        assert sorted(weights, key=lambda w: w > 0) == weights, "deletions come first"
-        rows = [tuple(map(plain, row)) for row in delta.drop(WEIGHT).rows()]
-        signs: dict[tuple[Any, ...], set[bool]] = {}
-        for row, weight in zip(rows, weights, strict=True):
-            signs.setdefault(row, set()).add(weight > 0)
-        assert all(len(found) == 1 for found in signs.values()), "a row inserted and deleted"
 
 
 def split(rows: Sequence[Any], cuts: Sequence[int]) -> list[list[Any]]:

@@ -21,7 +21,7 @@ from penstock.operators.counted import CountedAggregate
 from penstock.operators.recompute import Recompute
 from penstock.operators.tallies import AMOUNT, VALUE
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, drive, integrate, scripted
+from penstock.testing import Epoch, drive, integrate, scripted
 from penstock.windows import hopping
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)

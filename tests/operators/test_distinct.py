@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import PlanError
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing import Epoch, outputs, scripted
 from tests.operators.oracle import (
     Bag,
     bag_of,

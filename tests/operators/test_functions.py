@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import ConfigError, PlanError
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, drive, integrate, outputs, scripted
+from penstock.testing import Epoch, drive, integrate, outputs, scripted
 
 SCHEMA = {"k": pl.String, "v": pl.Int64}
 ROW = st.tuples(st.sampled_from(["a", "b", "c"]), st.one_of(st.none(), st.integers(-3, 5)))

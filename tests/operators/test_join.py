@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, integrate, outputs, scripted
+from penstock.testing import Epoch, integrate, outputs, scripted
 from tests.operators.executing import run
 from tests.operators.histories import History, Row, bag, changing, driven, fewer, histories, plain
 

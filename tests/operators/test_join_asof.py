@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, integrate, outputs, scripted
+from penstock.testing import Epoch, integrate, outputs, scripted
 from tests.operators.executing import run
 from tests.operators.histories import History, Row, bag, changing, driven, fewer, histories
 

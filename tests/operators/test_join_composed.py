@@ -18,7 +18,7 @@ from penstock.lowering.joins import recomputed_join
 from penstock.operators.contract import Tick
 from penstock.operators.join import How, Join, JoinInput, JoinSpec
 from penstock.operators.pairs import OutputColumn, Pairing
-from penstock.testing.driving import Epoch, integrate, outputs, scripted
+from penstock.testing import Epoch, integrate, outputs, scripted
 from tests.operators.executing import run
 from tests.operators.histories import bag, changing, driven, fewer, histories
 

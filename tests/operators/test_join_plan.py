@@ -10,7 +10,7 @@ import pytest
 import penstock.windows as ps
 from penstock.errors import PlanError
 from penstock.stream import Stream
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 from tests.operators.histories import Weighed, changing
 
 LEFT: dict[str, Any] = {"id": pl.Int64, "k": pl.Int64, "v": pl.String}

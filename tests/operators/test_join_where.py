@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import PlanError
 from penstock.plan.joins import Join
-from penstock.testing.driving import Epoch, integrate, outputs, scripted
+from penstock.testing import Epoch, integrate, outputs, scripted
 from tests.operators.histories import bag, changing, driven, fewer, histories
 
 LEFT: dict[str, Any] = {"k": pl.Int64, "a": pl.Int64}

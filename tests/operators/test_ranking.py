@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from penstock.errors import PlanError
 from penstock.operators import scores
 from penstock.plan.ranking import final_order
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing import Epoch, outputs, scripted
 from tests.operators.oracle import (
     Bag,
     bag_of,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from penstock.errors import PlanError
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing import Epoch, outputs, scripted
 from tests.operators.oracle import changing, cuts, epochs_of, frames, restarts, split
 from tests.operators.states import Run
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.instants import MIN_INSTANT
-from penstock.testing.driving import Epoch, drive, scripted
+from penstock.testing import Epoch, drive, scripted
 from tests.operators.oracle import bag_of_rows, cuts, restarts, split
 from tests.operators.states import Run
 
@@ -27,9 +27,9 @@ def frame(*seconds: int | None) -> pl.DataFrame:
 
 def watermark(run: Run) -> float | None:
     """Return the watermark of the step in seconds."""
-    graph = run._executor.graph
+    graph = run.executor.graph
     number = next(v.number for v in graph.vertices if v.kind == "watermark")
-    value = run._executor.watermarks[number]
+    value = run.executor.watermarks[number]
     return None if value == MIN_INSTANT else value / SECOND
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 
 import penstock.windows as ps
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing import Epoch, outputs, scripted
 
 SCHEMA = {"t": pl.Datetime("ms"), "k": pl.Int64}
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.stream import Stream
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 from penstock.windows import Window, hopping, session, sliding, tumbling
 from tests.operators.oracle import (
     Bag,

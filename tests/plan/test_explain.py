@@ -3,7 +3,7 @@
 import polars as pl
 
 import penstock as ps
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 
 SCHEMA = {"ts": pl.Datetime("us"), "k": pl.String, "v": pl.Int64}
 

@@ -7,7 +7,7 @@ import polars as pl
 
 import penstock as ps
 from penstock.plan.identity import identity
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 
 SCHEMA = {"a": pl.Int64, "b": pl.String}
 
@@ -27,13 +27,19 @@ def test_equal_steps_are_equal_and_others_are_not() -> None:
         _base().filter(pl.col("b").is_in(["x"])),
         _base().filter(pl.col("b").is_in(["y"])),
         _base().group_by("b").agg(pl.col("a").sum()),
-        _base().group_by("b", ttl="1h").agg(pl.col("a").sum()),
         _base().map_rows(lambda row: {"a": row["a"] + 1}, {"a": pl.Int64}),
         _base().map_rows(lambda row: {"a": row["a"] + 2}, {"a": pl.Int64}),
         _base().map_rows(lambda row: {"a": (lambda: row["a"])()}, {"a": pl.Int64}),
     ]
     assert len({_of(step) for step in steps}) == len(steps)
     assert _of(_base().filter(pl.col("a") > 1)) == _of(steps[0])
+
+
+def test_what_only_tunes_a_step_leaves_its_identity() -> None:
+    plain = _base().group_by("b").agg(pl.col("a").sum())
+    tuned = _base().group_by("b", ttl="1h", max_group_rows=10).agg(pl.col("a").sum())
+    assert _of(plain) == _of(tuned)
+    assert _of(plain) == _of(plain.named("sums"))
 
 
 def test_the_same_in_another_process() -> None:

@@ -5,7 +5,7 @@ import polars as pl
 import penstock as ps
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
-from penstock.testing.driving import DrivenSink, scripted
+from penstock.testing import DrivenSink, scripted
 
 
 def _kinds(*streams: ps.Stream) -> list[str]:
@@ -43,3 +43,15 @@ def test_functions_are_shared_by_identity_only() -> None:
     double = base.map_rows(lambda row: {"a": row["a"] * 2}, {"a": pl.Int64})
     other = base.map_rows(lambda row: {"a": row["a"] * 2}, {"a": pl.Int64})
     assert len(_kinds(double, double)) < len(_kinds(double, other))
+
+
+def test_what_a_remembered_step_reads_is_shared_too() -> None:
+    base = scripted("s", {"a": pl.Int64, "b": pl.Int64})
+
+    def sums() -> ps.Stream:
+        return base.filter(pl.col("a") > 1).group_by("b").agg(pl.col("a").sum())
+
+    guess = pl.col("a").map_elements(lambda a: a, return_dtype=pl.Int64)
+    kinds = _kinds(sums(), sums().with_columns(guess))
+    assert kinds.count("remembered-function") == 1
+    assert kinds.count("running-aggregate") == 1

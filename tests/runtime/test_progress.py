@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import penstock as ps
+from penstock.runtime.rates import RecentRate
 from penstock.testing.clock import ManualClock
 from penstock.topics import Topic
 
@@ -61,3 +62,34 @@ def test_rows_that_wait_in_the_source(tmp_path: Path) -> None:
     released.set()
     until(query, lambda: query.progress().step("source-1").lag_rows == 0)
     query.stop()
+
+
+def test_a_recent_rate_forgets_what_is_long_ago() -> None:
+    rate = RecentRate(0.0)
+    for second in range(1, 61):
+        rate.note(float(second), second * 100)
+    assert rate.per_second(60.0, 6_000) == pytest.approx(100)
+    for second in range(61, 81):
+        rate.note(float(second), 6_000 + (second - 60) * 10)
+    assert rate.per_second(80.0, 6_200) == pytest.approx(10)
+    assert rate.per_second(100.0, 6_200) == 0.0
+
+
+def test_progress_as_text_is_a_table() -> None:
+    rows = pl.DataFrame({"v": ["1", "x", "2"], "k": ["a", "a", "b"]})
+    stream = ps.scan_batches([rows]).with_columns(n=pl.col("v").str.to_integer())
+    query = stream.group_by("k").agg(pl.col("n").sum()).sink_callback(lambda _: None)
+    query.start().wait()
+    head, columns, *steps, total = str(query.progress()).splitlines()
+    assert head.startswith("finished, epoch ")
+    assert "3 rows in (" in head
+    assert "2 out, 0 late, 1 dead" in head
+    assert columns.split()[:6] == ["step", "rows", "in", "rows", "out", "late"]
+    assert [line.split()[0] for line in steps] == [
+        "source-1",
+        "map-1",
+        "running-aggregate-1",
+        "sink-1",
+    ]
+    assert steps[1].split()[1:4] == ["3", "2", "1"]
+    assert total.split()[:5] == ["total", "3", "2", "0", "1"]

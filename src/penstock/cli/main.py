@@ -15,7 +15,9 @@ import typer
 from rich.console import Console
 
 import penstock as ps
+from penstock.cli import dead_letters
 from penstock.cli.demo.command import run_demo
+from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.errors import ConfigError, PenstockError, PlanError
@@ -32,6 +34,9 @@ Version = Annotated[
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
 )
+
+app.add_typer(diff_app)
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
@@ -74,11 +79,17 @@ def run(
     checkpoint: Annotated[
         Path | None, typer.Option(help="A folder to resume from and to keep checkpoints in.")
     ] = None,
+    allow_lost_state: Annotated[
+        list[str] | None,
+        typer.Option(help="A step whose state may be lost, or all; may be given several times."),
+    ] = None,
 ) -> None:
     """Run the queries that a Python file defines, together, or else its main()."""
     program = load(file)
     if program.queries:
-        done = ps.run(*program.queries, checkpoint=checkpoint).progress()
+        names = allow_lost_state or []
+        allowed = True if "all" in names else names
+        done = ps.run(*program.queries, checkpoint=checkpoint, allow_lost_state=allowed).progress()
         typer.echo(
             f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
             f"{done.running_seconds:.1f} s",

@@ -115,6 +115,14 @@ def lag_of(source: Source) -> int | None:
     return found
 
 
+def lost_of(source: Source) -> int:
+    """Return how many messages the source knows were lost before it could fetch them.
+
+    A source that can tell has an attribute ``lost``, which any thread may read.
+    """
+    return int(getattr(source, "lost", 0))
+
+
 @runtime_checkable
 class SourceSpec(Protocol):
     """A described source: frozen, comparable, checked when built."""
@@ -153,6 +161,20 @@ def is_changelog(spec: SourceSpec) -> bool:
     Its schema and frames then have ``columns.WEIGHT`` as last column, deletions before insertions.
     """
     return bool(getattr(spec, "changelog", False))
+
+
+def opens_once(spec: SourceSpec) -> bool:
+    """Tell whether a source can be opened only once, as an iterator: a property ``opens_once``."""
+    return bool(getattr(spec, "opens_once", False))
+
+
+def is_made_here(spec: SourceSpec) -> bool:
+    """Tell whether a source makes up its rows, so that none is lost when nobody reads it.
+
+    It says so by a property ``made_here``, if it has one. Any other source that cannot be replayed
+    is kept in a topic first, in a run with a checkpoint on a local disk.
+    """
+    return bool(getattr(spec, "made_here", False))
 
 
 @dataclass(frozen=True, slots=True)

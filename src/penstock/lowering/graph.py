@@ -15,8 +15,9 @@ from penstock.plan.sources import Channel
 class Vertex:
     """A source, an operator, a side output or a sink; exactly one of the four.
 
-    ``number`` is its place in ``Graph.vertices``; inputs have lower numbers. ``name`` is stable
-    for an unchanged plan and keys its state in a checkpoint; ``identity`` is equal while the
+    ``number`` is its place in ``Graph.vertices``; inputs have lower numbers. ``name`` keys its state
+    in a checkpoint: the user's (``named``), else one that is stable for an unchanged plan, and that
+    a checkpoint of a changed one corrects; ``identity`` is equal while the
     step and all its options, expressions and functions included, are the same. ``schema``, of a
     sink only: the columns of its frames, of a changelog with the weight.
     """
@@ -28,6 +29,7 @@ class Vertex:
     identity: str
     inputs: tuple[int, ...]
     line: str | None = None
+    named: bool = False
     changelog: bool = False
     source: SourceSpec | None = None
     epoch_rows: int | None = None

@@ -16,6 +16,7 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Graph, Vertex
+from penstock.lowering.guards import guarded
 from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
 from penstock.lowering.ordering import (
     lower_limit,
@@ -26,6 +27,7 @@ from penstock.lowering.ordering import (
 )
 from penstock.lowering.process import lower_process
 from penstock.operators.contract import Operator
+from penstock.operators.guarded import Guarded
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
@@ -37,6 +39,7 @@ from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
+from penstock.plan.naming import used_twice
 from penstock.plan.node import Node, walk
 from penstock.plan.process import Process
 from penstock.plan.ranking import Limit, Sort, TopK
@@ -81,7 +84,7 @@ def _over(node: Over) -> list[Operator]:
             [RecomputeInput(schema, tuple(pl.col(k) for k in node.keys), before.changelog)],
             evaluate,
             output=node.schema,
-            step=node.describe(),
+            step=verb.value,
             max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
             expiry=expiry_for(before, schema, {k: k for k in node.keys}, node.ttl_ns),
         )
@@ -127,6 +130,7 @@ class _Builder:
         for node in self._nodes:
             self._readers.update(id(child) for child in node.inputs)
         self._divided = self._partition_readers()
+        self._labels = self._labelled()
         self._has_union = any(isinstance(node, Union) for node in self._nodes)
 
     def build(self) -> Graph:
@@ -164,9 +168,12 @@ class _Builder:
         if isinstance(node, SinkNode):
             spec, schema = node.spec, frame_schema(node)
             return self._add(node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema)
-        for operator in TABLE[type(node)](node):
+        chain = guarded(node, TABLE[type(node)](node))
+        keeper = next((operator for operator in chain if operator.state), chain[-1])
+        for operator in chain:
             kind = _kind(operator)
-            inputs = (self._add(node, inputs, kind=kind, operator=operator),)
+            part = "" if operator is keeper else f".{kind}"
+            inputs = (self._add(node, inputs, kind=kind, part=part, operator=operator),)
         return inputs[0]
 
     def _scan(self, node: Scan) -> int:
@@ -188,23 +195,42 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        operator = Map(steps, " -> ".join(step.kind for step in steps))
+        operator = Map(steps, " -> ".join(_verb(step) for step in steps))
         number = self._add(node, (self._numbers[id(current)],), kind="map", operator=operator)
         vertex = self.graph.vertices[number]
         vertex.text = " -> ".join(step.describe() for step in steps)
         vertex.identity = " ".join(map(identity, steps))
         return number
 
-    def _add(self, node: Node, inputs: tuple[int, ...], *, kind: str, **extra: object) -> int:
-        self._names[kind] += 1
+    def _name(self, node: Node, kind: str, part: str) -> str:
+        """Return the user's name, with ``part`` for what stands beside the operator it is for."""
+        if node.label is not None:
+            return node.label + part
+        while True:
+            self._names[kind] += 1
+            name = f"{kind}-{self._names[kind]}"
+            if name not in self._labels:
+                return name
+
+    def _labelled(self) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for node in self._nodes:
+            if node.label is not None and found.setdefault(node.label, node) is not node:
+                raise used_twice(node.label, found[node.label], node)
+        return found
+
+    def _add(
+        self, node: Node, inputs: tuple[int, ...], *, kind: str, part: str = "", **extra: object
+    ) -> int:
         vertex = Vertex(
             number=len(self.graph.vertices),
-            name=f"{kind}-{self._names[kind]}",
+            name=self._name(node, kind, part),
             kind=kind,
             text=node.describe(),
             identity=identity(node),
             inputs=inputs,
             line=node.line,
+            named=node.label is not None,
             changelog=node.properties.changelog,
             **extra,  # type: ignore[arg-type]
         )
@@ -218,9 +244,15 @@ def frame_schema(node: Node) -> pl.Schema:
     return pl.Schema({**node.schema, **weight})
 
 
+def _verb(step: RowStep) -> str:
+    """``WithColumns`` -> ``with_columns``: what the user wrote."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in step.kind).lstrip("_")
+
+
 def _kind(operator: Operator) -> str:
     """``WindowAggregate`` -> ``window-aggregate``."""
-    name = type(operator).__name__.removesuffix("Operator")
+    bare = operator.operator if isinstance(operator, Guarded) else operator
+    name = type(bare).__name__.removesuffix("Operator")
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
 

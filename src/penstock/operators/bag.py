@@ -47,13 +47,14 @@ class Bag:
             slots, rows = slots[index], rows[index]
         self.add(slots, rows)
 
-    def add(self, slots: Ids, rows: pl.DataFrame) -> None:
-        """Add a row under each slot."""
+    def add(self, slots: Ids, rows: pl.DataFrame) -> Ids:
+        """Add a row under each slot; returns their ids in the store."""
         ids = self.store.append(slots, rows)
         if self.store.generation != self._generation:
             self._by_hash = None
         elif self._by_hash is not None and len(ids):
             self._by_hash.add(self._hashes(slots, rows), ids)
+        return ids
 
     def remove(self, slots: Ids, rows: pl.DataFrame, copies: Ids) -> None:
         """Remove ``copies`` living rows equal to each row under its slot, if they are there."""

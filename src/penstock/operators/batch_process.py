@@ -12,8 +12,8 @@ from penstock.errors import PenstockError, PlanError
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import concat
 from penstock.operators.expiry import Expiry
-from penstock.operators.map import refuse
 from penstock.operators.process import ProcessSpec
+from penstock.operators.refusing import refuse
 from penstock.operators.results import fitted
 from penstock.processors import BatchProcessor
 from penstock.state.table import KeyedTable
@@ -23,8 +23,8 @@ class BatchProcess(Operator):
     """Call a processor with the rows and the state of the touched keys.
 
     State: the declared columns of each key, until the processor leaves the key out, or the expiry.
-    When user code raises, it is called again with half of the keys, until the keys at fault are
-    found: their rows become dead letters and their state stays as it was.
+    When user code raises, it is called again with half of the keys, then with half of the rows of
+    a key, until the rows at fault are found: these become dead letters and change no state.
     """
 
     def __init__(
@@ -82,14 +82,25 @@ class BatchProcess(Operator):
         error: BaseException,
     ) -> list[pl.DataFrame]:
         if len(touched) == 1:
-            refuse(rows, self._spec.name, error, tick)
-            self._table.delete(touched[~self._table.exists(touched)])
-            return []
+            return self._fewer(rows, touched, tick, error)
         half = len(touched) // 2
         found = []
         for part in (touched[:half], touched[half:]):
             mine = np.isin(slots, part)
             found += self._run(rows.filter(mine), slots[mine], tick)
+        return found
+
+    def _fewer(
+        self, rows: pl.DataFrame, touched: np.ndarray, tick: Tick, error: BaseException
+    ) -> list[pl.DataFrame]:
+        """Call the processor with each half of the rows of one key; refuse a row alone."""
+        self._table.delete(touched[~self._table.exists(touched)])
+        if rows.height == 1:
+            refuse(rows, self._spec.name, error, tick)
+            return []
+        half, found = rows.height // 2, []
+        for part in (rows[:half], rows[half:]):  # the first may free the key, or make it
+            found += self._run(part, self._table.assign(part.select(self._spec.keys)), tick)
         return found
 
     def _call(

@@ -12,7 +12,7 @@ from penstock.columns import PARTITION, WEIGHT
 from penstock.errors import PenstockError
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import concat, consolidate
-from penstock.operators.map import refuse
+from penstock.operators.refusing import refuse, refuse_each
 from penstock.state.rows import RowStore
 from penstock.state.table import KeyedTable
 
@@ -68,7 +68,8 @@ class RememberedFunction(Operator):
     ``+a`` -> call, ``+f(a)``; later ``-a`` -> no call, ``-f(a)`` as it was given then.
 
     State: each distinct input row with its weight and its output rows, freed when the weight is
-    zero. Rows that make the function raise are dead letters and give nothing.
+    zero. Rows that make the function raise are dead letters, are not stored and give nothing; their
+    deletion is a dead letter too, of weight -1, so that a replay of both gives nothing.
     """
 
     def __init__(
@@ -94,24 +95,32 @@ class RememberedFunction(Operator):
         slots = self._rows.assign(rows, unique=True)
         before = self._rows.get(slots)[_COUNT].fill_null(0).to_numpy()
         new = (before == 0) & (weights > 0)
+        held = ~((before == 0) & (weights < 0))
+        if not held.all():
+            reason = "the row was refused when it was inserted, so there is nothing to delete"
+            refuse_each(delta.filter(~held), self._name, [reason] * int((~held).sum()), tick)
         if new.any():
-            self._ask(rows.filter(new), slots[new], tick)
+            held &= ~np.isin(slots, self._ask(delta.filter(new), slots[new], tick))
         result = self._changes(slots, weights)
-        after = before + weights
+        after = np.where(held, before + weights, 0)
         self._rows.set(slots, pl.DataFrame({_COUNT: after}))
         self._free(slots[after <= 0])
         return result
 
-    def _ask(self, rows: pl.DataFrame, slots: np.ndarray, tick: Tick) -> None:
+    def _ask(self, rows: pl.DataFrame, slots: np.ndarray, tick: Tick) -> np.ndarray:
+        """Store what the function gives for new rows; returns the slots of those it refuses."""
         position = pl.Series(POSITION, np.arange(rows.height))
+        answered: list[int] = []
 
         def answer(part: pl.DataFrame) -> pl.DataFrame:
-            given, places = self._function.apply_by_row(part.drop(POSITION))
+            given, places = self._function.apply_by_row(part.drop(POSITION, WEIGHT))
+            answered.extend(part[POSITION])
             return given.with_columns(part[POSITION].gather(pl.Series(places)))
 
         found = concat(bisect(answer, rows.with_columns(position), self._name, tick))
         if found is not None:
             self._answers.append(slots[found[POSITION].to_numpy()], found.drop(POSITION))
+        return np.delete(slots, answered)
 
     def _changes(self, slots: np.ndarray, weights: np.ndarray) -> Delta | None:
         unique, where = np.unique(slots, return_index=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from penstock.columns import WEIGHT
@@ -23,6 +24,7 @@ from penstock.operators.pairs import (
     columns_of,
     matches,
 )
+from penstock.operators.refusing import refuse
 from penstock.state.arrays import Ids, distinct
 from penstock.state.contract import Stateful
 from penstock.state.index import KeyIndex
@@ -154,7 +156,7 @@ class Join(Operator):
             if self._expiry is not None:
                 used, first = np.unique(slots, return_index=True)
                 self._expiry.touch(used, keys[first], tick)
-            self._meet(side, slots, delta, weights, out)
+            self._meet(side, slots, delta, weights, out, tick)
 
     def _keys(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:
         return columns_of(rows, self._spec.side(side).keys, self._spec.key_schema)
@@ -174,12 +176,18 @@ class Join(Operator):
             out.add(rows, 1 if weights is None else weights)
 
     def _meet(
-        self, side: Side, slots: Ids, rows: pl.DataFrame, weights: Ids | None, out: Changes
+        self,
+        side: Side,
+        slots: Ids,
+        rows: pl.DataFrame,
+        weights: Ids | None,
+        out: Changes,
+        tick: Tick,
     ) -> None:
         """Emit what changed rows give with the other side as it is, then keep them."""
         how, mine, other = self._spec.how, self._bags[side], self._bags[1 - side]
         if how.pairs:
-            self._pair(side, slots, rows, weights, out)
+            self._pair(side, slots, rows, weights, out, tick)
         if how.keeps(side) or (side == LEFT and not how.pairs):
             matched = other.store.count(slots) > 0
             if how is How.SEMI:
@@ -209,7 +217,13 @@ class Join(Operator):
         out.add(chosen(rows, mask), 1 if weights is None else weights[mask])
 
     def _pair(
-        self, side: Side, slots: Ids, rows: pl.DataFrame, weights: Ids | None, out: Changes
+        self,
+        side: Side,
+        slots: Ids,
+        rows: pl.DataFrame,
+        weights: Ids | None,
+        out: Changes,
+        tick: Tick,
     ) -> None:
         pairing, store = self._spec.pairing, self._bags[1 - side].store
         assert isinstance(store, RowStore)
@@ -219,7 +233,7 @@ class Join(Operator):
             pairs = pairing.both(mine, other) if side == LEFT else pairing.both(other, mine)
             each = None if weights is None else weights[take]
             if pairing.condition is not None:
-                true = pairs.select(pairing.condition).to_series().fill_null(value=False).to_numpy()
+                true = _holds(pairing.condition, pairs, each, tick)
                 self._emit(pairs, each, true, out)
             else:
                 out.add(pairs, 1 if each is None else each)
@@ -250,3 +264,24 @@ class Join(Operator):
             for bag in self._bags:
                 bag.store.remove_slots(slots)
             self._index.release(slots)
+
+
+def _holds(
+    condition: pl.Expr, pairs: pl.DataFrame, weights: Ids | None, tick: Tick
+) -> npt.NDArray[np.bool_]:
+    """Tell for which pairs the condition is true; a pair on which it fails is a dead letter."""
+    try:
+        found = pairs.select(condition).to_series()
+        return found.fill_null(value=False).to_numpy()
+    except pl.exceptions.PolarsError as error:
+        cause: BaseException = error
+    except pl.exceptions.PanicException as error:
+        cause = error
+    if pairs.height == 1:
+        shown = pairs if weights is None else pairs.with_columns(pl.Series(WEIGHT, weights))
+        refuse(shown, "join_where", cause, tick, replayable=False)
+        return np.zeros(1, dtype=bool)
+    half = pairs.height // 2
+    first, second = (None, None) if weights is None else (weights[:half], weights[half:])
+    parts = [(pairs[:half], first), (pairs[half:], second)]
+    return np.concatenate([_holds(condition, part, some, tick) for part, some in parts])

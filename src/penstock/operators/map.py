@@ -7,9 +7,10 @@ from typing import Protocol
 
 import polars as pl
 
-from penstock.columns import PARTITION, WEIGHT, dead_letters
+from penstock.columns import PARTITION, WEIGHT
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import materialised
+from penstock.operators.refusing import refuse
 
 _EAGER_ROWS = 2_000
 """Up to this many rows the steps run eagerly: an optimised query costs 0.2 ms more to plan."""
@@ -75,14 +76,3 @@ def tolerant(
     half = frame.height // 2
     parts = [tolerant(run, part, name, tick) for part in (frame[:half], frame[half:])]
     return pl.concat(parts)
-
-
-def refuse(frame: pl.DataFrame, name: str, cause: BaseException, tick: Tick) -> None:
-    """Send rows to the dead letters, as JSON, with the first line of the error."""
-    shown = frame.drop(PARTITION, strict=False)
-    try:
-        rows = [line.encode() for line in shown.write_ndjson().splitlines()]
-    except pl.exceptions.PolarsError:
-        rows = [repr(row).encode() for row in shown.rows(named=True)]
-    text = str(cause).strip().splitlines() or [type(cause).__name__]
-    tick.sides.dead.append(dead_letters(name, [""] * len(rows), rows, [text[0]] * len(rows)))

@@ -18,7 +18,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT, shift
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import concat
 from penstock.operators.expiry import Expiry
-from penstock.operators.map import refuse
+from penstock.operators.refusing import refuse
 from penstock.operators.results import as_rows, fitted, frame_of, held_row
 from penstock.operators.timers import Due, TimerStore
 from penstock.processors import Processor, State, Timers, as_datetime, as_utc
@@ -65,8 +65,9 @@ class KeyedProcess(Operator):
     """Rows first, then event-time timers in order of time, then processing-time timers.
 
     State: the declared columns and the timers of each key; freed when all columns are null and no
-    timer is left, or by the expiry. When user code raises, the rows it was given (or the timer)
-    become dead letters and the key's state stays as it was before the call.
+    timer is left, or by the expiry. When user code raises, it is called again with each half of the
+    rows, until the row at fault is found: that one (or the timer) becomes a dead letter, and the
+    key's state stays as it was before the call.
     """
 
     def __init__(
@@ -210,8 +211,20 @@ class _Calls:
             places = unique[np.argsort(first)].tolist()
             parts = (delta[a:b] for a, b in zip(starts.tolist(), ends, strict=True))
         for slot, part in zip(places, parts, strict=True):
-            key = keys[slot]
-            self._call(key, partial(self._processor.process, dict(key.key), part), part)
+            self._rows_of(keys[slot], part)
+
+    def _rows_of(self, key: _Key, rows: pl.DataFrame) -> None:
+        """Call ``process`` with rows of a key; if it raises, with each half of them in turn."""
+        code = partial(self._processor.process, dict(key.key), rows)
+        error = self._call(key, code)
+        if error is None:
+            return
+        if rows.height == 1:
+            refuse(rows, self._spec.name, error, self._tick)
+            return
+        half = rows.height // 2
+        for part in (rows[:half], rows[half:]):
+            self._rows_of(key, part)
 
     def event_timers(self, keys: dict[int, _Key], watermark: int) -> None:
         """Call ``on_timer`` for what the watermark has reached, in order of time, then of key."""
@@ -255,15 +268,16 @@ class _Calls:
 
     def _fire(self, key: _Key, at: int, instant: Any) -> None:
         shown = pl.DataFrame([{**key.key}], schema=self._spec.key_schema)
-        self._call(
+        error = self._call(
             key,
             lambda state, timers: self._processor.on_timer(dict(key.key), instant, state, timers),
-            shown.with_columns(timer=pl.lit(as_utc(at).isoformat())),
         )
+        if error is not None:
+            shown = shown.with_columns(timer=pl.lit(as_utc(at).isoformat()))
+            refuse(shown, self._spec.name, error, self._tick, replayable=False)
 
-    def _call(
-        self, key: _Key, code: Callable[[State, Timers], object], shown: pl.DataFrame
-    ) -> None:
+    def _call(self, key: _Key, code: Callable[[State, Timers], object]) -> BaseException | None:
+        """Call user code on copies of the key's state, kept if it does not raise."""
         values = copy.deepcopy(key.values) if self._nested else dict(key.values)
         state = State(self._spec.state, values)
         timers = Timers(
@@ -280,10 +294,10 @@ class _Calls:
         except PenstockError:
             raise
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - user code
-            refuse(shown, self._spec.name, error, self._tick)
-            return
+            return error
         self._emit(given)
         key.values, key.event, key.processing = values, timers.event, timers.processing
+        return None
 
     def _returned(self, given: object) -> pl.DataFrame | list[dict[str, Any]]:
         output = self._spec.output

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from penstock.columns import WEIGHT
-from penstock.errors import StateLimitError
+from penstock.errors import PenstockError, StateLimitError
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
-from penstock.operators.deltas import consolidate, difference
+from penstock.operators.deltas import concat, consolidate, difference
 from penstock.operators.expiry import Expiry
+from penstock.operators.refusing import refuse
 from penstock.operators.settling import Settled, Settling
-from penstock.state.arrays import distinct
+from penstock.state.arrays import Ids, distinct
 from penstock.state.cell import Cell
 from penstock.state.index import KeyIndex
 from penstock.state.rows import RowStore
@@ -43,7 +44,8 @@ class Recompute(Operator):
 
     State: all rows of all inputs, and what was last emitted, until ``expiry`` frees a key or a
     retraction takes its last row, or ``settling`` says that a result is final. A key of more than
-    ``max_group_rows`` rows is an error.
+    ``max_group_rows`` rows is an error. An append-only row with which the function fails is taken
+    out again and becomes a dead letter.
     """
 
     def __init__(
@@ -94,22 +96,56 @@ class Recompute(Operator):
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Take in the rows, recompute the touched keys, emit the difference."""
-        touched = [
-            self._absorb(number, delta, tick)
-            for number, delta in enumerate(deltas)
-            if delta is not None
-        ]
-        if self.wants_idle_steps:
-            touched.append(self._index.assign(pl.DataFrame(height=1)))
-            self._started.value = True
-        result = self._evaluate(distinct(np.concatenate(touched))) if touched else None
+        result = self._take(deltas, tick)
         if self._expiry is not None:
             self._free(self._expiry.expired(tick))
         if self._settled is not None:
             self._release_empty(self._settled.free(self._stores[0], self._emitted, tick))
         return result
 
-    def _absorb(self, number: int, delta: pl.DataFrame, tick: Tick) -> np.ndarray:
+    def _take(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
+        """Take in the rows and evaluate; if that fails, without the rows that make it fail."""
+        taken = [
+            self._absorb(number, delta, tick)
+            for number, delta in enumerate(deltas)
+            if delta is not None
+        ]
+        touched = [slots for slots, _ in taken]
+        if self.wants_idle_steps:
+            touched.append(self._index.assign(pl.DataFrame(height=1)))
+            self._started.value = True
+        if not touched:
+            return None
+        try:
+            return self._evaluate(distinct(np.concatenate(touched)))
+        except PenstockError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            cause: BaseException = error
+        except pl.exceptions.PanicException as error:
+            cause = error
+        delta = deltas[0]
+        if len(self._inputs) > 1 or self._inputs[0].changelog or delta is None:
+            raise cause
+        self._bags[0].store.remove(taken[0][1])
+        self._release_empty(distinct(taken[0][0]))
+        return self._without_culprit(delta, cause, tick)
+
+    def _without_culprit(
+        self, delta: pl.DataFrame, cause: BaseException, tick: Tick
+    ) -> Delta | None:
+        """Take in each half of the rows in turn; refuse a row that fails alone."""
+        if delta.height == 1:
+            refuse(delta, self._step_name, cause, tick)
+            return None
+        half = delta.height // 2
+        found = [self._take([part], tick) for part in (delta[:half], delta[half:])]
+        changes = concat([part for part in found if part is not None])
+        changes = None if changes is None else consolidate(changes)
+        return changes if changes is not None and changes.height else None
+
+    def _absorb(self, number: int, delta: pl.DataFrame, tick: Tick) -> tuple[np.ndarray, Ids]:
+        """Return the slots of the rows, and of an append-only input their ids in the store."""
         spec = self._inputs[number]
         rows = consolidate(delta) if spec.changelog else delta
         keys = self._keys_of(rows, spec)
@@ -117,9 +153,11 @@ class Recompute(Operator):
         if self._expiry is not None and slots.size:
             used, first = np.unique(slots, return_index=True)
             self._expiry.touch(used, keys[first], tick)
-        weights = rows[WEIGHT].to_numpy() if spec.changelog else None
-        self._bags[number].apply(slots, rows, weights)
-        return slots
+        bag = self._bags[number]
+        if not spec.changelog:
+            return slots, bag.add(slots, rows)
+        bag.apply(slots, rows, rows[WEIGHT].to_numpy())
+        return slots, np.empty(0, dtype=np.int64)
 
     def _keys_of(self, rows: pl.DataFrame, spec: RecomputeInput) -> pl.DataFrame:
         if not spec.keys:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from penstock.columns import PARTITION, dead_letters
+from penstock.columns import PARTITION
 from penstock.instants import (
     MAX_INSTANT,
     MIN_INSTANT,
@@ -20,6 +20,7 @@ from penstock.instants import (
     unit_ns,
 )
 from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.refusing import refuse_each
 from penstock.state.cell import Cell
 
 _QUIET_STEP_NS = NS_PER_SECOND // 4
@@ -155,8 +156,7 @@ class WatermarkOperator(Operator):
             else f"event time {column}={value} is more than {limit} ahead of the clock"
             for value in refused[column].cast(pl.String).to_list()  # Python ends with year 9999
         ]
-        rows = [row.encode() for row in refused.write_ndjson().splitlines()]
-        tick.sides.dead.append(dead_letters("with_watermark", [""] * len(rows), rows, reasons))
+        refuse_each(refused, "with_watermark", reasons, tick)
         return frame.filter(~bad)
 
     def _advance(self, tick: Tick) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from penstock.connectors.durable.config import promise
 from penstock.instants import duration_text
 from penstock.plan.node import Node, walk
 from penstock.plan.properties import Properties
 from penstock.plan.sinks import SinkNode
+from penstock.plan.sources import Scan
 
 
 def explain(*roots: Node) -> str:
@@ -55,6 +57,10 @@ def _facts(properties: Properties) -> str:
 def _warnings(node: Node) -> Iterator[str]:
     if isinstance(node, SinkNode):
         yield f"{node.describe()}: {node.spec.guarantee.value} when run with a checkpoint"
+    if isinstance(node, Scan):
+        promised = promise(node.spec)
+        if promised is not None:
+            yield f"{node.describe()}: {promised}"
     kept = node.unbounded_state
     if kept is not None and not node.properties.bounded:
         yield (

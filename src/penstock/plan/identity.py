@@ -12,18 +12,31 @@ import polars as pl
 from penstock.connectors.contract import SinkSpec, SourceSpec
 from penstock.errors import PlanError
 from penstock.plan.expressions import fingerprint
-from penstock.plan.node import Node
+from penstock.plan.node import Node, options
+
+TUNING = frozenset(
+    {
+        "lateness_ns",
+        "allowed_lateness_ns",
+        "idle_timeout_ns",
+        "max_ahead_ns",
+        "ttl_ns",
+        "max_group_rows",
+        "epoch_rows",
+    }
+)
+"""Options that say how a step goes on and nothing about what it holds: state survives a change."""
 
 
 def identity(node: Node) -> str:
     """Return 16 hex digits of the step's kind and options; its inputs and its line do not count.
 
-    Sources and sinks count with their name. A function counts with its module, name and code; what
-    cannot be told apart (an object of an unknown class) counts with its type.
+    Nor does what can be changed without making state invalid (``TUNING``). Sources and sinks count
+    with their name. A function counts with its module, name and code; what cannot be told apart (an
+    object of an unknown class) counts with its type.
     """
-    fields = (f for f in dataclasses.fields(node) if f.init and f.name != "line")
-    options = [f"{f.name}={_text(getattr(node, f.name))}" for f in fields]
-    whole = f"{type(node).__name__}({', '.join(options)})"
+    shown = [f"{name}={_text(value)}" for name, value in options(node) if name not in TUNING]
+    whole = f"{type(node).__name__}({', '.join(shown)})"
     return hashlib.blake2b(whole.encode(), digest_size=8).hexdigest()
 
 

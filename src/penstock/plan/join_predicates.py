@@ -24,9 +24,10 @@ from penstock.plan.expressions.tree import (
     payload_of,
     to_expr,
     to_tree,
+    walk,
     with_children,
 )
-from penstock.plan.joins import common_type, layout
+from penstock.plan.joins import Layout, common_type, layout
 from penstock.plan.node import Node
 
 _STEP = "join_where"
@@ -71,6 +72,33 @@ def where_keys(left: Node, right: Node, predicates: Sequence[pl.Expr], suffix: s
             rights.append(pair[1])
     condition = pl.all_horizontal(rest) if rest else None
     return Keys(tuple(lefts), tuple(rights), condition)
+
+
+def one_sided(condition: pl.Expr | None, columns: Layout) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """Return the parts of a condition that read the left side alone, and those of the right.
+
+    In the names that the columns have on that side: ``a.cast(Int64) < b_right`` -> ``[a.cast(Int64)]``,
+    ``[b]``.
+    """
+    lefts: list[pl.Expr] = []
+    rights: list[pl.Expr] = []
+    sides = [
+        ({name: own for own, name in names.items()}, found)
+        for names, found in ((columns.left, lefts), (columns.right, rights))
+    ]
+
+    def visit(tree: Tree) -> None:
+        roots = {str(payload_of(node)) for node in walk(tree) if kind_of(node) == "Column"}
+        for back, found in sides:
+            if roots and roots <= back.keys():
+                found.append(to_expr(_renamed(tree, back)))
+                return
+        for child in children(tree):
+            visit(child)
+
+    if condition is not None:
+        visit(to_tree(condition))
+    return lefts, rights
 
 
 def _conjuncts(expr: pl.Expr) -> list[pl.Expr]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import polars as pl
 
@@ -16,10 +17,12 @@ from penstock.plan.properties import Properties
 class Node:
     """A step of a plan: frozen, checked when built, holding specifications and no live client.
 
-    A subclass derives ``schema`` and ``properties`` in ``derive`` and lists its ``inputs``.
+    A subclass derives ``schema`` and ``properties`` in ``derive`` and lists its ``inputs``. ``label``
+    is the name the user gave the step, under which a checkpoint keeps its state.
     """
 
     line: str | None = field(default=None, repr=False)
+    label: str | None = field(default=None, repr=False)
     schema: pl.Schema = field(init=False, repr=False)
     properties: Properties = field(init=False, repr=False)
 
@@ -55,6 +58,13 @@ class Node:
     def describe(self) -> str:
         """Return one line for ``explain()``."""
         return self.kind
+
+
+def options(node: Node) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of all that makes a step what it is: neither its line nor its name."""
+    for option in fields(node):
+        if option.init and option.name not in ("line", "label"):
+            yield option.name, getattr(node, option.name)
 
 
 def walk(*roots: Node) -> Iterator[Node]:

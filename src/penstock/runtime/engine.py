@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from penstock.connectors.contract import Position
+from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
 from penstock.runtime.checkpointer import Checkpointer
 from penstock.runtime.clock import Clock, SystemClock
-from penstock.runtime.dead_letters import DeadLetters
+from penstock.runtime.dead_letter_limit import LimitWatch
+from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor
 from penstock.runtime.feeds import Feed
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
+from penstock.runtime.rates import RecentRate
 from penstock.runtime.switching import quick_switching
 from penstock.state.memory import MemoryBudget
 
@@ -53,10 +55,13 @@ class Engine:
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
         self._started_at = 0.0
+        self._rate = RecentRate(0.0)
+        self._limit = LimitWatch(options.dead_letter_limit)
 
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
         self._started_at = self._clock.elapsed()
+        self._rate = RecentRate(self._started_at)
         self._thread = threading.current_thread()
         try:
             with quick_switching(), contextlib.ExitStack() as closing:
@@ -68,6 +73,22 @@ class Engine:
         except BaseException:
             self.state = "failed"
             raise
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was handed on yet, so that a new start without a checkpoint is right."""
+        return self.epoch == 0 and all(
+            f.spec.replayable or not f.started for f in self._feeds.values()
+        )
+
+    @property
+    def token(self) -> int | None:
+        """The token under which this run keeps checkpoints; None if it has none (yet)."""
+        return (self._checkpointer.store.token or None) if self._checkpointer else None
+
+    def opened_sources(self) -> list[SourceSpec]:
+        """Return the sources that this run has opened."""
+        return [feed.spec for feed in self._feeds.values()]
 
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether the end of the run waits for this thread."""
@@ -90,10 +111,11 @@ class Engine:
         if self._budget is not None:
             closing.callback(self._budget.close)
         if self.options.checkpoint is not None:
-            self._checkpointer = Checkpointer(self.options.checkpoint, self.graph)
-            closing.callback(self._checkpointer.close)
+            keeper = Checkpointer(self.options, self.graph, self._wake, self._acknowledge)
+            self._checkpointer = keeper
+            closing.callback(keeper.close)
             closing.callback(self.dead_letters.close)
-            self._checkpointer.open(self.dead_letters)
+            keeper.open(self.dead_letters, self._clock.now())
         for vertex in self.graph.sources:
             assert vertex.source is not None
             feed = Feed(
@@ -109,12 +131,14 @@ class Engine:
             outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
-            keeper = self._checkpointer
-            identity = None if keeper is None else keeper.identity(vertex.name)
+            identity = None
+            if self._checkpointer is not None:
+                identity = self._checkpointer.identity(vertex.name)
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
-            self._positions = self._checkpointer.resume(self._outlets, self.dead_letters)
+            self._positions = self._checkpointer.resume(self._outlets)
             self.epoch = self._checkpointer.epoch or 0
+            closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
 
@@ -128,6 +152,9 @@ class Engine:
                 break
             ended = self._ended()
             self._epoch(ready)
+            if self._limit.exceeded:
+                self._finish()
+                raise self._limit.error(kept=self._checkpointer is not None)
             self._tidy()
             if self._checkpoint_wanted():
                 self._checkpoint()
@@ -135,8 +162,12 @@ class Engine:
                 return
 
     def _checkpoint_wanted(self) -> bool:
+        """One is made when it is time and none is being made; at once if too much output waits."""
         keeper = self._checkpointer
-        return keeper is not None and (keeper.full or self._clock.elapsed() >= self._checkpoint_due)
+        if keeper is None:
+            return False
+        due = self._clock.elapsed() >= self._checkpoint_due
+        return keeper.full or (due and not keeper.busy)
 
     def _ended(self) -> bool:
         return all(feed.ended for feed in self._feeds.values())
@@ -175,6 +206,8 @@ class Engine:
                 raise feed.error
         for outlet in self._outlets.values():
             outlet.check()
+        if self._checkpointer is not None:
+            self._checkpointer.check()
 
     def _ready(self) -> list[int]:
         """Return the sources to take from. Bounded ones with fixed epochs go in step."""
@@ -190,7 +223,8 @@ class Engine:
         deadline = self.executor.deadline()
         if deadline is not None:
             waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
-        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
+        keeper = self._checkpointer
+        if keeper is not None and keeper.captured != self.epoch and not keeper.busy:
             waits.append(self._checkpoint_due - self._clock.elapsed())
         return min(waits)
 
@@ -204,10 +238,14 @@ class Engine:
         sources = {number: feed.state for number, feed in self._feeds.items()}
         self.epoch += 1
         output = self.executor.run(self.epoch, fed, sources, self._clock.now())
+        self._rate.note(self._clock.elapsed(), self.executor.rows_in)
+        self._limit.note(sum(taken.rows for taken in fed.values()), output.dead)
         self._deliver(output)
 
     def _deliver(self, output: EpochOutput) -> None:
         self.dead_letters.add(output.dead)
+        if output.dead:
+            self.dead_letters.warn_of(self._steps(), at_least=WARN_AT_ROWS)
         for number, frame in output.sinks.items():
             outlet = self._outlets[number]
             if self._checkpointer is None or outlet.spec.immediate:
@@ -216,24 +254,31 @@ class Engine:
                 self._checkpointer.stage(number, frame)
 
     def _checkpoint(self) -> None:
-        """Make a checkpoint, then let the sources forget what it covers."""
+        """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        lasting = {n: o for n, o in self._outlets.items() if not o.spec.immediate}
-        self._checkpointer.checkpoint(self.epoch, self._positions, lasting, self.dead_letters)
-        for number, position in self._positions.items():
-            self._feeds[number].acknowledge(position)
+        self._checkpointer.begin(self.epoch, self._positions, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
 
+    def _acknowledge(self, positions: Mapping[int, Position]) -> None:
+        """Let the sources forget what a checkpoint covers."""
+        for number, position in positions.items():
+            self._feeds[number].acknowledge(position)
+
     def _finish(self) -> None:
-        if self._checkpointer is not None and self._checkpointer.epoch != self.epoch:
-            self._checkpoint()
+        keeper = self._checkpointer
+        if keeper is not None:
+            if keeper.captured != self.epoch:
+                self._checkpoint()
+            keeper.settle()
         for outlet in self._outlets.values():
             outlet.flush()
+        self.dead_letters.warn_of(self._steps(), at_least=1)
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""
-        seconds = self._clock.elapsed() - self._started_at if self._started_at else 0.0
-        steps = tuple(self._step(v.number) for v in self.graph.vertices)
+        now = self._clock.elapsed()
+        seconds = now - self._started_at if self._started_at else 0.0
+        steps = self._steps()
         rows_in = sum(s.rows_out for s in steps if s.kind == "source")
         return Progress(
             state=self.state,
@@ -241,12 +286,16 @@ class Engine:
             rows_in=rows_in,
             rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
             rows_per_second=rows_in / seconds if seconds > 0 else 0.0,
+            recent_rows_per_second=self._rate.per_second(now, rows_in) if seconds > 0 else 0.0,
             dead_letters=sum(s.rows_dead for s in steps),
             late_rows=sum(s.rows_late for s in steps),
             running_seconds=seconds,
             checkpoint_epoch=self._checkpointer.epoch if self._checkpointer else None,
             steps=steps,
         )
+
+    def _steps(self) -> tuple[StepProgress, ...]:
+        return tuple(self._step(vertex.number) for vertex in self.graph.vertices)
 
     def _step(self, number: int) -> StepProgress:
         vertex, stats = self.graph.vertices[number], self.executor.stats[number]
@@ -272,4 +321,6 @@ class Engine:
             queued_rows=feed.queued_rows if feed else 0,
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
+            rows_lost=feed.lost_rows if feed else 0,
+            epochs=stats.epochs,
         )

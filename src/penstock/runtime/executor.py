@@ -15,6 +15,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT
 from penstock.lowering.graph import Graph, Vertex
 from penstock.operators.contract import Operator, Sides, Tick
 from penstock.plan.sources import Channel
+from penstock.runtime.letters import shown, stamped
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class VertexStats:
     dead: int = 0
     seconds: float = 0.0
     last_seconds: float = 0.0
+    epochs: int = 0
 
 
 @dataclass(slots=True)
@@ -78,6 +80,11 @@ class Executor:
             if v.kind == "watermark" or v.side is not None
         }
         self._seen: list[object] = [None] * len(graph.vertices)
+
+    @property
+    def rows_in(self) -> int:
+        """Rows that the sources have brought."""
+        return sum(self.stats[vertex.number].rows_out for vertex in self.graph.sources)
 
     def deadline(self) -> int | None:
         """Return the earliest processing-time instant at which an operator wants a step."""
@@ -114,9 +121,10 @@ class Executor:
                 late[number] = sides.late
                 self.stats[number].late += sum(f.height for f in sides.late)
             if sides.dead:
-                dead[number] = sides.dead
-                output.dead.extend(sides.dead)
-                self.stats[number].dead += sum(f.height for f in sides.dead)
+                letters = [stamped(frame, vertex.name, now) for frame in sides.dead]
+                output.dead.extend(letters)
+                dead[number] = [shown(frame) for frame in letters]
+                self.stats[number].dead += sum(f.height for f in dead[number])
         return output
 
     def _source(self, vertex: Vertex, fed: Fed | None, sides: Sides) -> pl.DataFrame | None:
@@ -184,6 +192,7 @@ class Executor:
         stats.last_seconds = time.perf_counter() - started
         stats.seconds += stats.last_seconds
         stats.rows_in += rows
+        stats.epochs += 1
         stats.rows_out += 0 if result is None else result.height
         return result
 

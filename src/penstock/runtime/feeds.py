@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of
+from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of, lost_of
+from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
 
 POLL_TIMEOUT_S = 0.25
@@ -50,6 +51,11 @@ class Feed:
         self._thread.start()
 
     @property
+    def started(self) -> bool:
+        """Whether reading has begun."""
+        return self._thread.ident is not None
+
+    @property
     def fixed(self) -> bool:
         """Whether epochs are cut by the source or ``epoch_rows``, not by what has arrived."""
         return self.spec.frame_is_epoch or self._epoch_rows is not None
@@ -64,6 +70,11 @@ class Feed:
         """Rows that are there and wait, in the queue or in the source; None if that is unknown."""
         lag = lag_of(self._source)
         return None if lag is None else self.queued_rows + lag
+
+    @property
+    def lost_rows(self) -> int:
+        """Messages that were lost before the source could fetch them, as far as it knows."""
+        return lost_of(self._source)
 
     @property
     def state(self) -> SourceState:
@@ -113,12 +124,17 @@ class Feed:
         try:
             while not self._stopping and not self._read_all:
                 self._poll_once()
+        except OSError as error:
+            self._fail(system_refused(error, self.spec.name))
         except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
-            if not self._stopping:
-                self.error = error
+            self._fail(error)
         finally:
             with self._wake:
                 self._wake.notify()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopping:
+            self.error = error
 
     def _poll_once(self) -> None:
         with self._room:

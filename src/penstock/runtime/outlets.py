@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from penstock.connectors.contract import Sink, SinkIdentity, SinkSpec
+from penstock.failures import system_refused
 
 _QUEUED_EPOCHS = 8
 """Epochs that may wait for a slow sink before the engine, and so the sources, wait too."""
@@ -74,6 +75,11 @@ class Outlet:
             self._thread = None
         self._sink.close()
 
+    def _fail(self, error: BaseException) -> None:
+        self.error = error
+        with self._wake:  # or it would be noticed with the next row only
+            self._wake.notify_all()
+
     def _pump(self) -> None:
         while True:
             item = self._queue.get()
@@ -84,9 +90,9 @@ class Outlet:
                     self._sink.apply(*item)
                     if item[1]:
                         self.applied = item[0]
+            except OSError as error:
+                self._fail(system_refused(error, self.spec.name))
             except BaseException as error:  # noqa: BLE001 - carried to the engine's thread
-                self.error = error
-                with self._wake:  # or it would be noticed with the next row only
-                    self._wake.notify_all()
+                self._fail(error)
             finally:
                 self._queue.task_done()

@@ -18,6 +18,9 @@ from penstock.state.arrays import Hashes, Ids, Mask
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.physical import physical_type, to_numpy
 
+HASH_SCHEME = "penstock-1"
+"""Name of the way keys are hashed; a checkpoint records it."""
+
 _SEED = 0x5EED
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, as in splitmix64
 _SECOND = np.uint64(0xBF58476D1CE4E5B9)

@@ -34,6 +34,14 @@ class StreamBase:
         """Column names and types."""
         return self._node.schema
 
+    def collect_schema(self) -> pl.Schema:
+        """Return column names and types; they are always known, without a run."""
+        return self._node.schema
+
+    def lazy(self) -> Self:
+        """Return the stream itself: it is lazy."""
+        return self
+
     @property
     def columns(self) -> list[str]:
         """Column names."""

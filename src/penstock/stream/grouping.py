@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import polars as pl
 
-from penstock.errors import PlanError
+from penstock.errors import NoSuchVerbError, PlanError
 from penstock.instants import Duration
 from penstock.plan.expressions import Shape, as_exprs, is_deterministic, root_columns
 from penstock.plan.grouping import Aggregate, Emission, Final
 from penstock.stream.base import StreamBase
 from penstock.stream.bounds import lifetime_ns, row_limit
+from penstock.stream.hints import GROUP_VERBS
 from penstock.windows import Hopping, Rows, Session, Sliding, Window
 
 if TYPE_CHECKING:
+    from polars._typing import QuantileMethod
+
     from penstock.plan.node import Node
 
 S = TypeVar("S", bound=StreamBase)
@@ -63,9 +67,61 @@ class GroupBy(Generic[S]):
         """Count the rows of each group."""
         return self.agg(pl.len().alias(name))
 
+    def sum(self) -> S:
+        """Sum every other column of each group."""
+        return self._each(pl.Expr.sum)
+
+    def mean(self) -> S:
+        """Average every other column of each group."""
+        return self._each(pl.Expr.mean)
+
+    def median(self) -> S:
+        """Take the median of every other column of each group."""
+        return self._each(pl.Expr.median)
+
+    def quantile(self, quantile: float, interpolation: QuantileMethod = "nearest") -> S:
+        """Take a quantile of every other column of each group."""
+        return self._each(lambda column: column.quantile(quantile, interpolation))
+
+    def min(self) -> S:
+        """Take the smallest value of every other column of each group."""
+        return self._each(pl.Expr.min)
+
+    def max(self) -> S:
+        """Take the largest value of every other column of each group."""
+        return self._each(pl.Expr.max)
+
+    def first(self) -> S:
+        """Take the first value of every other column of each group, in order of arrival."""
+        return self._each(pl.Expr.first)
+
+    def last(self) -> S:
+        """Take the last value of every other column of each group, in order of arrival."""
+        return self._each(pl.Expr.last)
+
+    def n_unique(self) -> S:
+        """Count the distinct values of every other column of each group."""
+        return self._each(pl.Expr.n_unique)
+
+    def _each(self, aggregate: Callable[[pl.Expr], pl.Expr]) -> S:
+        """Aggregate the columns that are neither a key nor the time of the window."""
+        keys = {key.meta.output_name() for key in self._keys}
+        if self._window is not None:
+            keys.add(self._window.on or self._stream.node.properties.event_time or "")
+        others = [name for name in self._stream.columns if name not in keys]
+        return self.agg(*(aggregate(pl.col(name)) for name in others))
+
     def __getattr__(self, name: str) -> Any:
-        raise PlanError(
-            f"group_by has no {name!r}", step="group_by", value=name, alternatives=("agg", "len")
+        if name.startswith("_"):
+            raise AttributeError(name)
+        verbs = [verb for verb in dir(type(self)) if not verb.startswith("_")]
+        hint = GROUP_VERBS.get(name)
+        raise NoSuchVerbError(
+            f"group_by has no {name!r}",
+            step="group_by",
+            value=name,
+            alternatives=() if hint else verbs,
+            hint=hint,
         )
 
 

@@ -198,6 +198,10 @@ class OrderVerbs(StreamBase):
         """Do the same as ``limit``."""
         return self.limit(n)
 
+    def first(self) -> Self:
+        """Keep the first row: of the order after ``sort``, else of arrival."""
+        return self.limit(1)
+
     def with_row_index(self, name: str = "index", offset: int = 0) -> Self:
         """Put the number of each row, in order of arrival, before the other columns.
 

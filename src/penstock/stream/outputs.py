@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -47,6 +48,8 @@ else:
     topics = Deferred("penstock.connectors.topics.config")
 
 Key = str | Iterable[str]
+
+_FILE_ENDINGS = (".parquet", ".csv", ".ndjson", ".jsonl", ".json", ".ipc", ".arrow", ".feather")
 
 _QUEUED_CHANGES = 16
 """Epochs that wait for a slow reader of ``changes()`` before the query waits too."""
@@ -118,6 +121,40 @@ class Outputs(StreamBase):
             compression=compression,
         )
         return self.sink(spec)
+
+    def sink_parquet(self, folder: str | Path, **options: Any) -> Query:
+        """Write Parquet files into a folder: ``sink_files``, with its options."""
+        return self._sink_parts("sink_parquet", folder, "parquet", options)
+
+    def sink_csv(self, folder: str | Path, **options: Any) -> Query:
+        """Write CSV files into a folder: ``sink_files``, with its options."""
+        return self._sink_parts("sink_csv", folder, "csv", options)
+
+    def sink_ndjson(self, folder: str | Path, **options: Any) -> Query:
+        """Write files of JSON lines into a folder: ``sink_files``, with its options."""
+        return self._sink_parts("sink_ndjson", folder, "ndjson", options)
+
+    def sink_ipc(self, folder: str | Path, **options: Any) -> Query:
+        """Write Arrow files into a folder: ``sink_files``, with its options."""
+        return self._sink_parts("sink_ipc", folder, "ipc", options)
+
+    def _sink_parts(
+        self, step: str, folder: str | Path, form: str, options: dict[str, Any]
+    ) -> Query:
+        if Path(folder).suffix in _FILE_ENDINGS:
+            raise PlanError(
+                f"{str(folder)!r} looks like a file; a stream has no end, so it is written as a "
+                "folder of files",
+                step=step,
+                value=str(folder),
+                hint=f'give a folder, .{step}("{Path(folder).with_suffix("")}"), and read it with '
+                '"folder/**/*"',
+            )
+        known = list(inspect.signature(self.sink_files).parameters)[2:]
+        for name in options:
+            if name not in known:
+                raise PlanError(f"no option {name!r}", step=step, value=name, alternatives=known)
+        return self.sink_files(folder, form, **options)
 
     def sink_topic(
         self,

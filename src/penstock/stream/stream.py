@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from penstock.errors import PlanError
+from penstock.errors import NoSuchVerbError, PlanError
 from penstock.instants import Duration, duration_ns
+from penstock.plan.naming import named
 from penstock.plan.sources import Channel, Side, Watermark
 from penstock.stream.functions import FunctionVerbs
 from penstock.stream.grouping import GroupVerbs
+from penstock.stream.hints import VERBS
 from penstock.stream.joins import JoinVerbs
 from penstock.stream.ordering import OrderVerbs
 from penstock.stream.outputs import Outputs
 from penstock.stream.process import ProcessVerbs
-from penstock.stream.rows import RowVerbs
+from penstock.stream.reshaping import ReshapingVerbs
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, ProcessVerbs, Outputs):
+class Stream(
+    ReshapingVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, ProcessVerbs, Outputs
+):
     """A lazy, immutable table that never ends, shaped like ``polars.LazyFrame``.
 
     >>> import penstock as ps, polars as pl
@@ -88,6 +92,21 @@ class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Process
         """
         return self._derived(Side, origin=self._node, channel=Channel.DEAD_LETTERS)
 
+    def named(self, name: str) -> Self:
+        """Fix the name under which checkpoints keep the state of the step before it.
+
+        Without a name a step is found again in a changed pipeline by what it does and where it
+        stands; a name finds it wherever it stands. Row-wise steps (``filter``, ``select``, ...) keep
+        no state, so the name goes to the first step above that is not one. The same name on two
+        steps is a ``PlanError``. ``Query.named`` does the same for a sink.
+
+        >>> import penstock as ps, polars as pl
+        >>> s = ps.scan_batches([pl.DataFrame({"k": ["a", "a"], "v": [1, 2]})])
+        >>> s.group_by("k").agg(pl.col("v").sum()).named("sums").collect().rows()
+        [('a', 3)]
+        """
+        return type(self)(named(self._node, name))
+
     def pipe(
         self, function: Callable[Concatenate[Self, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -98,4 +117,11 @@ class Stream(RowVerbs, GroupVerbs, OrderVerbs, JoinVerbs, FunctionVerbs, Process
         if name.startswith("_"):
             raise AttributeError(name)
         verbs = [verb for verb in dir(type(self)) if not verb.startswith("_")]
-        raise PlanError(f"Stream has no {name!r}", step="Stream", value=name, alternatives=verbs)
+        hint = VERBS.get(name)
+        raise NoSuchVerbError(
+            f"Stream has no {name!r}",
+            step="Stream",
+            value=name,
+            alternatives=() if hint else verbs,
+            hint=hint,
+        )

@@ -7,57 +7,19 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from penstock.columns import WEIGHT
+from penstock.checkpoints.compaction import merge
 from penstock.connectors.contract import (
     Accepts,
     Guarantee,
-    OnePartition,
-    Polled,
-    Position,
     Sink,
     SinkIdentity,
 )
 from penstock.lowering.table import lower
-from penstock.operators.deltas import consolidate, weighted
 from penstock.plan.node import Node
 from penstock.plan.sinks import SinkNode
-from penstock.plan.sources import Scan
 from penstock.runtime.executor import Executor, Fed, SourceState
-from penstock.state.contract import Part, Stateful
+from penstock.state.contract import FULL, Part, Stateful
 from penstock.stream import Stream
-
-
-@dataclass(frozen=True, eq=False)
-class ScriptedSpec:
-    """A source whose rows the test hands over itself, through ``Epoch.rows[name]``."""
-
-    name: str
-    schema: pl.Schema
-    bounded: bool = True
-    replayable: bool = True
-    partitioned: bool = False
-    frame_is_epoch: bool = True
-
-    def open(self) -> ScriptedSource:
-        """Return a source that is never polled."""
-        return ScriptedSource()
-
-
-class ScriptedSource(OnePartition):
-    """Never polled: ``drive`` feeds the executor itself."""
-
-    def seek(self, position: Position | None) -> None:
-        """Do nothing."""
-
-    def poll(self, max_rows: int, timeout_s: float) -> Polled:  # noqa: ARG002 - the contract
-        """Refuse: a scripted source cannot run in an engine."""
-        raise AssertionError("a scripted source is fed by drive()")
-
-    def acknowledge(self, position: Position) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +69,93 @@ class Epoch:
     caught_up: bool = False
 
 
-def scripted(
-    name: str, schema: Mapping[str, pl.DataType | type[pl.DataType]], **facts: bool
-) -> Stream:
-    """Return a stream of a scripted source."""
-    return Stream(Scan(spec=ScriptedSpec(name, pl.Schema(schema), **facts)))
+class Driven:
+    """A plan that is run by hand, epoch by epoch, and can be stopped and restored between two.
+
+    >>> from penstock.testing import Driven, Epoch, scripted
+    >>> numbers = scripted("numbers", {"n": pl.Int64})
+    >>> driven = Driven(numbers.select(pl.col("n").sum()))
+    >>> _ = driven.step(Epoch({"numbers": pl.DataFrame({"n": [1, 2]})}))
+    >>> driven.restart()
+    >>> driven.step(Epoch({"numbers": pl.DataFrame({"n": [4]})}))[0].rows()
+    [(3, -1), (7, 1)]
+    """
+
+    def __init__(self, streams: Stream | Sequence[Stream]) -> None:
+        self.streams = [streams] if isinstance(streams, Stream) else list(streams)
+        self.executor = self._built()
+        self._epochs = 0
+        self._saved: dict[tuple[str, str], list[Part]] = {}
+        self._ended: set[str] = set()
+        self._partitions: dict[str, set[int]] = {}
+
+    def step(self, epoch: Epoch) -> list[pl.DataFrame | None]:
+        """Run one epoch and return the delta of every stream."""
+        self._epochs += 1
+        self._ended |= epoch.ended
+        fed, sources = self._feed(epoch)
+        output = self.executor.run(self._epochs, fed, sources, epoch.now)
+        return [output.sinks.get(v.number) for v in self.executor.graph.sinks]
+
+    def save(self, *, full: bool = False) -> None:
+        """Write the state out as a checkpoint does: what has changed since the last time, or all."""
+        for key, primitive in self._states():
+            parts = self._saved.setdefault(key, [])
+            part = primitive.full() if full else primitive.delta()
+            if FULL in part:
+                parts.clear()
+            if part:
+                parts.append(part)
+
+    def compact(self, *, keep: int = 0) -> None:
+        """Save, then merge the parts written so far, but for the first ``keep``, into one."""
+        self.save()
+        for parts in self._saved.values():
+            if parts[keep:]:
+                parts[keep:] = [merge(parts[keep:])]
+
+    def restart(self, *, full: bool = False) -> None:
+        """Save, build a new graph and load the state into it, as a run after a crash does."""
+        self.save(full=full)
+        self.executor = self._built()
+        for key, primitive in self._states():
+            if self._saved[key]:
+                primitive.load(self._saved[key])
+
+    def state_rows(self, *names: str) -> int:
+        """Return how many rows (or keys) the state holds, in all or in primitives of these names."""
+        states = [(name, primitive) for (_, name), primitive in self._states()]
+        return sum(len(primitive) for name, primitive in states if not names or name in names)
+
+    def primitives(self) -> dict[str, int]:
+        """Return the length of each primitive of the state, by ``vertex.name``."""
+        return {f"{vertex}.{name}": len(p) for (vertex, name), p in self._states()}
+
+    def _built(self) -> Executor:
+        nodes: list[Node] = [SinkNode(input=s.node, spec=DrivenSink()) for s in self.streams]
+        return Executor(lower(nodes))
+
+    def _feed(self, epoch: Epoch) -> tuple[dict[int, Fed], dict[int, SourceState]]:
+        fed: dict[int, Fed] = {}
+        sources: dict[int, SourceState] = {}
+        graph, partitions = self.executor.graph, self._partitions
+        numbers = {v.source.name: v.number for v in graph.sources if v.source is not None}
+        for key, frame in epoch.rows.items():
+            name, partition = key if isinstance(key, tuple) else (key, 0)
+            partitions.setdefault(name, set()).add(partition)
+            if name in numbers:
+                nothing = Fed([], None, [], ())
+                fed.setdefault(numbers[name], nothing).frames.append((partition, frame))
+        for name, number in numbers.items():
+            known = tuple(sorted(partitions.get(name, {0})))
+            sources[number] = SourceState(known, epoch.caught_up, name in self._ended)
+        return fed, sources
+
+    def _states(self) -> Iterator[tuple[tuple[str, str], Stateful]]:
+        for vertex in self.executor.graph.vertices:
+            if vertex.operator is not None:
+                for name, primitive in vertex.operator.state.items():
+                    yield (vertex.name, name), primitive
 
 
 def drive(
@@ -125,20 +169,11 @@ def drive(
     After the epochs numbered in ``restart_after`` (from 0) the state is written out, a new graph is
     built and the state loaded into it, as a restart after a crash would do.
     """
-    many = [streams] if isinstance(streams, Stream) else list(streams)
-    executor = _executor(many)
-    saved: dict[tuple[str, str], list[Part]] = {}
-    ended: set[str] = set()
-    partitions: dict[str, set[int]] = {}
+    driven = Driven(streams)
     for number, epoch in enumerate(epochs):
-        ended |= epoch.ended
-        fed, sources = _feed(executor, epoch, ended, partitions)
-        output = executor.run(number + 1, fed, sources, epoch.now)
-        yield [output.sinks.get(v.number) for v in executor.graph.sinks]
+        yield driven.step(epoch)
         if restart_after and number in restart_after:
-            _save(executor, saved)
-            executor = _executor(many)
-            _load(executor, saved)
+            driven.restart()
 
 
 def outputs(
@@ -146,57 +181,3 @@ def outputs(
 ) -> list[pl.DataFrame | None]:
     """Run epochs over one stream and return the delta of each."""
     return [deltas[0] for deltas in drive(stream, epochs, **options)]
-
-
-def integrate(stream: Stream, deltas: Iterable[pl.DataFrame | None]) -> pl.DataFrame:
-    """Add deltas up; asserts that no row is deleted that is not there. Weights stay as a column."""
-    total = weighted(pl.DataFrame(schema=stream.schema), 1)
-    for delta in deltas:
-        if delta is None:
-            continue
-        with_weight = delta if WEIGHT in delta.columns else weighted(delta, 1)
-        negative = with_weight.filter(pl.col(WEIGHT) < 0)
-        total = consolidate(pl.concat([total, negative]))
-        lowest = total[WEIGHT].min()
-        assert lowest is None or int(str(lowest)) > 0, f"deleted but not there: {negative}"
-        total = consolidate(pl.concat([total, with_weight.filter(pl.col(WEIGHT) > 0)]))
-    return total
-
-
-def _executor(streams: Sequence[Stream]) -> Executor:
-    nodes: list[Node] = [SinkNode(input=stream.node, spec=DrivenSink()) for stream in streams]
-    return Executor(lower(nodes))
-
-
-def _feed(
-    executor: Executor, epoch: Epoch, ended: set[str], partitions: dict[str, set[int]]
-) -> tuple[dict[int, Fed], dict[int, SourceState]]:
-    fed: dict[int, Fed] = {}
-    sources: dict[int, SourceState] = {}
-    numbers = {v.source.name: v.number for v in executor.graph.sources if v.source is not None}
-    for key, frame in epoch.rows.items():
-        name, partition = key if isinstance(key, tuple) else (key, 0)
-        partitions.setdefault(name, set()).add(partition)
-        if name in numbers:
-            fed.setdefault(numbers[name], Fed([], None, [], ())).frames.append((partition, frame))
-    for name, number in numbers.items():
-        known = tuple(sorted(partitions.get(name, {0})))
-        sources[number] = SourceState(known, epoch.caught_up, name in ended)
-    return fed, sources
-
-
-def _states(executor: Executor) -> Iterator[tuple[tuple[str, str], Stateful]]:
-    for vertex in executor.graph.vertices:
-        if vertex.operator is not None:
-            for name, primitive in vertex.operator.state.items():
-                yield (vertex.name, name), primitive
-
-
-def _save(executor: Executor, saved: dict[tuple[str, str], list[Part]]) -> None:
-    for key, primitive in _states(executor):
-        saved.setdefault(key, []).append(primitive.delta())
-
-
-def _load(executor: Executor, saved: dict[tuple[str, str], list[Part]]) -> None:
-    for key, primitive in _states(executor):
-        primitive.load([part for part in saved[key] if part])

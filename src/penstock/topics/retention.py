@@ -1,7 +1,11 @@
-"""What a topic forgets: the oldest batches, in bounded steps inside the transactions of writers."""
+"""What a topic forgets: the oldest batches, in bounded steps inside the transactions of writers.
+
+Either by its retention (age, size), or because its reader has said how far it will never go back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -48,7 +52,36 @@ def trim_step(connection: sqlite3.Connection, retention: Retention, now_us: int)
                 'UPDATE partitions SET "start" = ?, bytes = bytes - ? WHERE "partition" = ?',
                 (end, size, partition),
             )
-    return _give_back(connection) or bool(doomed)
+    return give_back(connection) or bool(doomed)
+
+
+def forget_step(connection: sqlite3.Connection, offsets: Iterable[tuple[int, int]]) -> bool:
+    """Drop the batches that lie wholly below ``offsets``, up to one step's worth for each partition.
+
+    Returns whether more may be left. What stays begins with the batch that holds the offset.
+    """
+    more = False
+    for partition, offset in offsets:
+        doomed, size, cut = 0, 0, None
+        for base, records, stored in connection.execute(
+            'SELECT base, records, bytes FROM batches WHERE "partition" = ? AND base + records <= ?'
+            " ORDER BY base LIMIT ?",
+            (partition, offset, _STEP_BATCHES),
+        ):
+            doomed, size, cut = doomed + 1, size + stored, base + records
+            if size >= _STEP_BYTES:
+                break
+        if cut is None:
+            continue
+        connection.execute(
+            'DELETE FROM batches WHERE "partition" = ? AND base < ?', (partition, cut)
+        )
+        connection.execute(
+            'UPDATE partitions SET "start" = ?, bytes = bytes - ? WHERE "partition" = ?',
+            (cut, size, partition),
+        )
+        more = more or doomed == _STEP_BATCHES or size >= _STEP_BYTES
+    return more
 
 
 def _doomed(
@@ -75,7 +108,7 @@ def _doomed(
     return doomed
 
 
-def _give_back(connection: sqlite3.Connection) -> bool:
+def give_back(connection: sqlite3.Connection) -> bool:
     """Shrink a file that is mostly empty by one step; True if it did."""
     free = connection.execute("PRAGMA freelist_count").fetchone()[0]
     pages = connection.execute("PRAGMA page_count").fetchone()[0]

@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.deferred import sqlite3
 from penstock.errors import ConfigError, ConnectorError, Fault
+from penstock.failures import sqlite_error_passes
 from penstock.topics.settings import Settings
 
 FILE = "topic.db"
@@ -203,15 +204,13 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            busy = "locked" in str(error)
+            passing = sqlite_error_passes(error)
             raise ConnectorError(
                 f"{self.path}: {error}",
                 step=self.step,
-                fault=Fault.REMOTE,
-                retry=busy or "full" in str(error),
-                hint=f"another process has held the topic for {_BUSY_MS // 1000} s"
-                if busy
-                else None,
+                fault=Fault.REMOTE if passing else Fault.USER,
+                retry=passing,
+                hint=_hint(error),
             ) from error
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
@@ -223,6 +222,15 @@ class Store:
             fault=Fault.REMOTE,
             hint="restore it from a copy, or remove the folder to begin anew",
         )
+
+
+def _hint(error: sqlite3.Error) -> str | None:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"another process has held the topic for {_BUSY_MS // 1000} s"
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return "the folder of the topic must exist and be writable"
+    return None
 
 
 def _tables(connection: sqlite3.Connection) -> int:

@@ -17,7 +17,7 @@ from penstock.topics import blobs
 from penstock.topics.batches import Batch, Batches
 from penstock.topics.blobs import Compression
 from penstock.topics.records import RAW_SCHEMA, Records
-from penstock.topics.retention import Retention, trim_step
+from penstock.topics.retention import Retention, forget_step, give_back, trim_step
 from penstock.topics.routing import Router
 from penstock.topics.settings import Settings, new_settings
 from penstock.topics.store import FILE, Durability, Store, save
@@ -327,12 +327,24 @@ class Topic:
                 return True
         return False
 
-    def trim(self) -> None:
-        """Drop everything outside the retention now; writers do so bit by bit by themselves."""
+    def trim(self, offsets: Mapping[int, int] | None = None) -> None:
+        """Drop the records below ``offsets``, in whole batches; without them, those outside the retention.
+
+        For a topic whose only reader knows how far it will never go back; any other reader gets an
+        error, as where retention was faster. A partition keeps the batch that holds its offset.
+        Writers do what the retention asks bit by bit by themselves.
+        """
+        for partition, offset in (offsets or {}).items():
+            self._check_partition(partition)
+            if offset > self.end_offsets()[partition]:
+                self._check_offset(partition, offset)
         more = True
         while more:
             with self._store.writing(Durability.OS) as connection:
-                more = trim_step(connection, self.retention, _now_us())
+                if offsets is None:
+                    more = trim_step(connection, self.retention, _now_us())
+                else:
+                    more = forget_step(connection, offsets.items()) or give_back(connection)
 
     def set_retention(self, retention: Retention) -> None:
         """Change what is kept, for every process that opens the topic from now on."""

@@ -108,6 +108,11 @@ class BatchesSpec:
         return self._replays
 
     @property
+    def opens_once(self) -> bool:
+        """Whether it is an iterator."""
+        return not self._replays
+
+    @property
     def partitioned(self) -> bool:
         """Never."""
         return False

@@ -31,6 +31,9 @@ _CASTS: dict[type[pl.DataType], type[pl.DataType]] = {
 }
 """What Polars' Arrow stream says in a way that DuckDB does not read; DuckDB casts it back."""
 
+_PASSING_WORDS = ("No space left", "Input/output error", "Disk quota", "Too many open files")
+"""What DuckDB repeats of the operating system's errors that pass; it gives no numbers."""
+
 
 class _ArrowStream:
     """Show only the Arrow interface of a frame: DuckDB would ask a Polars frame for pyarrow."""
@@ -83,9 +86,10 @@ class DuckdbSink(TableSink):
     def _roll_back(self) -> None:
         import duckdb
 
-        with contextlib.suppress(duckdb.TransactionException):  # a failed commit has ended it
+        with contextlib.suppress(duckdb.Error):  # a failed commit has ended it; or all is lost
             self._live.rollback()
-        self._live.unregister(_FRAME)
+        with contextlib.suppress(duckdb.Error):
+            self._live.unregister(_FRAME)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -94,8 +98,7 @@ class DuckdbSink(TableSink):
         try:
             yield
         except duckdb.Error as error:
-            locked = isinstance(error, duckdb.IOException) and "lock" in str(error)
-            passing = locked or isinstance(error, duckdb.TransactionException)
+            passing = _passes(error)
             raise ConnectorError(
                 f"DuckDB refused: {error}",
                 step=self._step,
@@ -186,6 +189,19 @@ class DuckdbSink(TableSink):
         self._live.register(_FRAME, _ArrowStream(frame.with_columns(casts)))
         yield
         self._live.unregister(_FRAME)  # after an error: at the roll-back, nothing works before it
+
+
+def _passes(error: duckdb.Error) -> bool:
+    """Tell whether a new connection may do better: locked, conflict, no room on disk or in memory."""
+    import duckdb
+
+    if isinstance(error, duckdb.IOException):
+        said = str(error)
+        return "lock" in said or any(words in said for words in _PASSING_WORDS)
+    # Fatal: the database in memory is unusable after a failed write; the file is not.
+    return isinstance(
+        error, duckdb.TransactionException | duckdb.OutOfMemoryException | duckdb.FatalException
+    )
 
 
 def _hint(message: str) -> str | None:

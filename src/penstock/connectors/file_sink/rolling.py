@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+_SLACK_S = 1.0
+"""How far clocks are set back in the ordinary course of things."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rolling:
@@ -27,5 +30,11 @@ class Rolling:
         return min(limits, default=None)
 
     def expired(self, opened: float, now: float) -> bool:
-        """Tell whether a part opened then must be filed now (seconds since 1970)."""
-        return self.after is not None and now - opened >= self.after.total_seconds()
+        """Tell whether a part opened then must be filed now (seconds since 1970).
+
+        One that is from the future was opened before the clock was set back: nobody knows how long
+        ago, so it is filed.
+        """
+        if self.after is None:
+            return False
+        return now - opened >= self.after.total_seconds() or now < opened - _SLACK_S

@@ -25,6 +25,7 @@ from penstock.connectors.file_sink.ledger import Ledger, OpenPart, first_ledger
 from penstock.connectors.file_sink.rolling import Rolling
 from penstock.connectors.file_sink.staging import Layout, Staging
 from penstock.errors import ConnectorError, Fault, FencedError
+from penstock.failures import os_error_number, os_error_passes
 
 
 class FilesSink:
@@ -192,11 +193,15 @@ class FilesSink:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, pl.exceptions.PolarsError) as error:
+            if os_error_number(error) is None:
+                raise
+            passing = os_error_passes(error)
             raise ConnectorError(
                 f"the file system refused: {error}",
                 step=self._step,
-                value=error.filename,
-                fault=Fault.REMOTE,
-                retry=not isinstance(error, PermissionError | NotADirectoryError),
+                value=getattr(error, "filename", None),
+                fault=Fault.REMOTE if passing else Fault.USER,
+                retry=passing,
+                hint=None if passing else "the folder must exist and be writable",
             ) from error

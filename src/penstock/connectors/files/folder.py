@@ -19,6 +19,7 @@ from threading import Event, Lock
 
 from penstock.connectors.contract import OnePartition, Polled, Position
 from penstock.connectors.files.content import Content, Reader
+from penstock.errors import ConnectorError
 
 Seen = tuple[int, int, float]
 """Size, time of change in ns, and when (monotonic) it was first seen like that."""
@@ -75,11 +76,26 @@ class FolderSource(OnePartition):
 
     def _take(self, max_rows: int) -> Polled | None:
         while self._file is not None or self._next():
+            if self._vanished():
+                self._finish()
+                continue
             piece = self._opened().take(max_rows)
             if piece is not None:
                 return Polled(piece.frame, self._position(), dead=piece.dead)
             self._finish()
         return None
+
+    def _vanished(self) -> bool:
+        """Tell whether the file was taken away after it was seen, before anything was read of it."""
+        if self._reader is not None or self._start[0]:
+            return False
+        try:
+            self._opened()
+        except ConnectorError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return True
+            raise
+        return False
 
     def _opened(self) -> Reader:
         assert self._file is not None

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import BinaryIO, cast
 
 from penstock.errors import ConfigError, ConnectorError, Fault
+from penstock.failures import os_error_passes
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -51,12 +52,13 @@ def _zstandard(path: str) -> ModuleType:
 
 
 def _unreadable(path: str, error: OSError) -> ConnectorError:
+    passing = os_error_passes(error)
     return ConnectorError(
         f"cannot open: {error.strerror or error}",
         step=f"file {path}",
         value=path,
-        fault=Fault.USER,
-        retry=False,
+        fault=Fault.REMOTE if passing else Fault.USER,
+        retry=passing,
     )
 
 

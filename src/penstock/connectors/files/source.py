@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from penstock.connectors.contract import OnePartition, Polled, Position
@@ -35,10 +36,12 @@ class FilesSource(OnePartition):
         self._index = 0
         self._reader: Reader | None = None
         self._start: tuple[int, int | None] = (0, 1)
+        self._closed = False
+        self._lock = Lock()  # close() waits for the poll that it ends
 
     def seek(self, position: Position | None) -> None:
         """Go to a position."""
-        self.close()
+        self._leave()
         self._index, self._start = 0, (0, 1)
         if position is None:
             return
@@ -61,11 +64,17 @@ class FilesSource(OnePartition):
 
     def poll(self, max_rows: int, timeout_s: float) -> Polled:  # noqa: ARG002 - files never wait
         """Return the next rows; they are all of one file."""
+        with self._lock:
+            return self._poll(max_rows)
+
+    def _poll(self, max_rows: int) -> Polled:
+        if self._closed:
+            return Polled(self._content.schema.to_frame(), self._position())
         while self._index < len(self._files):
             piece = self._opened().take(max_rows)
             if piece is not None:
                 return Polled(piece.frame, self._position(), dead=piece.dead)
-            self.close()
+            self._leave()
             self._index, self._start = self._index + 1, (0, 1)
         empty = self._content.schema.to_frame()
         return Polled(empty, self._position(), caught_up=True, ended=True)
@@ -93,6 +102,11 @@ class FilesSource(OnePartition):
 
     def close(self) -> None:
         """Close the file that is open."""
+        self._closed = True
+        with self._lock:
+            self._leave()
+
+    def _leave(self) -> None:
         if self._reader is not None:
             self._reader.close()
             self._reader = None

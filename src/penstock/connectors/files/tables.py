@@ -16,6 +16,7 @@ import polars as pl
 
 from penstock.connectors.files.lines import Piece
 from penstock.errors import ConnectorError, Fault
+from penstock.failures import os_error_passes
 
 SLICE_ROWS = 524_288
 
@@ -88,6 +89,11 @@ class TableReader:
 
 
 def _unreadable(kind: Table, path: str, error: Exception) -> ConnectorError:
+    passing = os_error_passes(error)
     return ConnectorError(
-        f"cannot read: {error}", step=f"{kind.value} {path}", value=path, fault=Fault.USER
+        f"cannot read: {error}",
+        step=f"{kind.value} {path}",
+        value=path,
+        fault=Fault.REMOTE if passing else Fault.USER,
+        retry=passing,
     )

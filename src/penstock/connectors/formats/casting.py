@@ -18,6 +18,7 @@ from collections.abc import Callable
 import polars as pl
 
 from penstock.connectors.formats.contract import errors_table
+from penstock.connectors.formats.uniform_iso import uniform_iso
 
 Converted = tuple[pl.Series, pl.Series]
 """The values, and which of them (Boolean) could not be converted."""
@@ -105,7 +106,12 @@ def _datetime(text: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 
 def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
-    """Read ISO instants as UTC: at once when all carry a zone, or none; else written alike."""
+    """Read ISO instants as UTC: at once where all are alike, or carry a zone; else rewritten."""
+    alike = None if text.has_nulls() else uniform_iso(text, unit)
+    return _any_iso(text, unit) if alike is None else alike
+
+
+def _any_iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
     representable = _representable(text, unit)
     if not representable.all():
         text = text.set(~representable, None)

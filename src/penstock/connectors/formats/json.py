@@ -15,7 +15,8 @@ How each value is read (tests/connectors/formats/test_json.py holds every line o
 
 How (``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every message
 is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
-schema. If it refuses the batch, a typed decoder finds the rows at fault.
+schema. If it refuses the batch, a typed decoder finds the rows at fault. Short lines that begin with
+a brace and hold no escape are not validated first: of these the reader takes none that is bad.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ from penstock.connectors.formats.contract import (
 )
 from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
-from penstock.connectors.formats.messages import as_text, join_lines
+from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
 from penstock.connectors.formats.slices import joined
+from penstock.deferred import numpy as np
 
 
 class _Object(msgspec.Struct):
@@ -59,6 +61,11 @@ _FEW = 64
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
+
+_SHORT_LINE = 1000
+"""Bytes of a line in which nothing can be nested as deeply as msgspec refuses (1,000 levels)."""
+
+_NEWLINE, _BRACE = b"\n{"
 
 _FAULTS = (msgspec.DecodeError, RecursionError)
 
@@ -133,7 +140,7 @@ class Json:
         if errors.height or not len(text):
             return None if len(text) else self.schema.to_frame()
         block = join_lines(text)
-        one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
+        one_line_each = newlines(block) == len(text)  # else "{}\n{}" and "" pass as two
         return self._clean(block, len(text)) if one_line_each else None
 
     def _without_invalid(self, messages: pl.Series) -> Decoded | None:
@@ -211,10 +218,7 @@ class Json:
 
     def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
         """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
-        try:
-            if len(_VALID.decode_lines(block)) != lines:
-                return None
-        except _FAULTS:
+        if not (lines > _FEW and _reader_is_strict(block)) and not _valid(block, lines):
             return None
         if self._decimals and long_number(block):
             return None
@@ -298,7 +302,7 @@ class Json:
 
 
 def _lines(block: bytes) -> int:
-    return block.count(b"\n") + (not block.endswith(b"\n"))
+    return newlines(block) + (not block.endswith(b"\n"))
 
 
 def _halves(block: bytes) -> list[bytes]:
@@ -307,6 +311,28 @@ def _halves(block: bytes) -> list[bytes]:
     if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2 or not 0 < middle < len(block):
         return [block]
     return [block[:middle], block[middle:]]
+
+
+def _valid(block: bytes, lines: int) -> bool:
+    try:
+        return len(_VALID.decode_lines(block)) == lines
+    except _FAULTS:
+        return False
+
+
+def _reader_is_strict(block: bytes) -> bool:
+    """Tell whether Polars' reader refuses all that is not one object on each line.
+
+    It is lax about what does not begin with a brace, about escapes (half a surrogate pair), and
+    about nesting, which has no room to be too deep in short lines.
+    """
+    if b"\\" in block or not block.startswith(b"{"):
+        return False
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data[:-1] == _NEWLINE)
+    starts = np.concatenate(([0], ends + 1))
+    longest = int(np.diff(starts, append=len(data)).max())
+    return longest <= _SHORT_LINE and bool((data[starts] == _BRACE).all())
 
 
 def _invalid(text: pl.Series) -> pl.DataFrame:
@@ -323,10 +349,7 @@ def _invalid(text: pl.Series) -> pl.DataFrame:
 def _all_valid(text: pl.Series) -> bool:
     if text.null_count() or _spans_lines(text):
         return False
-    try:
-        return len(_VALID.decode_lines(join_lines(text))) == len(text)
-    except _FAULTS:
-        return False
+    return _valid(join_lines(text), len(text))
 
 
 def _spans_lines(text: pl.Series) -> bool:

@@ -132,6 +132,11 @@ class TickSpec:
         return False
 
     @property
+    def made_here(self) -> bool:
+        """Always: a tick that nobody saw is no loss, so none is kept in a topic."""
+        return True
+
+    @property
     def partitioned(self) -> bool:
         """Never."""
         return False

@@ -9,11 +9,12 @@ from penstock.errors import ConnectorError, Fault
 if TYPE_CHECKING:
     import psycopg
 
-_PASSING_CLASSES = ("08", "53", "57", "58")
-"""Connection lost; out of resources; stopped by an operator; failure outside PostgreSQL."""
+_PASSING_CLASSES = ("08", "40", "53", "57", "58")
+"""Connection lost; rolled back (serialisation failure, deadlock); out of resources; stopped by an
+operator; failure outside PostgreSQL."""
 
-_PASSING_STATES = ("40001", "40P01", "55P03")
-"""Serialisation failure, deadlock, lock not available: the transaction may be run again."""
+_PASSING_STATES = ("25006", "55006", "55P03")
+"""Read-only (a standby, until it is promoted); in use; lock not available."""
 
 _CONFIGURATION = ("authentication failed", "does not exist", "no pg_hba.conf entry", "invalid ")
 """What libpq says, without a SQLSTATE, when connecting can never succeed as configured."""

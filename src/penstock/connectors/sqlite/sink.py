@@ -16,6 +16,7 @@ from penstock.connectors.sqlite.values import rows
 from penstock.connectors.tables import TableSink, missing_columns
 from penstock.deferred import sqlite3
 from penstock.errors import ConnectorError, Fault
+from penstock.failures import sqlite_error_passes
 
 
 class SqliteSink(TableSink):
@@ -134,23 +135,13 @@ class SqliteSink(TableSink):
         return f"INSERT INTO {quoted(self._table)} ({listed(columns)}) VALUES ({marks})"  # noqa: S608
 
 
-def _passing_codes() -> set[int]:
-    """Return the primary result codes after which the same transaction may work later."""
-    return {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-    }
-
-
 def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:
     code = getattr(error, "sqlite_errorcode", None)
-    passing = code is not None and code & 0xFF in _passing_codes()
+    passing = sqlite_error_passes(error)
     hint = None
     if "ON CONFLICT clause does not match" in str(error):
         hint = "the table exists without a UNIQUE constraint on the key columns; add one"
-    elif code == sqlite3.SQLITE_CANTOPEN:
+    elif code is not None and code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         hint = "the folder of the file must exist and be writable"
     return ConnectorError(
         f"SQLite refused: {error}",

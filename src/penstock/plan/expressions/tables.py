@@ -8,41 +8,42 @@ calls every public method of ``pl.Expr`` and holds these tables against what Pol
 from __future__ import annotations
 
 
-def _tags(prefix: str, names: str) -> frozenset[str]:
+def tags(prefix: str, names: str) -> frozenset[str]:
+    """Return the names in a text, each with a prefix."""
     return frozenset(f"{prefix}{name}" for name in names.split())
 
 
-NUMERIC = _tags(
+NUMERIC = tags(
     "",
     """Abs Sign Negate Ceil Floor Round RoundSF Truncate Clip Exp Log Log1p Erf Erfc Atan2 Cut Hash
     Reinterpret ToPhysical""",
-) | _tags("Pow.", "Generic Sqrt Cbrt")
+) | tags("Pow.", "Generic Sqrt Cbrt")
 
-TRIGONOMETRY = _tags(
+TRIGONOMETRY = tags(
     "Trigonometry.",
     """ArcCos ArcCosh ArcSin ArcSinh ArcTan ArcTanh Cos Cosh Cot Degrees Radians Sin Sinh Tan
     Tanh""",
 )
 
-BITWISE = _tags(
+BITWISE = tags(
     "Bitwise.", "CountOnes CountZeros LeadingOnes LeadingZeros TrailingOnes TrailingZeros"
 )
 
-BOOLEAN = _tags(
+BOOLEAN = tags(
     "Boolean.",
     """IsBetween IsClose IsFinite IsInfinite IsNan IsNotNan IsNull IsNotNull IsIn Not AllHorizontal
     AnyHorizontal""",
 )
 
-ROWWISE = _tags(
+ROWWISE = tags(
     "",
     """AsStruct Coalesce FillNull Replace ReplaceStrict RepeatBy SumHorizontal MeanHorizontal
     MinHorizontal MaxHorizontal""",
-) | _tags("FillNullWithStrategy.", "Zero One")
+) | tags("FillNullWithStrategy.", "Zero One")
 
-RANGES = _tags("Range.", "IntRanges DateRanges DatetimeRanges TimeRanges LinearSpaces")
+RANGES = tags("Range.", "IntRanges DateRanges DatetimeRanges TimeRanges LinearSpaces")
 
-STRINGS = _tags(
+STRINGS = tags(
     "StringExpr.",
     """Contains ContainsAny CountMatches ConcatHorizontal EndsWith EscapeRegex Extract ExtractAll
     ExtractGroups ExtractMany Find FindMany Format Head HexDecode HexEncode Base64Decode
@@ -52,39 +53,39 @@ STRINGS = _tags(
     ZFill""",
 )
 
-TEMPORAL = _tags(
+TEMPORAL = tags(
     "TemporalExpr.",
     """BaseUtcOffset CastTimeUnit Century Combine ConvertTimeZone DSTOffset Date DatetimeFunction
     Day DaysInMonth Duration Hour IsLeapYear IsoYear Microsecond Millennium Millisecond Minute Month
     MonthEnd MonthStart Nanosecond OffsetBy OrdinalDay Quarter Replace ReplaceTimeZone Round Second
     Time TimeStamp ToString TotalDays TotalHours TotalMicroseconds TotalMilliseconds TotalMinutes
     TotalNanoseconds TotalSeconds Truncate Week WeekDay Year""",
-) | _tags("Business.", "AddBusinessDay BusinessDayCount IsBusinessDay")
+) | tags("Business.", "AddBusinessDay BusinessDayCount IsBusinessDay")
 
-LISTS = _tags(
+LISTS = tags(
     "ListExpr.",
     """ArgMax ArgMin Concat Contains CountMatches Diff DropNulls Gather GatherEvery Get Join
     Length Max Mean Median Min SetOperation Shift Slice Sort Std Sum ToArray ToMap ToStruct Var""",
 )
 
-ARRAYS = _tags(
+ARRAYS = tags(
     "ArrayExpr.",
     """ArgMax ArgMin Concat Contains CountMatches Dot Get Join Length Max Mean Median Min Shift
     Sort Std Sum ToList ToStruct Var""",
 )
 
-BINARY = _tags(
+BINARY = tags(
     "BinaryExpr.",
     """Base64Decode Base64Encode Contains EndsWith Get Head HexDecode HexEncode Reinterpret Size
     Slice StartsWith Tail""",
 )
 
-CATEGORICAL = _tags("Categorical.", "EndsWith LenBytes LenChars Physical Slice StartsWith To")
+CATEGORICAL = tags("Categorical.", "EndsWith LenBytes LenChars Physical Slice StartsWith To")
 
-STRUCTS = _tags(
+STRUCTS = tags(
     "StructExpr.",
     """Drop FieldByName JsonEncode MapFieldNames PrefixFields RenameFields SuffixFields""",
-) | _tags("Extension.", "Storage")
+) | tags("Extension.", "Storage")
 
 ELEMENTWISE = (
     NUMERIC
@@ -104,19 +105,19 @@ ELEMENTWISE = (
 """Functions whose value in a row depends on that row alone."""
 
 AGGREGATIONS = (
-    _tags(
+    tags(
         "Agg.",
         """Count First FirstNonNull Implode Item Last LastNonNull Max Mean Median Min NUnique
         Std Sum Var""",
     )
-    | _tags(
+    | tags(
         "",
         """ApproxNUnique ApproxQuantile ArgMax ArgMin Correlation Entropy IndexOf Kurtosis
         LowerBound MaxBy MinBy NullCount Product Quantile Skew UpperBound""",
     )
-    | _tags("Bitwise.", "And Or Xor")
-    | _tags("Boolean.", "All Any HasNulls IsEmpty IsSorted")
-    | _tags("StringExpr.", "ConcatVertical")
+    | tags("Bitwise.", "And Or Xor")
+    | tags("Boolean.", "All Any HasNulls IsEmpty IsSorted")
+    | tags("StringExpr.", "ConcatVertical")
 )
 """Functions that give one value whatever the length of their input."""
 

@@ -1,0 +1,144 @@
+"""What every storage owes: files by path, a conditional create, no secrets."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from pathlib import Path
+
+import pytest
+
+from penstock.checkpoints import storage as storage_module
+from penstock.checkpoints.guarded import Guarded
+from penstock.checkpoints.object_storage import ObjectStorage
+from penstock.checkpoints.opening import open_storage
+from penstock.checkpoints.storage import LocalStorage, MemoryStorage, Storage
+from penstock.errors import CheckpointError, ConfigError
+from tests.servers.objects import ObjectServer
+
+from .conftest import Reopen
+
+
+def test_what_was_written_is_read(reopened: Reopen) -> None:
+    storage = reopened()
+    storage.write("runs/a.pack", b"one")
+    storage.write("runs/a.pack", b"two")
+    storage.write("b", b"")
+    assert reopened().read("runs/a.pack") == b"two"
+    assert reopened().read("b") == b""
+
+
+def test_only_one_creates(reopened: Reopen) -> None:
+    storage = reopened()
+    assert storage.create("manifest-1", b"mine")
+    assert not storage.create("manifest-1", b"yours")
+    assert not reopened().create("manifest-1", b"theirs")
+    assert reopened().read("manifest-1") == b"mine"
+
+
+def test_of_many_at_once_one_creates(reopened: Reopen) -> None:
+    storages = [reopened() for _ in range(6)]
+    won: list[int] = []
+
+    def attempt(number: int) -> None:
+        if storages[number].create("m", b"%d" % number):
+            won.append(number)
+
+    threads = [threading.Thread(target=attempt, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = won
+    assert reopened().read("m") == b"%d" % winner
+
+
+def test_listing_is_by_prefix_of_the_path(reopened: Reopen) -> None:
+    storage = reopened()
+    for path in ("manifest-1", "manifest-2", "runs/a", "runs/b/c", "runs-old"):
+        storage.write(path, b"x")
+    assert storage.list("manifest-") == ["manifest-1", "manifest-2"]
+    assert storage.list("runs/") == ["runs/a", "runs/b/c"]
+    assert storage.list("runs") == ["runs-old", "runs/a", "runs/b/c"]
+    assert storage.list("") == ["manifest-1", "manifest-2", "runs-old", "runs/a", "runs/b/c"]
+    assert storage.list("nothing/") == []
+
+
+def test_what_was_deleted_is_gone(reopened: Reopen) -> None:
+    storage = reopened()
+    storage.write("runs/a", b"x")
+    storage.delete("runs/a")
+    storage.delete("runs/a")
+    assert storage.list("runs/") == []
+    with pytest.raises(FileNotFoundError):
+        storage.read("runs/a")
+
+
+def test_a_folder_without_links_creates_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(storage_module.os, "link", refuse)
+    storage = LocalStorage(tmp_path)
+    assert storage.create("m", b"mine")
+    assert not storage.create("m", b"yours")
+    assert storage.list("") == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("code", "retry", "hint"),
+    [
+        (errno.ENOSPC, True, "make room"),
+        (errno.EROFS, False, "where one may write"),
+        (errno.EIO, True, ""),
+    ],
+)
+def test_errors_say_where_and_what_to_do(code: int, retry: bool, hint: str) -> None:
+    class Failing(MemoryStorage):
+        def write(self, path: str, data: bytes) -> None:
+            raise OSError(code, "the reason")
+
+    with pytest.raises(CheckpointError, match="runs/a cannot be written") as caught:
+        Guarded(Failing()).write("runs/a", b"")
+    assert caught.value.retry is retry
+    assert hint in str(caught.value)
+    assert "the reason" in str(caught.value)
+
+
+def test_urls_that_name_no_storage_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ftp"):
+        open_storage("ftp://host/folder", {})
+    with pytest.raises(ConfigError, match="object store"):
+        open_storage(tmp_path, {"region": "here"})
+    own = MemoryStorage()
+    assert open_storage(own, {}) is own
+
+
+@pytest.mark.parametrize("kind", ["s3", "azurite"])
+def test_secrets_are_not_shown(kind: str, request: pytest.FixtureRequest) -> None:
+    server: ObjectServer = request.getfixturevalue(kind)
+    storage = open_storage(server.new_url(), server.options)
+    assert server.secret not in repr(storage) + storage.name
+    assert isinstance(storage, ObjectStorage)
+    assert server.secret not in storage._said(ValueError(f"signature of {server.secret}"))
+    with pytest.raises(ConfigError, match="nonsense") as caught:
+        open_storage(server.new_url(), {**server.options, "nonsense": "x"})
+    assert server.secret not in str(caught.value)
+
+
+def test_a_store_without_conditional_create_is_refused(s3: ObjectServer) -> None:
+    class Careless(ObjectStorage):
+        def _create(self, path: str, data: bytes) -> bool:
+            self.write(path, data)
+            return True
+
+    with pytest.raises(ConfigError, match="only if missing"):
+        Careless(s3.new_url(), s3.options).create("manifest-1", b"x")
+
+
+def test_a_bucket_that_is_not_there_is_told(s3: ObjectServer) -> None:
+    storage: Storage = Guarded(open_storage("s3://no-such-bucket/x", s3.options))
+    with pytest.raises(CheckpointError, match="no-such-bucket"):
+        storage.write("a", b"x")
