@@ -1,5 +1,0 @@
-"""Session: tables and views that SQL statements make, change, and keep up to date."""
-
-from penstock.session.session import Session
-
-__all__ = ["Session"]

@@ -1,5 +1,0 @@
-"""SQL over streams: text to the same plan that ``Stream`` makes."""
-
-from penstock.sql.statements import sql
-
-__all__ = ["sql"]
