@@ -22,7 +22,7 @@ select s, v from a where v not in (select v from a where k = 1)
 select s, v from a where exists (select 1 from b where b.k=a.k and w>2)
 select s, v from a where not exists (select 1 from b where b.k=a.k)
 select s, (select max(w) from b where b.k=a.k) m, (select count(*) from b where b.k=a.k) c from a
-select k, v from a order by v desc nulls last limit 2
+select k, v from a order by v desc nulls last, k limit 2
 select k, v, row_number() over (partition by k order by v) rn from a
 select k, v, sum(v) over (order by v) rs from a where v is not null
 select s, k in (select k from b) x from a
@@ -39,17 +39,17 @@ select g*2 as q from generate_series(1,3) t(g)
 select * from a natural join b
 select v from a where v > (select avg(v) from a)
 select k, q.m from a, lateral (select max(w) m from b where b.k >= a.k) q
-select s, rank() over (order by k desc), lag(v) over (order by v), lag(v,1,0) over (order by v desc) from a
-select s, dense_rank() over (order by k), ntile(2) over (order by v), lead(v) over (order by v) from a
-select s, first_value(v) over (partition by k order by v), last_value(v) over (partition by k order by v) from a
+select s, rank() over (order by k desc), lag(v) over (order by v, s, k), lag(v,1,0) over (order by v desc, s, k) from a
+select s, dense_rank() over (order by k), ntile(2) over (order by v, s, k), lead(v) over (order by v, s, k) from a
+select s, first_value(v) over (partition by k order by v, s), last_value(v) over (partition by k order by v) from a
 select 1+1, 'a' || 'b'
 select case when v > 6 then 'hi' else 'lo' end c, count(*) from a group by 1 order by 2 desc
 select s from a where k = 1 or k in (select k from b where w > 3)
 select string_agg(s, ',' order by s) from a
-select k, sum(v) over (partition by k) t, avg(v) over (order by v rows 1 preceding) m from a
+select k, sum(v) over (partition by k) t, avg(v) over (order by v, k rows 1 preceding) m from a
 select k, sum(sum(v)) over (order by k) from a group by k
 select distinct on (k) k, v from a order by k, v desc
-select k, v from a order by v limit 2 offset 1
+select k, v from a order by v, k limit 2 offset 1
 select a.s from a where a.v = (select max(v) from a a2 where a2.k = a.k)
 select k, count(*) from (select k from a where v is not null) t group by k order by 1
 select s, max(v) - min(v) d from a group by s having max(v) > (select avg(v) from a)
@@ -86,5 +86,5 @@ select k from a group by k having count(*) = (select max(n) from (select count(*
 select x.k, sum(y.w) from (select distinct k from a) x left join b y on x.k = y.k group by x.k
 select cast(v as varchar) || s, cast('12' as integer) + 1, '1.5'::double from a
 select bit_and(k), bit_or(k) from a
-select arg_max(s, v), arg_min(s, v) from a
+select arg_max(v, v), arg_min(v, v) from a
 select a.k from a where a.k in (select b.k from b where b.w > (select min(v) / 10 from a a4 where a4.k = b.k))
