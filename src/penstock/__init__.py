@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from penstock.dead_letters import read_dead_letters
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -17,6 +18,7 @@ from penstock.errors import (
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.restarts import Restart
+from penstock.saved_state import list_state, read_state
 from penstock.scans import (
     concat,
     from_source,
@@ -39,7 +41,6 @@ from penstock.scans import (
 from penstock.stream import GroupBy, Stream
 from penstock.version import version
 from penstock.windows import hopping, session, sliding, tumbling
-
 
 if TYPE_CHECKING:
     from penstock.sql_plan import sql
@@ -80,6 +81,9 @@ __all__ = [
     "concat",
     "from_source",
     "hopping",
+    "list_state",
+    "read_dead_letters",
+    "read_state",
     "run",
     "scan",
     "scan_batches",

@@ -78,6 +78,7 @@ class Query:
         takeover: bool = False,
         allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
+        max_drift: Duration | None = "1h",
         restart: Restart | Literal["auto"] | None = "auto",
         dead_letter_limit: Limit | None = None,
         clock: Clock | None = None,
@@ -89,9 +90,12 @@ class Query:
         kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
         stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one. ``dead_letter_limit`` stops the query, after a
-        checkpoint, when more rows are refused: a number of rows, or a share of the last rows
-        (``"1%"`` of 10,000, ``"1% of 100_000"``); without it no number of bad rows stops a query.
+        folder or the system's temporary one. ``max_drift`` is how far, in event time, a source may
+        run ahead of those it is joined or put together with, while these have rows; None: any far.
+
+        ``dead_letter_limit`` stops the query, after a checkpoint, when more rows are refused: a
+        number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
+        without it no number of bad rows stops a query.
 
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
@@ -116,6 +120,9 @@ class Query:
             memory_bytes=None
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
+            max_drift_ns=None
+            if max_drift is None
+            else duration_ns(max_drift, step="start", option="max_drift"),
             dead_letter_limit=None
             if dead_letter_limit is None
             else DeadLetterLimit.parse(dead_letter_limit, "start"),
@@ -237,6 +244,7 @@ def start(
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
+    max_drift: Duration | None = "1h",
     restart: Restart | Literal["auto"] | None = "auto",
     dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
@@ -269,6 +277,7 @@ def start(
         takeover=takeover,
         allow_lost_state=allow_lost_state,
         memory=memory,
+        max_drift=max_drift,
         restart=restart,
         dead_letter_limit=dead_letter_limit,
         clock=clock,
@@ -284,6 +293,7 @@ def run(
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
+    max_drift: Duration | None = "1h",
     restart: Restart | Literal["auto"] | None = "auto",
     dead_letter_limit: Limit | None = None,
     clock: Clock | None = None,
@@ -302,6 +312,7 @@ def run(
         takeover=takeover,
         allow_lost_state=allow_lost_state,
         memory=memory,
+        max_drift=max_drift,
         restart=restart,
         dead_letter_limit=dead_letter_limit,
         clock=clock,

@@ -176,7 +176,7 @@ def all_at_once(key: str, name: str, output: dict[str, pl.DataType]) -> Any:
 
 def timed(d: Drawn, pair: Pair) -> Pair:
     """Set a timer for each row, and emit it when it fires."""
-    if not pair.ordered or pair.stream.node.properties.event_time != "ts":
+    if not pair.ordered or pair.mixed or pair.stream.node.properties.event_time != "ts":
         return pair
     key, delay, names = d.one(pair.keys), d.one([1, 3]), [d.name(), d.name()]
     output_ = {names[0]: pair.stream.schema[key], names[1]: pair.stream.schema["ts"]}

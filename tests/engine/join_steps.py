@@ -145,10 +145,16 @@ def joined_where(d: Drawn, pair: Pair) -> Pair:
     d.joins += 1
     other = pair if d.one([True, False, False]) else d.pipeline(d.one([0, 1]))
     suffix = f"_{d.name()}"
-    sides = [(pair.numbers, other.numbers), (pair.instants, other.instants)]
+    sides = [
+        side
+        for side in ((pair.numbers, other.numbers), (pair.instants, other.instants))
+        if all(side)
+    ]
+    if not sides:
+        return pair
     conditions = []
     for _ in range(d.one([1, 1, 2])):
-        left, right = d.one([side for side in sides if all(side)])
+        left, right = d.one(sides)
         theirs = d.one(right)
         one = pl.col(d.one(left))
         two = pl.col(theirs + suffix if theirs in pair.stream.columns else theirs)

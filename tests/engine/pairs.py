@@ -24,7 +24,7 @@ class Pair:
 
     ``bases`` are the sources it comes from; ``ordered``: rows are in order of arrival on both
     sides; ``at_end``: only the result at the end is known; ``mixed``: a time column may have been
-    put together from several.
+    put together from several, or be computed.
     """
 
     stream: Stream
@@ -56,7 +56,7 @@ class Pair:
             ordered and not stream.is_changelog,
             facts.get("at_end", self.at_end),
             (*self.steps, text),
-            self.mixed,
+            facts.get("mixed", self.mixed),
         )
 
     def columns(self, *dtypes: type[pl.DataType]) -> list[str]:

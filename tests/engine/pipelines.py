@@ -21,13 +21,24 @@ from .group_steps import counted, grouped, session, sliding, totalled, windowed
 from .join_steps import joined, joined_asof, joined_near, joined_where, united
 from .order_steps import best, distinct, held_back, limited, over, running, sorted_first
 from .pairs import Drawn, Pair, Step
-from .row_steps import exploded, filled, filtered, indexed, moved, selected, unnested, with_columns
+from .row_steps import (
+    exploded,
+    filled,
+    filtered,
+    indexed,
+    moved,
+    rounded,
+    selected,
+    unnested,
+    with_columns,
+)
 
 STEPS: list[Step] = [
     filtered,
     with_columns,
     selected,
     moved,
+    rounded,
     filled,
     grouped,
     grouped,

@@ -36,12 +36,25 @@ def selected(d: Drawn, pair: Pair) -> Pair:
 
 
 def moved(d: Drawn, pair: Pair) -> Pair:
-    """Write over the event time, so that nothing is known of it any more."""
+    """Write over the event time, by a later or earlier one."""
     if not pair.instants:
         return pair
     name = d.one(pair.instants)
     expr = (pl.col(name) + pl.duration(seconds=d.one([-5, 3]))).alias(name)
-    return pair.then(f"move {name}", pair.stream.with_columns(expr), lambda f: f.with_columns(expr))
+    stream = pair.stream.with_columns(expr)
+    return pair.then(f"move {name}", stream, lambda f: f.with_columns(expr), mixed=True)
+
+
+def rounded(d: Drawn, pair: Pair) -> Pair:
+    """Round a time, perhaps in place: what is known of it is carried through."""
+    if not pair.instants:
+        return pair
+    column, every = pl.col(d.one(pair.instants)), d.one(["2s", "5s", "1m", "1mo"])
+    expr = d.one([column.dt.truncate(every), column.dt.truncate("3s"), column.dt.round("4s")])
+    if d.maybe():
+        expr = expr.alias(d.name())
+    stream = pair.stream.with_columns(expr)
+    return pair.then(f"round {expr}", stream, lambda f: f.with_columns(expr), mixed=True)
 
 
 def filled(d: Drawn, pair: Pair) -> Pair:

@@ -38,7 +38,7 @@ from .tables import Table, TableSpec
 
 SEED = int(os.environ.get("PENSTOCK_SEED", "1"))
 EPOCHS = 5
-SHORT = 14
+SHORT = 6
 """Points tried of each pipeline in CI; all of them at night."""
 
 

@@ -74,7 +74,7 @@ def show(
     known = set(letters["offset"])
     for offset in offsets:
         if offset not in known:
-            highest = f"0 to {letters['offset'].max()}" if known else "none"
+            highest = f"0 to {max(known)}" if known else "none"
             raise ConfigError(
                 f"there is no dead letter {offset}",
                 step=_STEP,

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 import penstock as ps
-from penstock.cli import dead_letters
+from penstock.cli import checkpoints, dead_letters, state
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
@@ -34,6 +34,8 @@ Version = Annotated[
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
 )
+app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(state.app, name="state")
 
 app.add_typer(diff_app)
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -48,7 +48,8 @@ def _facts(properties: Properties) -> str:
         facts.append("unique on " + " or ".join(", ".join(k) or "one row" for k in properties.keys))
     for column, bound in properties.times.items():
         offset = f" {duration_text(bound.shift_ns)}" if bound.shift_ns else ""
-        facts.append(f"watermark on {column}{offset}")
+        derived = " (derived)" if bound.through else ""
+        facts.append(f"watermark on {column}{offset}{derived}")
     if properties.bounded:
         facts.append("ends")
     return "; ".join(facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ import polars as pl
 
 from penstock.checkpoints.changes import Comparison, compare
 from penstock.checkpoints.difference import difference, refuse_losses
-from penstock.checkpoints.manifest import FileRecord, Manifest
+from penstock.checkpoints.manifest import FileRecord, Manifest, PartFiles
 from penstock.checkpoints.opening import open_storage
-from penstock.checkpoints.pieces import PieceWriter
-from penstock.checkpoints.state_files import FreshPart, StateWriter, collect
+from penstock.checkpoints.pieces import PieceReader, PieceWriter
+from penstock.checkpoints.state_files import FreshPart, Merge, StateWriter, collect
 from penstock.checkpoints.store import CheckpointStore
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.errors import CheckpointError
@@ -29,6 +30,7 @@ from penstock.state.contract import Stateful
 from penstock.state.keys import HASH_SCHEME
 from penstock.version import version
 
+_log = logging.getLogger("penstock")
 _DEAD = "dead-letters"
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early, or waited for."""
@@ -77,7 +79,10 @@ class Checkpointer:
         self._numbered = len(graph.sources)
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
-        self._writer = StateWriter(self.store.reader)
+        self._merging = Background("checkpoint merge", wake)
+        self._in_merge: list[Merge] = []
+        self._finished: list[tuple[Merge, PartFiles]] = []
+        self._writer = StateWriter(lambda: PieceReader(self.store.storage))
         self._staged: dict[int, list[pl.DataFrame]] = {}
         self._staged_rows = 0
         self._manifest: Manifest | None = None
@@ -132,7 +137,13 @@ class Checkpointer:
         if manifest is None:
             return {}
         self.epoch = self.captured = manifest.epoch
-        self._writer.restore(manifest.state, self._states())
+        if manifest.hash_scheme != HASH_SCHEME:
+            _log.info(
+                "the checkpoint hashed keys by %r, this version by %r: they are indexed afresh",
+                manifest.hash_scheme,
+                HASH_SCHEME,
+            )
+        self._writer.restore(manifest.state, self._states(), self.store.reader)
         numbers = {v.name: v.number for v in self._graph.vertices}
         for name, pieces in manifest.outbox.items():
             if name == _DEAD:
@@ -209,6 +220,7 @@ class Checkpointer:
 
     def _make(self, capture: _Capture) -> None:
         """Stage, commit, apply, acknowledge; then tidy up."""
+        self._take_finished()
         self._flush()  # what the checkpoint before had to apply, this one does not hold any more
         writer = self.store.writer()
         manifest = self._manifest_of(capture, writer)
@@ -221,7 +233,43 @@ class Checkpointer:
         self._flush()
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
-        self._writer.compact(self.store.writer())
+        self._merge()
+
+    def _merge(self) -> None:
+        """Merge the parts of state that have piled up: large ones beside the next checkpoints."""
+        self._take_finished()
+        wanted = self._writer.wanted()
+        if self._merging.busy:  # what it takes must stay as it is
+            wanted = [m for m in wanted if not any(m.overlaps(o) for o in self._in_merge)]
+        small = [merge for merge in wanted if not merge.large]
+        if small:
+            self._take_over(self._merged(small))
+        large = [merge for merge in wanted if merge.large]
+        if large and not self._merging.busy:
+            self._in_merge = large
+            self._merging.start(lambda: self._finished.extend(self._merged(large)))
+
+    def _merged(self, wanted: list[Merge]) -> list[tuple[Merge, PartFiles]]:
+        writer = self.store.writer()
+        done = []
+        for merge in wanted:
+            try:
+                done.append((merge, self._writer.merge(merge, writer)))
+            except CheckpointError:
+                if self._writer.current(merge):  # else its files may be gone, as they should
+                    raise
+        writer.close()
+        return done
+
+    def _take_finished(self) -> None:
+        if not self._merging.busy:
+            self._merging.check()
+            done, self._finished = self._finished, []
+            self._take_over(done)
+
+    def _take_over(self, done: list[tuple[Merge, PartFiles]]) -> None:
+        for merge, merged in done:
+            self._writer.replace(merge, merged)
 
     def _apply_dead(self, epoch: int, frames: list[pl.DataFrame]) -> None:
         """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch."""
@@ -262,6 +310,7 @@ class Checkpointer:
     def close(self) -> None:
         """Let other runs have the checkpoint."""
         self._background.join()
+        self._merging.join()
         self.store.close()
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
+from penstock.runtime.alignment import Alignment, Held
 from penstock.runtime.checkpointer import Checkpointer
 from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.dead_letter_limit import LimitWatch
@@ -51,6 +52,8 @@ class Engine:
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
         self._positions: dict[int, Position] = {}
+        self._alignment = Alignment(graph, None, 0)
+        self._held = Held()
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
@@ -139,6 +142,7 @@ class Engine:
             self._positions = self._checkpointer.resume(self._outlets)
             self.epoch = self._checkpointer.epoch or 0
             closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
+        self._alignment = Alignment(self.graph, self.options.max_drift_ns, self._clock.now())
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
 
@@ -210,8 +214,13 @@ class Engine:
             self._checkpointer.check()
 
     def _ready(self) -> list[int]:
-        """Return the sources to take from. Bounded ones with fixed epochs go in step."""
-        ready = [number for number, feed in self._feeds.items() if feed.ready]
+        """Return the sources to take from: none that is far ahead of those it is read with.
+
+        Bounded ones with fixed epochs go in step.
+        """
+        self._held = self._alignment.held(self._feeds, self._clock.now())
+        held = self._held.numbers
+        ready = [n for n, feed in self._feeds.items() if feed.ready and n not in held]
         in_step = [f for f in self._feeds.values() if f.fixed and f.spec.bounded and not f.ended]
         if in_step and not all(feed.ready for feed in in_step):
             return [number for number in ready if self._feeds[number] not in in_step]
@@ -219,10 +228,8 @@ class Engine:
 
     def _timeout(self) -> float:
         """Seconds until an operator or a checkpoint wants its turn; an hour if nothing does."""
-        waits = [3600.0]
-        deadline = self.executor.deadline()
-        if deadline is not None:
-            waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
+        now, deadlines = self._clock.now(), (self.executor.deadline(), self._held.until)
+        waits = [3600.0, *((at - now) / NS_PER_SECOND for at in deadlines if at is not None)]
         keeper = self._checkpointer
         if keeper is not None and keeper.captured != self.epoch and not keeper.busy:
             waits.append(self._checkpoint_due - self._clock.elapsed())
@@ -235,7 +242,8 @@ class Engine:
             if taken is not None:
                 fed[number] = taken
                 self._positions[number] = taken.position
-        sources = {number: feed.state for number, feed in self._feeds.items()}
+        held = self._held.numbers
+        sources = {n: feed.state(held=n in held) for n, feed in self._feeds.items()}
         self.epoch += 1
         output = self.executor.run(self.epoch, fed, sources, self._clock.now())
         self._rate.note(self._clock.elapsed(), self.executor.rows_in)

@@ -44,6 +44,7 @@ class SourceState:
     partitions: tuple[int, ...] = (0,)
     caught_up: bool = False
     ended: bool = False
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -159,12 +160,16 @@ class Executor:
         if above is not None:
             live = {n: s for n, s in sources.items() if n in above and not s.ended}
             tick.caught_up = all(s.caught_up for s in live.values())
-            tick.partitions = frozenset(
-                self.graph.vertices[n].partition_base + p
-                for n, s in live.items()
-                for p in s.partitions
-            )
+            tick.partitions = self._partitions(live)
+            tick.held = self._partitions({n: s for n, s in live.items() if s.held})
         return tick
+
+    def _partitions(self, sources: Mapping[int, SourceState]) -> frozenset[int]:
+        return frozenset(
+            self.graph.vertices[number].partition_base + partition
+            for number, state in sources.items()
+            for partition in state.partitions
+        )
 
     def _operate(
         self, vertex: Vertex, operator: Operator, deltas: list[pl.DataFrame | None], tick: Tick

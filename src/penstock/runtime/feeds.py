@@ -77,13 +77,13 @@ class Feed:
         return lost_of(self._source)
 
     @property
-    def state(self) -> SourceState:
-        """What operators may know of the source."""
-        return SourceState(
-            partitions=self._partitions,
-            caught_up=self._caught_up and not self._queue,
-            ended=self._read_all and not self._queue,
-        )
+    def caught_up(self) -> bool:
+        """Whether nothing more is there at this moment."""
+        return self._caught_up and not self._queue
+
+    def state(self, *, held: bool) -> SourceState:
+        """Return what operators may know of the source; ``held``: it is not being read."""
+        return SourceState(self._partitions, self.caught_up, self.ended, held)
 
     @property
     def ended(self) -> bool:

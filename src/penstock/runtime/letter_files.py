@@ -36,18 +36,14 @@ def read_letters(folder: Path, step: str) -> pl.DataFrame:
     if not Topic.exists(folder):
         if not folder.parent.is_dir():
             raise ConfigError("there is no checkpoint", step=step, value=str(folder.parent))
-        return _marked(pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA}))
+        return pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA})
     with Topic.open(folder) as topic:
         if topic.schema != LETTER_SCHEMA:
             raise ConfigError(
                 "the topic does not hold dead letters of this version", step=step, value=str(folder)
             )
         parts = list(_records(topic))
-    return (
-        pl.concat(parts)
-        if parts
-        else _marked(pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA}))
-    )
+    return pl.concat(parts) if parts else pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA})
 
 
 def _records(topic: Topic) -> Iterator[pl.DataFrame]:

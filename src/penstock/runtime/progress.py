@@ -36,8 +36,8 @@ class StepProgress:
     queued_rows: int
     lag_rows: int | None = None
     watermark_delay_seconds: float | None = None
-    rows_lost: int = 0
     epochs: int = 0
+    rows_lost: int = 0
 
     @property
     def refuses_all(self) -> bool:
@@ -48,8 +48,9 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A whole query. Counts and rates are of the time since it was started or restarted,
-    ``recent_rows_per_second`` of the last ten seconds. ``print(progress)`` shows a table.
+    """A whole query. Counts and rates are of the time since it was started or restarted.
+
+    ``recent_rows_per_second`` is of the last ten seconds. ``print(progress)`` shows a table.
 
     ``state``: created, running, restarting (waiting to be started again), finished, stopped, failed.
     ``restarts``: how often it was started again after a failure; ``last_error``: what that said.
@@ -65,9 +66,9 @@ class Progress:
     running_seconds: float
     checkpoint_epoch: int | None
     steps: tuple[StepProgress, ...]
+    recent_rows_per_second: float = 0.0
     restarts: int = 0
     last_error: str | None = None
-    recent_rows_per_second: float = 0.0
 
     def step(self, name: str) -> StepProgress:
         """Return one step by its name."""

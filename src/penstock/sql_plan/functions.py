@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from penstock.sql_plan import arithmetic, list_functions, math_functions, text_functions, time_functions
+from penstock.sql_plan import (
+    arithmetic,
+    list_functions,
+    math_functions,
+    text_functions,
+    time_functions,
+)
 from penstock.sql_plan.scalars import CORE, READS, Scalars
 
 _NODES = {

@@ -11,12 +11,12 @@ from sqlglot import exp
 from penstock.columns import WEIGHT
 from penstock.errors import PlanError
 from penstock.operators.deltas import consolidate, weighted
-from penstock.sql_session.execute import answer
-from penstock.sql_session.relations import Catalogue, Column, Table
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.scalars import cast
 from penstock.sql_plan.values import Value, constant, literal_as
+from penstock.sql_session.execute import answer
+from penstock.sql_session.relations import Catalogue, Column, Table
 
 _NEW = "new value of "
 _EXCLUDED = "excluded"

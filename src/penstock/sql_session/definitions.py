@@ -9,15 +9,15 @@ from sqlglot import exp
 
 from penstock.columns import is_reserved
 from penstock.errors import PlanError
-from penstock.sql_session.contents import Contents
-from penstock.sql_session.execute import contents_of, planned
-from penstock.sql_session.maintenance import Maintained
-from penstock.sql_session.relations import Catalogue, Column, Table, View
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.statements import named
 from penstock.sql_plan.types import dtype_of
+from penstock.sql_session.contents import Contents
+from penstock.sql_session.execute import contents_of, planned
+from penstock.sql_session.maintenance import Maintained
+from penstock.sql_session.relations import Catalogue, Column, Table, View
 
 _CREATE = ("this", "kind", "expression", "exists", "replace", "properties")
 

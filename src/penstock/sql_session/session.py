@@ -15,15 +15,15 @@ from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
 from penstock.errors import PlanError
 from penstock.operators.deltas import weighted
 from penstock.scans import scan_batches
+from penstock.sql_plan.dialect import Marked, refuse, statements
+from penstock.sql_plan.statements import shown
+from penstock.sql_plan.types import sql_type
 from penstock.sql_session import changes
 from penstock.sql_session.changes import Change
 from penstock.sql_session.definitions import dependents, fill, table_of, view_of
 from penstock.sql_session.execute import answer, planned
 from penstock.sql_session.log import SessionLog
 from penstock.sql_session.relations import Column, Table, View
-from penstock.sql_plan.dialect import Marked, refuse, statements
-from penstock.sql_plan.statements import shown
-from penstock.sql_plan.types import sql_type
 from penstock.stream import Stream
 
 

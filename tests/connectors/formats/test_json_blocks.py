@@ -14,7 +14,7 @@ from penstock.connectors.formats.json import Json
 
 FORM = Json({"i": pl.Int64, "f": pl.Float64, "s": pl.String, "l": pl.List(pl.Int64)})
 GOOD = b'{"i":1,"f":2.5,"s":"a","l":[1,2]}'
-MANY = 100
+MANY = 200
 """More lines than are read one by one."""
 
 PIECES = st.sampled_from(
@@ -112,3 +112,36 @@ def test_a_good_line_of_another_kind_passes_with_the_block(line: bytes) -> None:
     frame = FORM.decode_block(b"\n".join(lines))
     assert frame is not None
     assert frame[MANY:].equals(FORM.decode(pl.Series([line])).frame)
+
+
+PLAIN = Json({"i": pl.Int64, "f": pl.Float64, "s": pl.String, "b": pl.Boolean, "é": pl.Int64})
+NUMBERS = ["1", "-0", "-0.0", "1.0", "1e400", "-1e-400", "9007199254740993", "1" * 19, "1" * 39]
+VALUES = [
+    *NUMBERS,
+    "null",
+    "true",
+    '"a"',
+    '"\\u00e9"',
+    '"\\ud800"',
+    '"\\"i\\":"',
+    '"i"',
+    "[1]",
+    "{}",
+    "01",
+]
+KEYS = ["i", "f", "s", "b", "é", "\\u0069", "other"]
+MESSAGES = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=5).map(
+    lambda pairs: ("{" + ",".join(f'"{key}":{value}' for key, value in pairs) + "}").encode()
+)
+
+
+@given(st.lists(MESSAGES | SPOILT.filter(lambda line: b"\n" not in line), min_size=1, max_size=4))
+@settings(max_examples=300)
+def test_a_few_messages_read_as_they_do_among_many(messages: list[bytes]) -> None:
+    few = PLAIN.decode(pl.Series(messages, dtype=pl.Binary))
+    many = PLAIN.decode(pl.Series([*messages, *[b'{"i":7}'] * MANY], dtype=pl.Binary))
+    assert few.frame.equals(many.frame.head(few.frame.height))
+    assert few.errors["index"].to_list() == many.errors["index"].to_list()
+    block = b"\n".join(messages)
+    frame = PLAIN.decode_block(block)
+    assert frame is None or (frame.equals(few.frame) and not few.errors.height)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.connectors.formats.casting import text_to
-from penstock.connectors.formats.uniform_iso import uniform_iso
+from penstock.connectors.formats.uniform_iso import few_iso, uniform_iso
 
 if TYPE_CHECKING:
     from polars._typing import TimeUnit
@@ -39,10 +39,14 @@ def written(instant: dt.datetime, separator: str, fraction: str, zone: str) -> s
 def test_reads_what_python_reads(
     instants: list[dt.datetime], unit: TimeUnit, separator: str, fraction: str, zone: str
 ) -> None:
-    read = uniform_iso(pl.Series([written(i, separator, fraction, zone) for i in instants]), unit)
+    texts = pl.Series([written(i, separator, fraction, zone) for i in instants])
+    read = uniform_iso(texts, unit)
     held = all(1678 <= i.year <= 2261 for i in instants)
     assert (read is not None) == (held or unit != "ns")
-    if read is not None:
+    few = few_iso(texts, unit)
+    assert (few is None) == (read is None)
+    if read is not None and few is not None:
+        assert few.equals(read)
         behind = int(fraction.ljust(9, "0")) * PER_SECOND[unit] // 10**9
         seconds = [(i.replace(microsecond=0) - EPOCH) // dt.timedelta(seconds=1) for i in instants]
         assert read.dtype == pl.Datetime(unit, "UTC")
@@ -66,6 +70,8 @@ def test_one_text_spoilt_reads_as_on_the_way_for_any_spelling(
         texts[at][:place] + data.draw(st.sampled_from("05679 :-.TZz/é٣")) + texts[at][place + 1 :]
     )
     alone, _ = text_to(pl.Series(texts), pl.Datetime(unit))
+    many, _ = text_to(pl.Series(texts * 150), pl.Datetime(unit))
+    assert alone.equals(many.head(len(texts)))
     beside, _ = text_to(pl.Series([*texts, "2024-01-31T00:00:00+02:00"]), pl.Datetime(unit))
     assert alone.equals(beside.head(len(texts)))
 

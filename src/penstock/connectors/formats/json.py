@@ -21,11 +21,13 @@ a brace and hold no escape are not validated first: of these the reader takes no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from operator import attrgetter
+from typing import Annotated, Any, Self
 
 import msgspec
 import polars as pl
@@ -58,6 +60,17 @@ CAREFUL_SLICE = 4096
 
 _FEW = 64
 """Messages up to which they are read one by one in Python."""
+
+_PLAIN: dict[type[pl.DataType], Any] = {
+    pl.Int64: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
+    pl.Float64: Annotated[float, msgspec.Meta(ge=-(2**53), le=2**53)],
+    pl.Boolean: bool,
+    pl.String: str,
+}
+"""What the values of a wire type are, where one by one they read as in the fast reader."""
+
+_HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{38})")
+"""Some number may be beyond 2**128 or any float: the fast reader refuses it under any key."""
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
@@ -182,48 +195,55 @@ class Json:
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
 
-    def _few(self, block: bytes, lines: int) -> pl.DataFrame | None:
+    def _few(self, block: bytes) -> pl.DataFrame | None:
         """Read a few objects of plain values one by one; None if anything about them is unusual.
 
-        Each call into Polars costs as much as twenty messages, and more while all cores are busy.
+        Each call into Polars costs as much as a hundred messages, and more while all cores are
+        busy. What is refused here although it may be good: escapes, numbers that another key could
+        hold but the fast reader not, and a key that seems to be there twice (of which the last
+        would count).
         """
-        messages = block.decode().splitlines()
-        if len(messages) != lines or any(plain is None for plain in self._plain):
+        if self._spelled is None or b"\\" in block or _HUGE.search(block):
             return None
+        decode = self._few_typed.decode
         try:
-            rows = [loads_first(message) for message in messages]
-        except (ValueError, OverflowError, RecursionError, AssertionError):
+            rows = [decode(line) for line in block.removesuffix(b"\n").split(b"\n")]
+        except _FAULTS:
             return None
-        columns = {}
-        for name, plain in zip(self._wire, self._plain, strict=True):
-            values = [row.get(name) for row in rows]
-            if any(value is not None and type(value) is not plain for value in values):
+        columns = []
+        for i, (name, dtype) in enumerate(self._wire.items()):
+            values = list(map(attrgetter(f"f{i}"), rows))
+            missing = values.count(msgspec.UNSET)
+            if block.count(self._spelled[i]) != len(values) - missing:
                 return None
-            columns[name] = values
-        try:
-            return pl.DataFrame(columns, schema=self._wire, strict=True)
-        except (TypeError, OverflowError, pl.exceptions.PolarsError):
-            return None
+            if missing:
+                values = [None if value is msgspec.UNSET else value for value in values]
+            columns.append(pl.Series(name, values, dtype=dtype, strict=True))
+        return pl.DataFrame(columns)
 
     @cached_property
-    def _plain(self) -> list[type | None]:
-        """The Python type that a column's values have in JSON, where there is just one."""
-        kinds: dict[type[pl.DataType], type] = {
-            pl.Int64: int,
-            pl.Float64: float,
-            pl.Boolean: bool,
-            pl.String: str,
-        }
-        return [kinds.get(wire.base_type()) for wire in self._wire.values()]
+    def _spelled(self) -> list[bytes] | None:
+        """The keys as they stand in a message; None unless each column has one plain type."""
+        plain = all(wire.base_type() in _PLAIN for wire in self._wire.values())
+        return [msgspec.json.encode(name) for name in self._wire] if plain else None
+
+    @cached_property
+    def _few_typed(self) -> msgspec.json.Decoder[Any]:
+        fields = [
+            (f"f{i}", _PLAIN[wire.base_type()] | None | msgspec.UnsetType, field)
+            for i, (name, wire) in enumerate(self._wire.items())
+            for field in [msgspec.field(name=name, default=msgspec.UNSET)]
+        ]
+        return msgspec.json.Decoder(msgspec.defstruct("Few", fields))
 
     def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
         """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
-        if not (lines > _FEW and _reader_is_strict(block)) and not _valid(block, lines):
-            return None
         if self._decimals and long_number(block):
             return None
-        wire = self._few(block, lines) if lines <= _FEW else None
+        wire = self._few(block) if lines <= _FEW else None
         if wire is None:
+            if not (lines > _FEW and _reader_is_strict(block)) and not _valid(block, lines):
+                return None
             wire = self._ndjson(block, lines)
         if wire is None:
             return None
@@ -261,6 +281,9 @@ class Json:
         if wire.schema == self.schema:
             return wire, []
         for name, dtype in self.columns:
+            if wire[name].dtype == dtype:
+                columns.append(wire[name])
+                continue
             values, bad = convert(wire[name], dtype)
             columns.append(values.alias(name))
             if bad.any():

@@ -1,12 +1,14 @@
-"""ISO instants that are all written alike, as one program writes them: read by arithmetic.
+"""ISO instants in full and in UTC, as programs write them: two ways faster than that for any spelling.
 
     2024-01-31T10:00:00.25Z   ->   seconds by an exact format, the digits behind the point by NumPy
 
-Measured: 0.06 us a text, against 0.3 us on the way for any spelling.
+Measured: many texts that are all alike take 0.06 us each, against 0.3 us. A few are read in Python:
+ten take 0.02 ms, against 0.4 ms for the start of so many queries.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING
 
@@ -22,9 +24,36 @@ _SHAPE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.([0-9]{1,9}))?Z?"
 )
 _WHOLE = len("2024-01-31T10:00:00")
+FEW = 128
+"""Texts up to which they are read one by one in Python."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_SECOND = dt.timedelta(seconds=1)
 _DECIMALS = {"ms": 3, "us": 6, "ns": 9}
 _NANOSECOND_YEARS = ("1678", "2262")
 """The first whole year that 64 bits of nanoseconds hold, and the first that they do not."""
+
+
+def few_iso(text: pl.Series, unit: TimeUnit) -> pl.Series | None:
+    """Read a few texts without nulls as UTC; None unless all are in full, and right."""
+    kept = _DECIMALS[unit]
+    instants = []
+    for one in text.to_list():
+        shape = _SHAPE.fullmatch(one)
+        if shape is None or (unit == "ns" and not _held(one)):
+            return None
+        try:
+            seconds = (dt.datetime.fromisoformat(one[:_WHOLE] + "Z") - _EPOCH) // _SECOND
+        except ValueError:
+            return None
+        fraction = (shape[1] or "0")[:kept].ljust(kept, "0")
+        instants.append(seconds * 10**kept + int(fraction))
+    return pl.Series(text.name, instants, dtype=pl.Int64).cast(pl.Datetime(unit, "UTC"))
+
+
+def _held(text: str) -> bool:
+    first, beyond = _NANOSECOND_YEARS
+    return first <= text < beyond
 
 
 def uniform_iso(text: pl.Series, unit: TimeUnit) -> pl.Series | None:
