@@ -30,7 +30,9 @@ class DuckDB:
 
 def same_rows(found: Iterable[tuple[Any, ...]], wanted: Iterable[tuple[Any, ...]]) -> bool:
     """Compare bags of rows; numbers may differ in their type and in the last digits."""
-    one, two = (sorted((tuple(map(_plain, row)) for row in rows), key=_order) for rows in (found, wanted))
+    one, two = (
+        sorted((tuple(map(_plain, row)) for row in rows), key=_order) for rows in (found, wanted)
+    )
     return len(one) == len(two) and all(map(_close_rows, one, two))
 
 

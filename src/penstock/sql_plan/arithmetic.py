@@ -150,7 +150,7 @@ def _product(scalars: Scalars, node: exp.Expr) -> Value:
     for span, factor in ((left, right), (right, left)):
         if span.is_interval and factor.dtype.is_numeric():
             return _times(scalars, span, factor)
-    one, two = _arithmetic(scalars, node, left, right)
+    one, two = _arithmetic(node, left, right)
     if one.dtype.is_decimal():
         scale = scale_of(left.dtype) + scale_of(right.dtype)
         wide = pl.Decimal(MAX_DIGITS, min(MAX_DIGITS, scale))
@@ -170,7 +170,7 @@ def _times(scalars: Scalars, span: Value, factor: Value) -> Value:
     )
 
 
-def _arithmetic(scalars: Scalars, node: exp.Expr, left: Value, right: Value) -> list[Value]:
+def _arithmetic(node: exp.Expr, left: Value, right: Value) -> list[Value]:
     for value in (left, right):
         if not (value.dtype.is_numeric() or value.dtype == pl.Null):
             raise _no_operator(node, left, right)
@@ -182,7 +182,7 @@ def _quotient(scalars: Scalars, node: exp.Expr) -> Value:
     if left.is_interval and right.dtype.is_numeric():
         micros = left.expr.dt.total_microseconds() / right.expr
         return Value(micros.round().cast(pl.Int64).cast(left.dtype), left.dtype)
-    one, two = _arithmetic(scalars, node, left, right)
+    one, two = _arithmetic(node, left, right)
     divisor = pl.when(two.expr != 0).then(two.expr)
     if one.dtype.is_integer():
         whole = one.expr.abs() // divisor.abs()
@@ -196,7 +196,7 @@ def _quotient(scalars: Scalars, node: exp.Expr) -> Value:
 
 def _remainder(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
-    one, two = _arithmetic(scalars, node, left, right)
+    one, two = _arithmetic(node, left, right)
     rest = one.expr % pl.when(two.expr != 0).then(two.expr)
     crossed = (rest != 0) & ((one.expr < 0) != (two.expr < 0))
     return Value(pl.when(crossed).then(rest - two.expr).otherwise(rest), one.dtype)
@@ -210,7 +210,7 @@ def _negative(scalars: Scalars, node: exp.Expr) -> Value:
 
 def _bits(name: str) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
-        left, right = _arithmetic(scalars, node, *scalars.values([node.this, node.expression]))
+        left, right = _arithmetic(node, *scalars.values([node.this, node.expression]))
         return scalars.typed(getattr(left.expr, name)(right.expr))
 
     return translate

@@ -28,9 +28,7 @@ def column(name: str) -> exp.Column:
     return exp.Column(this=exp.Identifier(this=name, quoted=True))
 
 
-def rewritten(
-    node: exp.Expr, change: Callable[[exp.Expr], exp.Expr | None]
-) -> exp.Expr:
+def rewritten(node: exp.Expr, change: Callable[[exp.Expr], exp.Expr | None]) -> exp.Expr:
     """Return a copy in which ``change`` has replaced what it did not return None for."""
     found = change(node)
     if found is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.dialects.risingwave import RisingWave
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError
@@ -24,11 +25,11 @@ _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
-    class Parser(RisingWave.Parser):
+    class Parser(RisingWaveParser):
         """Reads ``TUMBLE(TABLE t, DESCRIPTOR(ts), ...)`` as ``TUMBLE(t, ts, ...)``."""
 
         FUNCTION_PARSERS = {
-            **RisingWave.Parser.FUNCTION_PARSERS,
+            **RisingWaveParser.FUNCTION_PARSERS,
             **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
         }
 
@@ -39,7 +40,8 @@ class PenstockSQL(RisingWave):
         def _read_window_argument(self) -> exp.Expr | None:
             self._match_text_seq("TABLE")
             if self._match_text_seq("DESCRIPTOR"):
-                return self._parse_wrapped(self._parse_column)
+                column: exp.Expr | None = self._parse_wrapped(self._parse_column)
+                return column
             return self._parse_lambda()
 
 

@@ -71,13 +71,13 @@ def _add(
         _unnest(context, items, node, parent, side)
         return
     relation, ties = _item(context, items, node, parent)
-    relation, named, hidden = _using(context, items, relation, join)
+    relation, named, hidden = _using(items, relation, join)
     here = Scope(items.fields + relation.fields, parent)
     on = join.args.get("on") if join is not None else None
     found = [condition(bound(part, here)) for part in conjuncts(on)] + named + ties
     if join is not None and join.kind.upper() in ("SEMI", "ANTI"):
         raise refuse(join, "use EXISTS or NOT EXISTS")
-    if side is None:
+    if side is None or join is None:
         items.add(relation)
         items.conditions += found
     else:
@@ -134,7 +134,7 @@ def _unnest(
 
 
 def _using(
-    context: Context, items: Items, relation: Relation, join: exp.Join | None
+    items: Items, relation: Relation, join: exp.Join | None
 ) -> tuple[Relation, list[Condition], set[str]]:
     """USING and NATURAL: equalities by name; the column of the side that is kept stands for both."""
     if join is None:
@@ -154,9 +154,7 @@ def _using(
     return relation, found, hidden
 
 
-def where(
-    context: Context, items: Items, node: exp.Expr | None, parent: Scope | None
-) -> Relation:
+def where(context: Context, items: Items, node: exp.Expr | None, parent: Scope | None) -> Relation:
     """Join the items, apply WHERE and what is left of ON."""
     scope = Scope(items.fields, parent)
     items.conditions += [condition(bound(part, scope)) for part in conjuncts(node)]

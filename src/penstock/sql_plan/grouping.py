@@ -137,9 +137,8 @@ def _grouping_sets(
 ) -> list[list[exp.Expr]]:
     """Return the sets of keys: the product of plain keys, ROLLUP, CUBE and GROUPING SETS."""
     factors: list[list[list[exp.Expr]]] = [[keys]]
-    for item in group.expressions if group is not None else []:
-        if isinstance(item, SETS):
-            factors.append(_sets_of(item, scope))
+    given = group.expressions if group is not None else []
+    factors += [_sets_of(item, scope) for item in given if isinstance(item, SETS)]
     return [list(dict.fromkeys(_together(one))) for one in itertools.product(*factors)]
 
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 from penstock.sql_plan.aggregates import aggregate, is_aggregate
 from penstock.sql_plan.binding import parts, replaced
 from penstock.sql_plan.context import Context
-from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.relations import Relation
@@ -65,6 +65,9 @@ def with_windows(
 
 
 def _computed(context: Context, relation: Relation, call: exp.Window, name: str) -> Relation:
+    require_only(call, "this", "partition_by", "order", "spec", "over")
+    if call.args.get("spec") is not None:
+        require_only(call.args["spec"], "kind", "start", "start_side", "end", "end_side")
     scalars = scalars_over(relation.stream.schema)
     function = call.this
     if isinstance(function, (exp.IgnoreNulls, exp.RespectNulls)):
@@ -114,7 +117,12 @@ def _ranking(
         if where.number is None:
             return Value(where.over(pl.int_range(1, pl.len() + 1, dtype=pl.Int64)), whole)
         return Value(pl.col(where.number), whole)
-    kinds = {exp.Rank: "min", exp.DenseRank: "dense", exp.PercentRank: "min", exp.CumeDist: "max"}
+    kinds: dict[type[exp.Expr], str] = {
+        exp.Rank: "min",
+        exp.DenseRank: "dense",
+        exp.PercentRank: "min",
+        exp.CumeDist: "max",
+    }
     kind = kinds.get(type(function))
     if kind is None and not isinstance(function, exp.Ntile):
         return None
@@ -165,29 +173,23 @@ def _framed(
     context: Context, stream: Stream, scalars: Scalars, call: exp.Window, where: _Partition
 ) -> tuple[Stream, Value]:
     function = call.this
-    spec = call.args.get("spec")
+    spec: exp.Expr | None = call.args.get("spec")
     if where.number is None or _is_whole(spec):
-        value = _first_or_last(scalars, function, where) or aggregate(scalars, function)
+        value = _first_or_last(scalars, function) or aggregate(scalars, function)
         return stream, Value(where.over(value.expr), value.dtype)
-    if isinstance(function, (exp.FirstValue, exp.First)):
-        value = scalars.value(function.this)
-        return stream, Value(where.over(value.expr.first()), value.dtype)
-    rows = spec is not None and _upper(spec.args.get("kind")) == "ROWS"
-    running = spec is None or (
-        _edge(spec, "start") == _UNBOUNDED and _edge(spec, "end") == "CURRENT ROW"
-    )
-    if running:
+    if spec is None:
+        return _with_peers(context, stream, _running(scalars, call, where), where)
+    before, after = _edge(spec, "start"), _edge(spec, "end")
+    rows = _upper(spec.args.get("kind")) == "ROWS"
+    if before == _UNBOUNDED and after == "CURRENT ROW":
         found = _running(scalars, call, where)
-        if rows:
-            return stream, found
-        return _with_peers(context, stream, found, where)
-    before = _edge(spec, "start")
-    if rows and isinstance(before, int) and _edge(spec, "end") == "CURRENT ROW":
+        return (stream, found) if rows else _with_peers(context, stream, found, where)
+    if rows and isinstance(before, int) and after == "CURRENT ROW":
         return stream, _rolling(scalars, call, where, before)
     raise refuse(call, "this frame is not supported", hint="ROWS n PRECEDING, or none")
 
 
-def _first_or_last(scalars: Scalars, function: exp.Expr, where: _Partition) -> Value | None:
+def _first_or_last(scalars: Scalars, function: exp.Expr) -> Value | None:
     if isinstance(function, (exp.FirstValue, exp.LastValue)):
         value = scalars.value(function.this)
         first = isinstance(function, exp.FirstValue)
@@ -218,6 +220,9 @@ def _running(scalars: Scalars, call: exp.Window, where: _Partition) -> Value:
     function = call.this
     if isinstance(function, exp.LastValue):
         return scalars.value(function.this)
+    if isinstance(function, exp.FirstValue):
+        value = scalars.value(function.this)
+        return Value(where.over(value.expr.first()), value.dtype)
     if isinstance(function, exp.Count) and isinstance(function.this, exp.Star):
         return Value(pl.col(where.number or ""), pl.Int64())
     if isinstance(function, exp.Avg):

@@ -23,7 +23,7 @@ def plan(
     context: Context, query: exp.Expr, parent: Scope | None, outer: Relation | None
 ) -> Relation:
     """Plan a query for the outer values it is computed for; the fields are its columns."""
-    context = _with_common(context, query, parent, outer)
+    context = _with_common(context, query)
     if isinstance(query, exp.Subquery):
         return plan(context, query.this, parent, outer)
     if isinstance(query, exp.Select):
@@ -37,9 +37,7 @@ def plan(
     raise refuse(query, "not a query")
 
 
-def _with_common(
-    context: Context, query: exp.Expr, parent: Scope | None, outer: Relation | None
-) -> Context:
+def _with_common(context: Context, query: exp.Expr) -> Context:
     found = query.args.get("with_")
     if found is None:
         return context
@@ -113,6 +111,7 @@ def _ordered(context: Context, result: Relation, query: exp.SetOperation) -> Rel
     items = []
     for one in order.expressions if order else []:
         name = one.this
+        field: Field | None
         if isinstance(name, exp.Literal) and not name.args.get("is_string"):
             field = result.fields[int(name.name) - 1]
         else:

@@ -43,7 +43,7 @@ def select(
     outputs = [out for item in node.expressions for out in _outputs(item, scope)]
     order = _order_items(node, scope, outputs)
     relation = where(context, items, _inside(node, "where"), parent)
-    relation = _pruned(context, relation, scope, node, outputs, order)
+    relation = _pruned(relation, scope, node, outputs, order)
     having = [bound(part, scope) for part in conjuncts(_inside(node, "having"))]
     nodes = [*(out.node for out in outputs), *(item.this for item in order), *having]
     keys = _group_keys(node, scope, outputs)
@@ -135,9 +135,7 @@ def _meant(
     return None
 
 
-def _group_keys(
-    node: exp.Select, scope: Scope, outputs: list[Output]
-) -> list[exp.Expr] | None:
+def _group_keys(node: exp.Select, scope: Scope, outputs: list[Output]) -> list[exp.Expr] | None:
     """Bind GROUP BY in place; None if there is no such clause."""
     group = node.args.get("group")
     if group is None:
@@ -165,7 +163,6 @@ def _refuse_ungrouped(nodes: list[exp.Expr], relation: Relation, node: exp.Selec
 
 
 def _pruned(
-    context: Context,
     relation: Relation,
     scope: Scope,
     node: exp.Select,

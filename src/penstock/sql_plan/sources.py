@@ -72,9 +72,7 @@ def _fresh(context: Context, relation: Relation) -> Relation:
     return replace(relation, stream=relation.stream.select(exprs), fields=fields)
 
 
-def renamed(
-    relation: Relation, table: str | None, columns: list[str], node: exp.Expr
-) -> Relation:
+def renamed(relation: Relation, table: str | None, columns: list[str], node: exp.Expr) -> Relation:
     """Let the fields go by the name of the FROM item, the first of them by the given names."""
     if len(columns) > len(relation.fields):
         raise refuse(node, f"{len(columns)} names for {len(relation.fields)} columns")
@@ -107,9 +105,7 @@ def _column(name: str, cells: list[Value]) -> pl.Series:
     return pl.concat([pl.select(cell.expr.alias(name)) for cell in cells]).to_series()
 
 
-def _series(
-    context: Context, node: exp.Expr, table: str | None, columns: list[str]
-) -> Relation:
+def _series(context: Context, node: exp.Expr, table: str | None, columns: list[str]) -> Relation:
     if not isinstance(node, (exp.GenerateSeries, exp.ExplodingGenerateSeries)):
         raise refuse(node, "this function does not give rows")
     scalars = scalars_over(pl.Schema())

@@ -42,9 +42,7 @@ class Planned:
         return self.relation.fields[0].column
 
 
-def free_columns(
-    context: Context, query: exp.Expr, scope: Scope, schema: pl.Schema
-) -> list[str]:
+def free_columns(context: Context, query: exp.Expr, scope: Scope, schema: pl.Schema) -> list[str]:
     """Return the columns of the scopes around it that a query names, by planning it on nothing."""
     known = {f.column: f.column for s in scope.chain() for f in s.fields if f.column in schema}
     probe = scope.mapped(known)
@@ -70,9 +68,7 @@ def planned(context: Context, query: exp.Expr, relation: Relation, scope: Scope)
     return Planned(found, tuple(own.items()))
 
 
-def kept_by(
-    context: Context, relation: Relation, scope: Scope, node: exp.Expr
-) -> Relation | None:
+def kept_by(context: Context, relation: Relation, scope: Scope, node: exp.Expr) -> Relation | None:
     """Apply a condition that is EXISTS or IN, or NOT one of them, as a semi or anti join."""
     negated = isinstance(node, exp.Not)
     inside = node.this.unnest() if negated else node
@@ -104,9 +100,13 @@ def with_results(
             if inside is None:
                 break
             relation, result = _computed(context, relation, scope, inside)
-            node = rewritten(node, lambda p, i=inside, r=result: r if p is i else None)
+            node = _with_result(node, inside, result)
         done.append(node)
     return relation, done
+
+
+def _with_result(whole: exp.Expr, asked: exp.Expr, result: exp.Expr) -> exp.Expr:
+    return rewritten(whole, lambda part: result if part is asked else None)
 
 
 def _is_asked(node: exp.Expr) -> bool:
@@ -230,14 +230,18 @@ def _quantified(
         raise refuse(node, "use IN or NOT IN")
     found_query = planned(context, query, relation, scope)
     rows, nulls, best = (context.names(n) for n in ("rows", "nulls", "best"))
-    _, right, (key,) = _matching(relation.stream, found_query, _operands(node, found_query))
+    _, _, (key,) = _matching(relation.stream, found_query, _operands(node, found_query))
     extreme = _DECIDING[type(node)][everything]
     deciding = key.right.max() if extreme == "max" else key.right.min()
     relation = _with_counts(
         context, relation, found_query, [*_counts(rows, nulls, key.right), deciding.alias(best)]
     )
     value, against = key.left, pl.col(best)
-    compare = {exp.LT: value < against, exp.LTE: value <= against, exp.GT: value > against}
+    compare: dict[type[exp.Expr], pl.Expr] = {
+        exp.LT: value < against,
+        exp.LTE: value <= against,
+        exp.GT: value > against,
+    }
     decided = compare.get(type(node), value >= against)
     unknown = value.is_null() | (pl.col(nulls).fill_null(0) > 0)
     answer = context.names("any")

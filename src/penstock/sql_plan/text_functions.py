@@ -25,7 +25,8 @@ def _of_text(apply: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType = _TEXT) ->
 
 def first(node: exp.Expr) -> exp.Expr:
     """Return the first argument of a function."""
-    return node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
+    found: exp.Expr = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
+    return found
 
 
 def arguments(node: exp.Expr, count: int) -> list[exp.Expr]:
@@ -113,7 +114,7 @@ def _substring(scalars: Scalars, node: exp.Expr) -> Value:
 
 def _trim(scalars: Scalars, node: exp.Expr) -> Value:
     text, chars = scalars.text(node.this), node.expression
-    what = " " if chars is None else scalars.written(chars, "the characters to trim")
+    what = " " if chars is None else str(scalars.written(chars, "the characters to trim"))
     side = str(node.args.get("position") or "BOTH").upper()
     strip = {"LEADING": text.str.strip_chars_start, "TRAILING": text.str.strip_chars_end}
     return Value(strip.get(side, text.str.strip_chars)(what), _TEXT)

@@ -7,8 +7,8 @@ from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse
 
-_D = exp.DataType.Type
-_SIMPLE: dict[exp.DataType.Type, pl.DataType] = {
+_D = exp.DType
+_SIMPLE: dict[exp.DType, pl.DataType] = {
     _D.BOOLEAN: pl.Boolean(),
     _D.TINYINT: pl.Int8(),
     _D.SMALLINT: pl.Int16(),

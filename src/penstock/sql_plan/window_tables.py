@@ -59,7 +59,7 @@ def _floor(time: str, every: int, offset: int) -> pl.Expr:
     )
 
 
-def _tumbled(source: Relation, time: str, size: int, offset: int, start: str, end: str):
+def _tumbled(source: Relation, time: str, size: int, offset: int, start: str, end: str) -> Stream:
     begin = _floor(time, size, offset)
     return source.stream.with_columns(
         begin.alias(start), (begin.dt.offset_by(f"{size}us")).alias(end)

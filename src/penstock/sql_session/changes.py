@@ -61,7 +61,7 @@ def inserted(catalogue: Catalogue, node: exp.Insert) -> Change:
         if conflict is not None:
             raise refuse(node, f"table {table.name!r} has no primary key to conflict with")
         return Change(table, weighted(rows, 1), rows)
-    return _keyed(catalogue, table, rows, conflict, node)
+    return _keyed(catalogue, table, rows, conflict)
 
 
 def _known(table: Table, name: str) -> str:
@@ -178,7 +178,6 @@ def _keyed(
     table: Table,
     rows: pl.DataFrame,
     conflict: exp.OnConflict | None,
-    node: exp.Insert,
 ) -> Change:
     key = list(table.key)
     action = conflict.args["action"].name.upper() if conflict is not None else ""

@@ -18,9 +18,7 @@ from penstock.sql_session.relations import Catalogue, Table, View, reading
 from penstock.stream import Stream
 
 
-def planned(
-    catalogue: Catalogue, query: exp.Expr, *, once: bool
-) -> tuple[Relation, set[str]]:
+def planned(catalogue: Catalogue, query: exp.Expr, *, once: bool) -> tuple[Relation, set[str]]:
     """Plan a query over a catalogue; returns the names of the tables and views it reads too."""
     read: set[str] = set()
     return plan(context_of(catalogue, read, once=once), query, None, None), read

@@ -38,7 +38,8 @@ class Session:
     >>> with ps.Session() as session:
     ...     session.sql("CREATE TABLE sales (shop TEXT, amount INT)")
     ...     session.sql(
-    ...         "CREATE MATERIALIZED VIEW totals AS SELECT shop, sum(amount) AS total FROM sales GROUP BY shop"
+    ...         "CREATE MATERIALIZED VIEW totals AS "
+    ...         "SELECT shop, sum(amount) AS total FROM sales GROUP BY shop"
     ...     )
     ...     session.sql("INSERT INTO sales VALUES ('north', 5), ('south', 2), ('north', 4)")
     ...     session.sql("SELECT * FROM totals ORDER BY shop").rows()
@@ -144,6 +145,7 @@ class Session:
         return result
 
     def _truncate(self, marked: Marked) -> None:
+        assert isinstance(marked.node, exp.TruncateTable)
         self._apply(changes.emptied(self._relations, marked.node))
 
     def _apply(self, found: list[Change]) -> None:
@@ -212,6 +214,7 @@ class Session:
 
     def _create(self, marked: Marked) -> None:
         node = marked.node
+        assert isinstance(node, exp.Create)
         kind = str(node.args.get("kind")).upper()
         if kind == "INDEX":  # a hint: every operator keeps the index it needs
             changes.table_of(self._relations, node.this.args["table"], "index")
@@ -242,6 +245,7 @@ class Session:
 
     def _view(self, marked: Marked) -> View:
         node = marked.node
+        assert isinstance(node, exp.Create)
         properties = node.args.get("properties")
         kinds = [type(p) for p in properties.expressions] if properties else []
         if any(kind is not exp.MaterializedProperty for kind in kinds):
