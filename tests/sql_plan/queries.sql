@@ -68,7 +68,7 @@ select k, case when exists (select 1 from b where b.k=a.k) then 1 else 0 end fro
 select count(*) from a where v > all (select v from a where k=3)
 select s, v > all (select w from b where b.k=a.k) x, v <= any (select 10) y, v <> all (select v from a where k=1) z, v > all (select v from a) q from a
 select count(*) from a where v = any (select v from a where k=3)
-select * from (select *, row_number() over (partition by k order by v desc) rn from a) where rn <= 1
+select * from (select *, row_number() over (partition by k order by v desc, s) rn from a) where rn <= 1
 select k from a where false
 select (array[10,20,30])[2] x, array_length(array[1,2],1) y, array[1,2]||array[3] z
 select s from a where s not like 'x%' and s not ilike 'Y'
