@@ -25,7 +25,7 @@ for n in range(first, first + 100_000):
 
 def test_what_was_inserted_survives(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    chance = random.Random(seed)
     for _ in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path / "session")],

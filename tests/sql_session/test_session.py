@@ -21,8 +21,11 @@ def session() -> Iterator[ps.Session]:
     with ps.Session() as opened:
         opened.sql(
             """
-            CREATE TABLE sales (id INT PRIMARY KEY, shop TEXT NOT NULL, amount NUMERIC(10, 2) DEFAULT 1.5);
-            CREATE MATERIALIZED VIEW totals AS SELECT shop, sum(amount) total, count(*) n FROM sales GROUP BY shop;
+            CREATE TABLE sales (
+                id INT PRIMARY KEY, shop TEXT NOT NULL, amount NUMERIC(10, 2) DEFAULT 1.5
+            );
+            CREATE MATERIALIZED VIEW totals AS
+                SELECT shop, sum(amount) total, count(*) n FROM sales GROUP BY shop;
             CREATE MATERIALIZED VIEW big AS SELECT shop FROM totals WHERE total > 5;
             CREATE VIEW loud AS SELECT upper(shop) AS name FROM big;
             INSERT INTO sales VALUES (1, 'north', 5), (2, 'south', 2), (3, 'north', 4.25);
@@ -57,7 +60,10 @@ def test_what_is_left_out_takes_its_default(session: ps.Session) -> None:
 def test_a_conflict_updates_or_does_nothing(session: ps.Session) -> None:
     insert = "INSERT INTO sales (id, shop, amount) VALUES (1, 'x', 7), (9, 'y', 1) ON CONFLICT"
     session.sql(f"{insert} DO NOTHING")
-    assert rows(session, "SELECT id, shop FROM sales WHERE id IN (1, 9)") == [(1, "north"), (9, "y")]
+    assert rows(session, "SELECT id, shop FROM sales WHERE id IN (1, 9)") == [
+        (1, "north"),
+        (9, "y"),
+    ]
     session.sql(f"{insert} (id) DO UPDATE SET amount = excluded.amount + sales.amount")
     found = rows(session, "SELECT id, shop, amount::int FROM sales WHERE id IN (1, 9)")
     assert found == [(1, "north", 12), (9, "y", 2)]
@@ -107,6 +113,7 @@ def test_the_result_of_a_query_is_in_its_order(session: ps.Session) -> None:
         ("CREATE TABLE t (a INT, A INT)", "given twice"),
         ("CREATE TABLE t (a INT CHECK (a > 1))", "not supported"),
         ("CREATE TABLE t (a FOO)", "FOO"),
+        ("CREATE TABLE t (at TIMESTAMP, WATERMARK FOR at AS at)", "needs rows that stay"),
         ("DROP TABLE sales", "totals, big, loud reads it"),
         ("DROP TABLE nothing", "no table or view 'nothing'"),
         ("SELECT * FROM sales EMIT ON WINDOW CLOSE", "belongs to a CREATE statement"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -9,9 +10,13 @@ from typing import Protocol
 from sqlglot import exp
 
 from penstock.errors import PlanError
+from penstock.scans import scan
 from penstock.sql_plan.dialect import position
 from penstock.sql_plan.relations import Names, Relation, Scope, relation_of
 from penstock.stream import Stream
+
+_ADDRESS = re.compile(r"[./:]")
+"""What a quoted name has that stands for a file or URL: ``FROM 'access.log'``."""
 
 
 class Plan(Protocol):
@@ -45,6 +50,8 @@ class Context:
         if node.name.lower() in self.common and not node.db:
             return self.common[node.name.lower()]
         stream = self.tables(node.name)
+        if stream is None and node.this.args.get("quoted") and _ADDRESS.search(node.name):
+            stream = scan(node.name)
         if stream is None:
             raise PlanError(
                 f"no table {node.name!r}{position(node)}",

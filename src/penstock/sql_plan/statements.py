@@ -20,7 +20,8 @@ def sql(query: str, /, **tables: Any) -> Stream:
     """Return the result of an SQL query over streams (or Polars frames) as a stream.
 
     Tables are named by keyword; the query may use them in any way, the result is kept up to date
-    as they change. Expressions and types are PostgreSQL's. ORDER BY counts with LIMIT; a stream has
+    as they change; a quoted file or URL is a table too (``FROM 'orders.csv'``). Expressions and
+    types are PostgreSQL's. ORDER BY counts with LIMIT; a stream has
     no order of its own.
 
     >>> import penstock as ps, polars as pl

@@ -69,6 +69,8 @@ def _check(table: Table, node: exp.Expr) -> None:
             raise PlanError(f"no column {name!r}", step="sql", value=name, alternatives=names)
     if table.append_only and table.key:
         raise refuse(node, "an append-only table has no primary key")
+    if table.watermark is not None and not table.append_only:
+        raise refuse(node, "a watermark needs rows that stay", hint="add APPEND ONLY at the end")
 
 
 def _column(node: exp.ColumnDef) -> tuple[Column, bool]:
