@@ -31,6 +31,9 @@ else:
     engine_room = Deferred("penstock.runtime.launch")
 
 
+Wanted = bool | str | Iterable[int]
+"""All dead letters, those of a step, or those with these offsets."""
+
 AllowLost = bool | str | Iterable[str]
 """Nothing, everything, or the names of the steps whose state may be lost."""
 
@@ -79,6 +82,7 @@ class Query:
         allow_lost_state: AllowLost = False,
         memory: str | int | None = None,
         dead_letter_limit: Limit | None = None,
+        replay_dead_letters: Wanted = False,
         restart: Restart | Literal["auto"] | None = "auto",
         clock: Clock | None = None,
     ) -> Self:
@@ -93,7 +97,9 @@ class Query:
 
         ``dead_letter_limit`` stops the query, after a checkpoint, when more rows are refused: a
         number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
-        without it no number of bad rows stops a query.
+        without it no number of bad rows stops a query. ``replay_dead_letters`` gives the dead
+        letters of the checkpoint again to the steps that refused them: all (True), those of a step
+        (its name), or some by their offsets; each at most once, whatever crashes.
 
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
@@ -121,6 +127,7 @@ class Query:
             dead_letter_limit=None
             if dead_letter_limit is None
             else DeadLetterLimit.parse(dead_letter_limit, "start"),
+            replay_dead_letters=_letters(replay_dead_letters, kept=checkpoint is not None),
         )
         if restart == "auto":
             restart = Restart() if checkpoint is not None else None
@@ -224,6 +231,16 @@ class Query:
         return self._engine.progress()
 
 
+def _letters(given: Wanted, *, kept: bool) -> bool | str | list[int]:
+    if given is not False and not kept:
+        raise PlanError(
+            "dead letters are replayed from a checkpoint, and none is given",
+            step="start",
+            hint='add checkpoint="folder", the one of the run that refused them',
+        )
+    return given if isinstance(given, (bool, str)) else list(given)
+
+
 def _allowed(given: AllowLost) -> bool | frozenset[str]:
     if isinstance(given, bool):
         return given
@@ -240,6 +257,7 @@ def start(
     allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     dead_letter_limit: Limit | None = None,
+    replay_dead_letters: Wanted = False,
     restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
@@ -272,6 +290,7 @@ def start(
         allow_lost_state=allow_lost_state,
         memory=memory,
         dead_letter_limit=dead_letter_limit,
+        replay_dead_letters=replay_dead_letters,
         restart=restart,
         clock=clock,
     )
@@ -287,6 +306,7 @@ def run(
     allow_lost_state: AllowLost = False,
     memory: str | int | None = None,
     dead_letter_limit: Limit | None = None,
+    replay_dead_letters: Wanted = False,
     restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
@@ -305,6 +325,7 @@ def run(
         allow_lost_state=allow_lost_state,
         memory=memory,
         dead_letter_limit=dead_letter_limit,
+        replay_dead_letters=replay_dead_letters,
         restart=restart,
         clock=clock,
     )

@@ -32,7 +32,7 @@ class Map(Operator):
 
     def __init__(self, steps: Sequence[RowStep], name: str) -> None:
         self._steps = list(steps)
-        self._name = name
+        self._name = self.step_name = name
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Run the steps."""

@@ -67,6 +67,7 @@ def adopt(graph: Graph, manifest: Manifest, comparison: Comparison) -> Manifest:
         outbox=_renamed(manifest.outbox, carried) | beside,
         sinks=_renamed(manifest.sinks, carried),
         numbered=numbered,
+        ended=[carried[name] for name in manifest.ended if name in carried],
     )
 
 

@@ -36,7 +36,9 @@ def supervise(
         if after is None:
             return launch(roots, options, clock)
         # Its own lock and token may still be there, so it takes over: from itself alone.
-        return launch(roots, replace(options, takeover=True, after=after), clock)
+        # What is to be replayed was noted when it began.
+        again = replace(options, takeover=True, after=after, replay_dead_letters=False)
+        return launch(roots, again, clock)
 
     return Supervisor(afresh, restart, clock)
 

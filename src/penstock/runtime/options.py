@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
@@ -32,6 +32,7 @@ class RunOptions:
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
     dead_letter_limit: DeadLetterLimit | None = None
+    replay_dead_letters: bool | str | Sequence[int] = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
