@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,13 @@ import penstock as ps
 from penstock.checkpoints.storage import LocalStorage, MemoryStorage, Storage
 from penstock.cli.main import main
 from penstock.errors import ConfigError, PlanError
+from penstock.plan.sinks import SinkNode
 from penstock.runtime.launch import launch
 from penstock.runtime.letter_files import wanted
 from penstock.runtime.options import RunOptions
-from penstock.testing import Crash, CrashPoints, ManualClock, end, rows, scripted
+from penstock.testing import Action, Crash, CrashPoints, ManualClock, end, rows, scripted
 from tests.simulation.inline import one_thread
+from tests.simulation.tables import Table, TableSpec
 
 SCHEMA: dict[str, Any] = {"k": pl.String, "v": pl.String}
 START = datetime(2024, 1, 1)
@@ -29,7 +34,7 @@ REPAIRED = pl.col("v").replace("x", "100").str.to_integer()
 
 
 def source(**more: Any) -> ps.Stream:
-    script = [
+    script: list[Action] = [
         rows({"k": ["a", "a"], "v": ["1", "x"]}),
         rows({"k": ["b", "a", "b"], "v": ["2", "x", "y"]}),
         end(),
@@ -116,47 +121,73 @@ def launched(query: ps.Query, storage: Storage, **options: Any) -> None:
         launch(query.roots, chosen, ManualClock()).run()
 
 
-def sinks(folder: Path, number: pl.Expr) -> ps.Query:
-    numbered = source().with_columns(n=number)
-    totals = numbered.group_by("k").agg(pl.col("n").sum())
-    queries = [
-        numbered.sink_sqlite(folder / "rows.db", "t"),
-        totals.sink_sqlite(folder / "totals.db", "t", key="k"),
-    ]
-    return ps.Query(*(root for query in queries for root in query.roots))
+@dataclass
+class World:
+    """What outlives a crash: the checkpoint, and two tables."""
+
+    storage: MemoryStorage = field(default_factory=MemoryStorage)
+    rows: Table = field(default_factory=Table)
+    totals: Table = field(default_factory=Table)
+
+    def run(self, number: pl.Expr, points: CrashPoints | None = None, **options: Any) -> None:
+        numbered = source().with_columns(n=number)
+        totals = numbered.group_by("k").agg(pl.col("n").sum())
+        ends = [(numbered, TableSpec(self.rows)), (totals, TableSpec(self.totals))]
+        query = ps.Query(*(SinkNode(input=s.node, spec=spec) for s, spec in ends))
+        if points is None:
+            launched(query, self.storage, **options)
+        else:
+            launched(points.query(query), points.storage(self.storage), **options)
+
+    def copy(self) -> World:
+        files = MemoryStorage()
+        files.files.update(self.storage.files)
+        return World(files, deepcopy(self.rows), deepcopy(self.totals))
+
+    def check(self, told: str) -> None:
+        """Each row came once, and is counted once."""
+        assert self.storage.list("dead-letters-wanted/") == [], told
+        assert [done for (done,) in letters(self.storage, "replayed")][:3] == [True] * 3, told
+        found = pl.concat(self.rows.frames)
+        assert sorted(found["n"]) == [1, 2, 100, 100], told
+        sums = pl.concat(self.totals.frames).group_by("k", "n").agg(pl.col("_weight").sum())
+        alive = sums.filter(pl.col("_weight") != 0)
+        assert sorted(alive.rows()) == [("a", 201, 1), ("b", 2, 1)], told
+        for table in (self.rows, self.totals):
+            assert table.epochs == sorted(set(table.epochs)), told
 
 
-@pytest.mark.parametrize("local", [True, False])
-def test_a_crash_at_any_point_of_a_replay_neither_loses_nor_doubles(
-    local: bool, tmp_path: Path
-) -> None:
-    points = CrashPoints()
-    number = 0
-    while True:
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        storage: Storage = LocalStorage(folder / "c") if local else MemoryStorage()
-        launched(sinks(folder, NUMBER), storage)
-        points = CrashPoints(at=number)
-        died = False
+def test_a_crash_at_any_point_of_a_replay_neither_loses_nor_doubles() -> None:
+    before = World()
+    before.run(NUMBER)
+    number, died = 0, True
+    while died:
+        world, points = before.copy(), CrashPoints(at=number)
         try:
-            launched(
-                points.query(sinks(folder, REPAIRED)),
-                points.storage(storage),
-                replay_dead_letters=True,
-            )
+            world.run(REPAIRED, points, replay_dead_letters=True)
+            died = False
         except Crash:
-            died = True
-        launched(sinks(folder, REPAIRED), storage, replay_dead_letters=True)
-        at = f"point {number} of {points.reached}"
-        assert table_of(folder / "totals.db") == [("a", 201), ("b", 2)], at
-        values = [n for *_, n in table_of(folder / "rows.db")]
-        assert sorted(values) == [1, 2, 100, 100], at
-        assert [r for _, r in letters(storage, "offset", "replayed")][:3] == [True] * 3, at
-        assert wanted(storage) == {}, at
-        if not died:
-            return
+            pass
+        world.run(REPAIRED, replay_dead_letters=True)
+        world.check(f"point {number}: {points.reached[-1]}")
         number += 1
+    assert number > 50
+
+
+@pytest.mark.parametrize("nth", range(4))
+def test_a_crash_around_a_commit_of_a_replay_on_a_disk(nth: int, tmp_path: Path) -> None:
+    def query(number: pl.Expr) -> ps.Query:
+        return source().with_columns(n=number).sink_sqlite(tmp_path / "rows.db", "t")
+
+    storage = LocalStorage(tmp_path / "c")
+    launched(query(NUMBER), storage)
+    points = CrashPoints(name="storage.create.after", nth=nth)
+    with contextlib.suppress(Crash):
+        launched(points.query(query(REPAIRED)), points.storage(storage), replay_dead_letters=True)
+    assert points.dead
+    launched(query(REPAIRED), storage, replay_dead_letters=True)
+    assert sorted(n for *_, n in table_of(tmp_path / "rows.db")) == [1, 2, 100, 100]
+    assert letters(storage, "replayed")[:3] == [(True,)] * 3
 
 
 def test_rows_that_a_source_refused_are_decoded_again(tmp_path: Path) -> None:
@@ -199,14 +230,14 @@ def test_only_the_chosen_letters(tmp_path: Path) -> None:
     assert [n for *_, n in table_of(tmp_path / "out.db")] == [1, 100, 100, 2]
     with pytest.raises(ps.QueryFailed, match="there is no dead letter 1 that was not replayed"):
         run(REPAIRED, replay_dead_letters=[1])
-    with pytest.raises(ps.QueryFailed, match="no dead letter waits that is of a step 'fliter'"):
+    with pytest.raises(ps.QueryFailed, match="no dead letter is of a step 'fliter'"):
         run(REPAIRED, replay_dead_letters="fliter")
     with pytest.raises(PlanError, match="none is given"):
         source().sink_callback(print).start(replay_dead_letters=True)
 
 
 def test_a_deletion_that_was_refused_takes_back_what_its_insertion_gives(tmp_path: Path) -> None:
-    script = [rows({"k": ["a"], "v": ["1"]}), rows({"k": ["a"], "v": ["x"]}), end()]
+    script: list[Action] = [rows({"k": ["a"], "v": ["1"]}), rows({"k": ["a"], "v": ["x"]}), end()]
 
     def run(number: pl.Expr, **options: Any) -> None:
         latest = scripted("s", SCHEMA, script=script).unique("k", keep="last")
@@ -228,7 +259,7 @@ def test_a_deletion_that_was_refused_takes_back_what_its_insertion_gives(tmp_pat
 
 def test_rows_of_windows_that_have_closed_come_too_late(tmp_path: Path) -> None:
     times = [START + timedelta(seconds=s) for s in (0, 10, 100, 110)]
-    script = [rows({"t": times, "v": ["1", "x", "2", "3"]}), end()]
+    script: list[Action] = [rows({"t": times, "v": ["1", "x", "2", "3"]}), end()]
 
     def run(number: pl.Expr, **options: Any) -> None:
         stream = scripted("s", {"t": pl.Datetime("us"), "v": pl.String}, script=script)
@@ -249,7 +280,7 @@ def test_rows_of_windows_that_have_closed_come_too_late(tmp_path: Path) -> None:
 
 def test_late_rows_reach_a_sink_that_no_window_stands_before(tmp_path: Path) -> None:
     times = [START + timedelta(seconds=s) for s in (0, 10, 100)]
-    script = [rows({"t": times, "v": ["1", "x", "2"]}), end()]
+    script: list[Action] = [rows({"t": times, "v": ["1", "x", "2"]}), end()]
 
     def run(number: pl.Expr, **options: Any) -> None:
         stream = scripted("s", {"t": pl.Datetime("us"), "v": pl.String}, script=script)
@@ -289,7 +320,7 @@ def test_a_step_that_is_not_there_any_more(tmp_path: Path) -> None:
 
 def test_many_letters_go_in_large_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.runtime.replaying._ONE_BY_ONE", 2)
-    script = [rows({"k": list("abcdef"), "v": ["x", "y", "x", "z", "y", "1"]}), end()]
+    script: list[Action] = [rows({"k": list("abcdef"), "v": ["x", "y", "x", "z", "y", "1"]}), end()]
 
     def run(number: pl.Expr, **options: Any) -> None:
         stream = scripted("s", SCHEMA, script=script).with_columns(n=number)

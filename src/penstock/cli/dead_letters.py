@@ -22,6 +22,7 @@ from penstock.tables_of_text import short, table
 app = typer.Typer(no_args_is_help=True, help="See what was refused, and have it tried again.")
 
 _STEP = "dead-letters"
+_POSITION = 40
 
 Checkpoint = Annotated[str, typer.Argument(help="The folder or URL of the checkpoint.")]
 Step = Annotated[
@@ -202,7 +203,7 @@ def _rows(letters: pl.DataFrame) -> list[str]:
             _moment(row["time"]),
             row["operator"],
             "" if row["weight"] == 1 else f"{row['weight']:+}",
-            short(row["position"], 40),
+            _ending(row["position"]),
             short(row["reason"], 50),
             short(row["bytes"].decode(errors="backslashreplace"), 60),
         )
@@ -213,6 +214,11 @@ def _rows(letters: pl.DataFrame) -> list[str]:
 
 def _moment(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ending(position: str) -> str:
+    """Return the end of a position, which tells more than its beginning."""
+    return position if len(position) <= _POSITION else f"...{position[3 - _POSITION :]}"
 
 
 def _text(letter: dict[str, Any]) -> str:

@@ -84,8 +84,7 @@ class Replayer:
         """Note for good which letters are wanted; refuse what cannot be replayed."""
         if selection is False:
             return
-        letters = self._open_letters()
-        chosen = _select(letters, selection)
+        chosen = _select(letters_of(self._storage), self._replayed, selection)
         for key, some in _groups(chosen):
             if self._target(key, some) is None:
                 raise self._no_target(key)
@@ -126,10 +125,6 @@ class Replayer:
             if offsets <= kept | self._passed_over:
                 self._storage.delete(path)
 
-    def _open_letters(self) -> pl.DataFrame:
-        letters = letters_of(self._storage)
-        return letters.filter(~pl.col(OFFSET).is_in(list(self._replayed)))
-
     def _batch(self, vertex: Vertex, letters: pl.DataFrame) -> Batch:
         if vertex.source is not None:
             return Batch(letters, {vertex.number: _decoded(vertex, letters)}, {})
@@ -163,16 +158,17 @@ class Replayer:
             step="replay_dead_letters",
             value=key.operator,
             alternatives=[v.name for v in self._graph.vertices if v.reads or v.source],
-            hint='name the step, .named("..."), before rows are refused, to find it again when the '
-            "pipeline was changed; or replay letters of other steps only",
+            hint="replay the letters of other steps only; a step that keeps state is found again by "
+            'the name that .named("...") gives it',
             line="",
         )
 
 
 def request(checkpoint: Checkpoint, selection: Wanted) -> int:
     """Ask the run on a checkpoint, or the next one, for a replay; return how many letters wait."""
-    letters = read_letters(checkpoint, {}).filter(~pl.col(REPLAYED))
-    chosen = _select(letters, selection)
+    letters = read_letters(checkpoint, {})
+    replayed = set(letters.filter(REPLAYED)[OFFSET])
+    chosen = _select(letters, replayed, selection)
     if chosen.height:
         want(open_storage(checkpoint, {}), chosen[OFFSET])
     return chosen.height
@@ -192,23 +188,24 @@ class _Key:
         return self.operator.rpartition("-")[0]
 
 
-def _select(letters: pl.DataFrame, selection: Wanted) -> pl.DataFrame:
-    """Return the letters that are meant."""
+def _select(letters: pl.DataFrame, replayed: set[int], selection: Wanted) -> pl.DataFrame:
+    """Return the letters that are meant, of those that were not replayed."""
+    waiting = letters.filter(~pl.col(OFFSET).is_in(list(replayed)))
     if selection is True:
-        return letters.filter(pl.col("row").is_not_null() | _of_source())
+        return waiting.filter(pl.col("row").is_not_null() | _of_source())
     if isinstance(selection, str):
-        found = letters.filter((pl.col("operator") == selection) | (pl.col("step") == selection))
-        if not found.height and letters.height:
+        of_step = (pl.col("operator") == selection) | (pl.col("step") == selection)
+        if letters.filter(of_step).is_empty() and not letters.is_empty():
             raise ConfigError(
-                f"no dead letter waits that is of a step {selection!r}",
+                f"no dead letter is of a step {selection!r}",
                 step="replay_dead_letters",
                 value=selection,
                 alternatives=sorted({*letters["operator"], *letters["step"]}),
                 line="",
             )
-        return found
+        return waiting.filter(of_step)
     offsets = list(selection) if not isinstance(selection, bool) else []
-    missing = sorted(set(offsets) - set(letters[OFFSET]))
+    missing = sorted(set(offsets) - set(waiting[OFFSET]))
     if missing:
         raise ConfigError(
             f"there is no dead letter {missing[0]} that was not replayed",
@@ -216,7 +213,7 @@ def _select(letters: pl.DataFrame, selection: Wanted) -> pl.DataFrame:
             value=missing[0],
             line="",
         )
-    return letters.filter(pl.col(OFFSET).is_in(offsets))
+    return waiting.filter(pl.col(OFFSET).is_in(offsets))
 
 
 def _of_source() -> pl.Expr:
