@@ -60,6 +60,7 @@ class Engine:
         self._tidy_due = 0.0
         self._replay_due = 0.0
         self._asked = False
+        self._replayed = False
         self._started_at = 0.0
         self._rate = RecentRate(0.0)
         self._limit = LimitWatch(options.dead_letter_limit)
@@ -255,6 +256,7 @@ class Engine:
             output.dead = letters_named(output.dead, batch)
             self._deliver(output)
             self._replayer.done(batch)
+            self._replayed = True
 
     def _look_for_replays(self) -> bool:
         """Look, once a second, whether somebody has asked for a replay."""
@@ -325,7 +327,8 @@ class Engine:
                 self._replayer.forget(keeper.replay_kept)
         for outlet in self._outlets.values():
             outlet.flush()
-        self.dead_letters.warn_of(self._steps(), at_least=1)
+        if not self._replayed:  # what was refused before may well be refused again
+            self.dead_letters.warn_of(self._steps(), at_least=1)
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""
