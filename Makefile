@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check chaos bench bench-latency bench-state nightly servers clean
+.PHONY: demo test check chaos soak bench bench-checkpoints bench-latency bench-state nightly servers clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -30,6 +30,12 @@ bench-latency: $(STAMP)
 
 bench-state: $(STAMP)
 	$(BIN)/python -m benchmarks.state $(or $(KEYS),10000000) $(or $(SECONDS),600) $(MEMORY)
+
+bench-checkpoints: $(STAMP)
+	$(BIN)/python -m benchmarks.checkpoints $(or $(SECONDS),20)
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak $(or $(SECONDS),3600)
 
 nightly: $(STAMP) servers
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m "nightly or not nightly"

@@ -15,6 +15,7 @@ from penstock.errors import (
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.restarts import Restart
+from penstock.saved_state import list_state, read_state
 from penstock.scans import (
     concat,
     from_source,
@@ -67,7 +68,9 @@ __all__ = [
     "concat",
     "from_source",
     "hopping",
+    "list_state",
     "read_dead_letters",
+    "read_state",
     "run",
     "scan",
     "scan_batches",

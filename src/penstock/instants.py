@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import polars as pl
@@ -137,21 +137,77 @@ def interval_literal(nanoseconds: int, dtype: pl.DataType) -> pl.Expr:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
-    """When the values of a column are behind the watermark W for good.
+class Through:
+    """An expression over one column that never decreases in it, through which a bound passes.
 
-    No row still to come has ``column`` below ``W + shift_ns``; with ``strict`` none has it equal
+    ``ts.dt.truncate("1h")``: rows to come have ``ts >= 12:34``, and so the hour ``12:00`` or later.
+    ``text`` tells equal expressions; ``slack_ns`` is what the result may be behind its input (it is
+    more than ``input - slack_ns``), None where no such number is known.
+    """
+
+    column: str
+    expr: pl.Expr = field(compare=False)
+    text: str
+    before: pl.DataType
+    after: pl.DataType
+    slack_ns: int | None = None
+    since: int = MIN_INSTANT
+    """Below this instant nothing is known of the expression."""
+
+    def carry(self, instant: int) -> int:
+        """Return the least instant that the expression may give from ``instant`` on."""
+        if instant in (MIN_INSTANT, MAX_INSTANT):
+            return instant
+        if instant < self.since:
+            return MIN_INSTANT
+        # Rounded down: a window may end between two values of the column.
+        value = pl.Series(self.column, [instant // unit_ns(self.before)], dtype=pl.Int64)
+        try:
+            found = value.cast(self.before).to_frame().select(self.expr).to_series()
+            least = found.to_physical().cast(pl.Int64).item()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return MIN_INSTANT  # out of range, or a local time that is not there: nothing is known
+        return MIN_INSTANT if least is None else int(least) * unit_ns(self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What instant a column has reached when the watermark is W: no row to come has one below.
+
+    ``W + shift_ns``, carried through each function.
+    """
+
+    shift_ns: int = 0
+    through: tuple[Through, ...] = ()
+
+    def at(self, watermark: int) -> int:
+        """Return the instant that is reached at a watermark."""
+        instant = shift(watermark, self.shift_ns)
+        for function in self.through:
+            instant = function.carry(instant)
+        return instant
+
+
+AT_WATERMARK = Reach()
+"""The reach of an event-time column itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """When the values of a column are behind the watermark for good.
+
+    No row still to come has ``column`` below what is reached; with ``strict`` none has it equal
     either (true of window ends: a window that ends at W is closed).
     """
 
     column: str
     dtype: pl.DataType
-    shift_ns: int
+    reach: Reach
     strict: bool
 
     def limit(self, watermark: int) -> int:
         """Return the largest physical value that is complete at this watermark."""
-        instant = shift(watermark, self.shift_ns)
+        instant = self.reach.at(watermark)
         if instant in (MIN_INSTANT, MAX_INSTANT):
             return instant
         unit = unit_ns(self.dtype)

@@ -80,10 +80,12 @@ class Query:
         retain: int = RETAIN,
         takeover: bool = False,
         allow_lost_state: AllowLost = False,
+        rebuild: str | Iterable[str] = (),
         memory: str | int | None = None,
+        max_drift: Duration | None = "1h",
+        restart: Restart | Literal["auto"] | None = "auto",
         dead_letter_limit: Limit | None = None,
         replay_dead_letters: Wanted = False,
-        restart: Restart | Literal["auto"] | None = "auto",
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -93,7 +95,8 @@ class Query:
         kept. A second run on a folder is refused, unless it is to ``takeover``: the first one then
         stops with a ``FencedError``. ``memory`` (``"2GB"``)
         limits the memory that state takes; the rest is moved to scratch files, in the checkpoint's
-        folder or the system's temporary one.
+        folder or the system's temporary one. ``max_drift`` is how far, in event time, a source may
+        run ahead of those it is joined or put together with, while these have rows; None: any far.
 
         ``dead_letter_limit`` stops the query, after a checkpoint, when more rows are refused: a
         number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
@@ -104,6 +107,9 @@ class Query:
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
         ``allow_lost_state`` is true or names what may be lost; ``diff`` shows it beforehand.
+        ``rebuild`` names steps and sinks that are computed afresh first, from all that their sources
+        have handed over so far; the tables they are written to are replaced. It is ignored where
+        there is no checkpoint yet.
 
         ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
         failure that may pass (a database that is away, a full disk); any other failure ends the
@@ -120,10 +126,14 @@ class Query:
             retain=retain,
             takeover=takeover,
             allow_lost_state=_allowed(allow_lost_state),
+            rebuild=frozenset([rebuild] if isinstance(rebuild, str) else rebuild),
             checkpoint_interval_s=interval / 1e9,
             memory_bytes=None
             if memory is None
             else size_bytes(memory, step="start", option="memory"),
+            max_drift_ns=None
+            if max_drift is None
+            else duration_ns(max_drift, step="start", option="max_drift"),
             dead_letter_limit=None
             if dead_letter_limit is None
             else DeadLetterLimit.parse(dead_letter_limit, "start"),
@@ -255,10 +265,12 @@ def start(
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
+    rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
+    max_drift: Duration | None = "1h",
+    restart: Restart | Literal["auto"] | None = "auto",
     dead_letter_limit: Limit | None = None,
     replay_dead_letters: Wanted = False,
-    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -288,10 +300,12 @@ def start(
         retain=retain,
         takeover=takeover,
         allow_lost_state=allow_lost_state,
+        rebuild=rebuild,
         memory=memory,
+        max_drift=max_drift,
+        restart=restart,
         dead_letter_limit=dead_letter_limit,
         replay_dead_letters=replay_dead_letters,
-        restart=restart,
         clock=clock,
     )
 
@@ -304,10 +318,12 @@ def run(
     retain: int = RETAIN,
     takeover: bool = False,
     allow_lost_state: AllowLost = False,
+    rebuild: str | Iterable[str] = (),
     memory: str | int | None = None,
+    max_drift: Duration | None = "1h",
+    restart: Restart | Literal["auto"] | None = "auto",
     dead_letter_limit: Limit | None = None,
     replay_dead_letters: Wanted = False,
-    restart: Restart | Literal["auto"] | None = "auto",
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -323,10 +339,12 @@ def run(
         retain=retain,
         takeover=takeover,
         allow_lost_state=allow_lost_state,
+        rebuild=rebuild,
         memory=memory,
+        max_drift=max_drift,
+        restart=restart,
         dead_letter_limit=dead_letter_limit,
         replay_dead_letters=replay_dead_letters,
-        restart=restart,
         clock=clock,
     )
     try:

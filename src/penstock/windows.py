@@ -53,6 +53,11 @@ class Hopping:
         return _longest_ns(self.size)
 
     @property
+    def slide_ns(self) -> int:
+        """Longest possible distance of two starts in nanoseconds."""
+        return _longest_ns(self.slide)
+
+    @property
     def pane_ns(self) -> int:
         """Length of the slices that every window is a whole number of; 0 for calendar windows."""
         if is_calendar(self.size):

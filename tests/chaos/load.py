@@ -113,6 +113,10 @@ class TopicWriter(Writer):
     def finish(self) -> None:
         """Close the topic too."""
         super().finish()
+        self.close()
+
+    def close(self) -> None:
+        """Release the topic."""
         self._topic.close()
 
 

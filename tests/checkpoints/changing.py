@@ -10,7 +10,7 @@ from penstock.checkpoints.manifest import FileRecord, Manifest, PartFiles, StepR
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.adoption import records
-from penstock.testing.driving import DrivenSink
+from penstock.testing import DrivenSink
 
 Sinks = dict[str, ps.Stream] | ps.Stream
 

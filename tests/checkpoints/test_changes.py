@@ -7,7 +7,7 @@ import pytest
 
 import penstock as ps
 from penstock.checkpoints.changes import Fate, StepChange
-from penstock.testing.driving import scripted
+from penstock.testing import scripted
 from tests.checkpoints.changing import compared, kinds, lost
 
 SCHEMA = {"k": pl.String, "a": pl.Int64, "b": pl.Int64, "ts": pl.Datetime("us")}

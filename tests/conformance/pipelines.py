@@ -156,6 +156,19 @@ CASES: dict[str, Case] = {
             pl.col("n").sum(), lo=pl.col("n").min(), d=pl.col("n").n_unique(), c=pl.len()
         ),
     ),
+    "guarded": Case(
+        {
+            "s": Input(
+                {"k": pl.String, "t": pl.String}, {"t": ["1", "20", "x", None]}, changelog=True
+            )
+        },
+        lambda s: s.group_by("k").agg(pl.col("t").str.to_integer().sum()),
+        lambda s: (
+            s.filter(pl.col("t").ne_missing("x"))
+            .group_by("k")
+            .agg(pl.col("t").str.to_integer().sum())
+        ),
+    ),
     "exact sums": same(
         {"s": FLOATS}, lambda s: s.group_by("k").agg(pl.col("x").sum(), m=pl.col("x").mean())
     ),

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from penstock.columns import WEIGHT
 from penstock.connectors import tables
 from penstock.connectors.changes import chunks
-from penstock.connectors.contract import Accepts, Guarantee, Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import (
+    Accepts,
+    Guarantee,
+    ReplacingSink,
+    Sink,
+    SinkIdentity,
+    SinkSpec,
+    is_replaceable,
+)
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from tests.connectors.databases import Database
 
@@ -170,6 +178,50 @@ def test_a_crash_inside_an_epoch_leaves_no_trace(database: Database) -> None:
     sink.apply(0, [rows((2, "b"))])  # the same sink can go on: the table is created again
     sink.close()
     assert table(database) == [(2, "b")]
+
+
+def replacing(spec: SinkSpec, identity: SinkIdentity | None = FIRST) -> ReplacingSink:
+    assert is_replaceable(spec)
+    sink = begun(spec, identity)
+    assert isinstance(sink, ReplacingSink)
+    return sink
+
+
+@pytest.mark.parametrize("key", [(), ("k",)])
+def test_a_rebuilt_view_replaces_all_rows_once(database: Database, key: tuple[str, ...]) -> None:
+    sink = replacing(database.spec("t", key))
+    sink.apply(0, [rows((1, "a"), (2, "b"), (None, "c"))])
+    new = [changes((2, "x", 1), (3, "y", 1), (None, "z", 1))] if key else [rows((2, "x"), (3, "y"))]
+    sink.replace(1, new)
+    found = table(database)
+    assert found == [*([(None, "z")] if key else []), (2, "x"), (3, "y")]
+    sink.replace(1, [])
+    assert table(database) == found
+    sink.replace(2, [new[0].clear()])
+    assert table(database) == []
+    sink.apply(3, [rows((5, "e"))])
+    sink.close()
+    assert table(database) == [(5, "e")]
+
+
+def test_a_table_that_nothing_was_written_to_can_be_replaced(database: Database) -> None:
+    sink = replacing(database.spec("t", ("k",)))
+    sink.replace(0, [changes((1, "a", 1))])
+    sink.close()
+    assert table(database) == [(1, "a")]
+
+
+def test_a_replacement_that_fails_or_comes_too_late_leaves_the_table(database: Database) -> None:
+    old = replacing(database.spec("t", ("k",)))
+    old.apply(0, [rows((1, "a"))])
+    with pytest.raises(ConnectorError, match="2 living rows"):
+        old.replace(1, [changes((7, "b", 1), (7, "c", 1))])
+    new = begun(database.spec("t", ("k",)), SECOND)
+    with pytest.raises(FencedError):
+        old.replace(1, [changes((2, "zombie", 1))])
+    old.close()
+    new.close()
+    assert table(database) == [(1, "a")]
 
 
 def test_a_newer_run_fences_an_older_one(database: Database) -> None:

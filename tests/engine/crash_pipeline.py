@@ -1,4 +1,4 @@
-"""The pipeline of ``test_crash``; run as ``python crash_pipeline.py INPUT FOLDER``.
+"""The pipeline of ``test_crash``; run as ``python crash_pipeline.py INPUT FOLDER [takeover]``.
 
 Prints ``running`` when it runs; stops by itself when its standard input ends.
 """
@@ -36,7 +36,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, folder = sys.argv[1], Path(sys.argv[2])
     roots = [root for query in pipeline(source, folder) for root in query.roots]
-    query = Query(*roots).start(checkpoint=folder / "checkpoint", checkpoint_interval="20ms")
+    query = Query(*roots).start(
+        checkpoint=folder / "checkpoint",
+        checkpoint_interval="20ms",
+        takeover="takeover" in sys.argv[3:],
+    )
     while query.progress().state == "created" and not query.wait(0.01):
         pass
     print("running", flush=True)

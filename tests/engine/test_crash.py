@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import polars as pl
@@ -37,18 +40,47 @@ def line(number: int) -> str:
     return json.dumps(row) + "\n"
 
 
-def spawn(source: Path, folder: Path) -> subprocess.Popen[str]:
-    script = [sys.executable, "-m", "tests.engine.crash_pipeline", str(source), str(folder)]
+def spawn(source: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    script = [sys.executable, "-m", "tests.engine.crash_pipeline", str(source), str(folder), *more]
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root / "src"), str(root)])
     return subprocess.Popen(
         script,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if more else None,
         text=True,
         cwd=root,
         env={**os.environ, "PYTHONPATH": path},
     )
+
+
+class Load(threading.Thread):
+    """Appends lines to a file for as long as the block lasts."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self._path, self._ending, self._written = path, threading.Event(), 0
+
+    def run(self) -> None:
+        with self._path.open("a") as file:
+            while not self._ending.wait(0.005):
+                file.writelines(line(n) for n in range(self._written, self._written + 20))
+                file.flush()
+                self._written += 20
+
+    def wait_for(self, lines: int) -> None:
+        until = self._written + lines
+        while self._written < until:
+            time.sleep(0.005)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self.join()
 
 
 def wait_until_running(process: subprocess.Popen[str]) -> None:
@@ -188,8 +220,34 @@ def test_a_second_run_on_the_same_checkpoint_is_refused(tmp_path: Path) -> None:
     check(source, tmp_path)
 
 
+def test_a_run_that_was_taken_over_while_it_slept_writes_nothing_more(tmp_path: Path) -> None:
+    """It sleeps in the midst of its work, holding the lock, and wakes up when it is replaced."""
+    source = tmp_path / "in.ndjson"
+    source.touch()
+    with Load(source) as load:
+        runs = [spawn(source, tmp_path, "takeover")]
+        for _ in range(3):
+            wait_until_running(runs[-1])
+            load.wait_for(500)
+            runs[-1].send_signal(signal.SIGSTOP)
+            claimed = manifests(tmp_path)[-1]
+            runs.append(spawn(source, tmp_path, "takeover"))
+            deadline = time.monotonic() + LIMIT
+            while manifests(tmp_path)[-1] == claimed:  # asleep, it may hold a lock of a sink too
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+            runs[-2].send_signal(signal.SIGCONT)
+            _, said = runs[-2].communicate("", timeout=LIMIT)
+            assert runs[-2].returncode == 1, said
+            assert "FencedError" in said
+    runs[-1].communicate("", timeout=LIMIT)
+    assert runs[-1].returncode == 0
+    finish(source, tmp_path)
+    check(source, tmp_path)
+
+
 def manifests(folder: Path) -> list[Path]:
-    return sorted((folder / "checkpoint").glob("manifest-*"))
+    return sorted((folder / "checkpoint").glob("manifest-*[0-9]"))
 
 
 def test_the_manifest_before_a_damaged_one_serves_while_no_sink_is_ahead(
@@ -242,14 +300,17 @@ def test_a_manifest_that_was_never_applied_may_be_lost(source: Path, tmp_path: P
     assert in_topic(tmp_path).total() == 1000
 
 
-def test_state_that_is_damaged_is_named(source: Path, tmp_path: Path) -> None:
+def test_state_that_is_damaged_is_named(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the error, or, where an early manifest without state is left, in a warning before it."""
     run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
     for path in (tmp_path / "checkpoint" / "runs").iterdir():
         path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(QueryFailed) as caught:
         run_to_the_end(bounded(source, tmp_path), tmp_path / "checkpoint")
     assert isinstance(caught.value.__cause__, CheckpointError)
-    assert "missing or damaged" in str(caught.value)
+    assert "missing or damaged" in str(caught.value) + caplog.text
 
 
 def test_the_folder_of_another_pipeline_is_refused(source: Path, tmp_path: Path) -> None:

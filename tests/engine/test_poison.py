@@ -17,8 +17,7 @@ from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.executor import Executor, Fed, SourceState
 from penstock.stream import Stream
-from penstock.testing import Epoch, integrate, scripted
-from penstock.testing.driving import DrivenSink
+from penstock.testing import DrivenSink, Epoch, integrate, scripted
 from tests.operators.histories import SIGN, changing
 
 SCHEMA: dict[str, Any] = {"k": pl.String, "v": pl.String, "t": pl.Datetime("us")}

@@ -177,11 +177,50 @@ def test_summer_time_does_not_keep_the_order_of_days() -> None:
     shifted = both.to_frame("t").select(t.dt.offset_by("1d"))["t"]
     assert both.is_sorted()
     assert not shifted.is_sorted()
-    for expr in (t.dt.offset_by("1d"), t.dt.date(), t.dt.truncate("1d"), t.cast(pl.Date)):
-        assert monotone_in(expr, zoned) is None
-        assert monotone_in(expr, pl.Schema({"t": pl.Datetime("us", "UTC")})) == "t"
-    assert monotone_in(t.dt.truncate("1h"), zoned) == "t"
+    assert monotone_in(t.dt.offset_by("1d"), zoned) is None
+    assert monotone_in(t.dt.offset_by("1d"), pl.Schema({"t": pl.Datetime("us", "UTC")})) == "t"
     assert monotone_in(t.dt.offset_by("-1h"), zoned) == "t"
+
+
+EVERY = ["1m", "7m", "7s", "15m", "30m", "45m", "1h", "90m", "2h", "6h", "1d", "1w", "1mo", "1y"]
+REFUSED = {
+    "Europe/Vienna": {"7m", "7s", "45m"},
+    "America/New_York": {"7m", "7s", "45m", "90m"},
+    "Australia/Lord_Howe": {"7m", "7s", "45m", "1h", "90m", "2h", "6h", "1d", "1mo"},
+    "Asia/Beirut": {"7m", "7s", "45m"},
+    "Asia/Tokyo": {"7s"},
+    "America/St_Johns": {*EVERY} - {"1m", "1w", "1y"},
+}
+
+
+@pytest.mark.parametrize("zone", REFUSED)
+def test_roundings_where_hours_come_twice(zone: str) -> None:
+    """Some local clocks were set back at 00:01: there not even dates keep the order of time."""
+    schema = pl.Schema({"t": pl.Datetime("us", zone)})
+    refused = {every for every in EVERY if monotone_in(t.dt.truncate(every), schema) is None}
+    assert refused == REFUSED[zone]
+    dated = monotone_in(t.dt.date(), schema)
+    assert (dated is None) == (zone == "America/St_Johns")
+
+
+@pytest.mark.parametrize("zone", REFUSED)
+@given(st.datetimes(dt.datetime(1972, 1, 2), dt.datetime(2099, 1, 1)), st.data())
+def test_roundings_that_are_accepted_keep_the_order(
+    zone: str, start: dt.datetime, data: st.DataObject
+) -> None:
+    """Around the next change of the zone's offset, seconds and all."""
+    dtype = pl.Datetime("us", zone)
+    every = data.draw(st.sampled_from([e for e in EVERY if e not in REFUSED[zone]]))
+    hours = pl.datetime_range(
+        start, start + dt.timedelta(days=370), "1h", time_zone="UTC", eager=True
+    ).cast(dtype)
+    offsets = hours.dt.base_utc_offset() + hours.dt.dst_offset()
+    changed = hours.filter((offsets != offsets.shift(1)).fill_null(value=False))
+    middle = changed[0] if changed.len() else hours[0]
+    some = st.lists(st.integers(-7_200_000_000, 7_200_000_000), min_size=2, max_size=40)
+    micros = pl.Series(sorted(data.draw(some)), dtype=pl.Duration("us"))
+    times = (pl.Series([middle], dtype=dtype).new_from_index(0, micros.len()) + micros).alias("t")
+    assert times.to_frame().select(t.dt.truncate(every)).to_series().is_sorted()
 
 
 def test_applying_what_is_not_monotone() -> None:

@@ -8,7 +8,7 @@ from penstock.errors import PlanError
 from penstock.lowering.graph import Graph
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
-from penstock.testing.driving import DrivenSink, scripted
+from penstock.testing import DrivenSink, scripted
 
 
 def _base() -> ps.Stream:

@@ -38,6 +38,20 @@ class PostgresServer:
     def conninfo(self) -> str:
         return f"host={self.folder} dbname=postgres user=postgres"
 
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = " ".join(f"-c {name}='{value}'" for name, value in _SETTINGS.items())
+        options += f" -c unix_socket_directories='{self.folder}'"
+        log = self.folder / "log"
+        self._control("-l", log, "-o", options, "-w", "-t", "60", "start")
+
+    def stop(self) -> None:
+        """Stop it as a crash would: nobody is asked, nothing is finished."""
+        self._control("-m", "immediate", "-w", "stop")
+
+    def _control(self, *words: object) -> None:
+        _run(_binaries() / "pg_ctl", "-D", self.folder / "data", *words)
+
     @contextlib.contextmanager
     def empty_schema(self) -> Iterator[str]:
         """Give a connection string whose tables are in a new schema, dropped at the end."""
@@ -51,21 +65,20 @@ class PostgresServer:
 @contextlib.contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
     """Start a server, give it, and stop it."""
-    binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="penstock-pg-"))
-    data = folder / "data"
+    server = PostgresServer(folder)
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        _run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8")
-        options = " ".join(f"-c {name}='{value}'" for name, value in _SETTINGS.items())
-        options += f" -c unix_socket_directories='{folder}'"
-        log = folder / "log"
-        _run(binaries / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "-t", "60", "start")
+        data = folder / "data"
+        _run(
+            _binaries() / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"
+        )
+        server.start()
         try:
-            yield PostgresServer(folder)
+            yield server
         finally:
-            _run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

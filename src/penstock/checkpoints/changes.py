@@ -55,12 +55,13 @@ class StepChange:
 class Comparison:
     """``changes`` in order; ``names``: name of a new step -> the one it gets in the checkpoint.
 
-    ``taken``: new name -> name in the checkpoint of the step whose state, position, staged output
-    and sink id it goes on with.
+    ``pairs``: new name -> name in the checkpoint of the step whose place it takes; ``taken``: of
+    these, the ones whose state, position, staged output and sink id go over.
     """
 
     changes: tuple[StepChange, ...]
     names: dict[str, str]
+    pairs: Pairs
     taken: Pairs
 
 
@@ -89,7 +90,7 @@ class _Comparer:
         there = [self._of_new(step) for step in self._new.values()]
         gone = [self._of_gone(step) for step in self._old.values() if self._is_gone(step)]
         taken = {n: o for n, o in self._pairs.items() if n not in self._lost}
-        return Comparison((*there, *gone), self._names, taken)
+        return Comparison((*there, *gone), self._names, self._pairs, taken)
 
     def _final_names(self) -> Iterator[tuple[str, str]]:
         """Yield the name of each new step and its own, its partner's, or one that is free."""

@@ -2,24 +2,30 @@
 
     [full 1000] [40] [30] [20]  ->  [full 1000] [90 or fewer]  -> ... ->  [full 1000 or fewer]
 
-Frames are merged by what they hold (state/contract.py): rows under ids (``SLOT``, or ``ROW`` in a
-RowStore), of which the newest of each id counts; ids that were freed (``released``, ``removed``);
-one ``cell``; or rows without ids, which are appended.
+Frames are merged by what they hold (state/contract.py): rows under slots, of which the newest of
+each slot counts; rows with ids of their own, each of which comes once; slots or ids that were freed
+(``released``, ``removed``); one ``cell``; or rows without ids, which are appended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from penstock.state.contract import FULL, ROW, SLOT, Part, since_last_full
 
-_FEWEST = 4
-"""Parts merged at once at least: each row is then rewritten a few times in its life, not each second."""
+_FEWEST = 8
+"""Parts merged at once at least: more of them make loading slower, fewer make merging more frequent."""
 
-_FREED = {"released": SLOT, "removed": ROW}
-"""Frames of ids that were freed before the other frames of the part were written."""
+_RELEASED, _REMOVED = "released", "removed"
+_NEWEST_ONLY = ("cell", FULL)
+
+_Mask = npt.NDArray[np.bool_]
+_Ids = npt.NDArray[Any]
 
 
 def first_to_merge(rows: Sequence[int]) -> int | None:
@@ -38,49 +44,70 @@ def first_to_merge(rows: Sequence[int]) -> int | None:
 
 def merge(parts: list[Part]) -> Part:
     """Return the one part that stands for these, which follow each other."""
+    parts = since_last_full(parts)
+    released = [part.get(_RELEASED) for part in parts]
+    removed = _ids([part[_REMOVED] for part in parts if _REMOVED in part], ROW)
     merged: Part = {}
-    for part in since_last_full(parts):
-        merged = _merged(merged, part) if merged else dict(part)
+    for name in dict.fromkeys(name for part in parts for name in part):
+        numbered = [(n, part[name]) for n, part in enumerate(parts) if name in part]
+        frames = [frame for _, frame in numbered]
+        if name in _NEWEST_ONLY:
+            merged[name] = frames[-1]
+        elif name == _RELEASED:
+            merged[name] = pl.concat(frames).unique(maintain_order=True)
+        elif name == _REMOVED:
+            # What came and went within the parts was never there.
+            came = _ids([part["rows"] for part in parts if "rows" in part], ROW)
+            gone = removed[~np.isin(removed, came)]
+            merged[name] = pl.DataFrame({ROW: gone}, schema={ROW: frames[0].schema[ROW]})
+        elif ROW in frames[0].columns:
+            rows = pl.concat(frames)
+            merged[name] = _kept(rows, ~np.isin(rows[ROW].to_numpy(), removed))
+        elif SLOT in frames[0].columns:
+            merged[name] = _newest_by_slot(numbered, released)
+        else:
+            merged[name] = pl.concat(frames)
     if FULL in merged:
-        for name in _FREED:
+        for name in (_RELEASED, _REMOVED):
             merged.pop(name, None)
     return merged
 
 
-def _merged(before: Part, after: Part) -> Part:
-    result = dict(before)
-    for name, id_column in _FREED.items():
-        freed = after.get(name)
-        if freed is not None:
-            _free(result, name, id_column, freed)
-    for name, frame in after.items():
-        if name in _FREED:
-            continue
-        old = result.get(name)
-        result[name] = frame if old is None else _replaced(old, frame, name)
-    return result
+def _newest_by_slot(
+    numbered: list[tuple[int, pl.DataFrame]], released: list[pl.DataFrame | None]
+) -> pl.DataFrame:
+    """Keep the last row of each slot, unless the slot was released in a later part.
+
+    Slots are dense, so that what is known of each fits into an array.
+    """
+    rows = pl.concat([frame for _, frame in numbered])
+    slots = rows[SLOT].to_numpy()
+    if not len(slots):
+        return rows
+    size = int(slots.max()) + 1
+    places = np.arange(len(slots))
+    last = np.empty(size, np.int64)
+    last[slots] = places
+    kept: _Mask = last[slots] == places
+    if any(frame is not None for frame in released):
+        freed_in = np.full(size, -1, np.int32)
+        for part, frame in enumerate(released):
+            if frame is not None:
+                freed = frame[SLOT].to_numpy()
+                freed_in[freed[freed < size]] = part
+        written_in = np.repeat(
+            np.array([part for part, _ in numbered], np.int32),
+            [frame.height for _, frame in numbered],
+        )
+        kept &= freed_in[slots] <= written_in
+    return _kept(rows, kept)
 
 
-def _free(part: Part, name: str, id_column: str, freed: pl.DataFrame) -> None:
-    """Take what was freed out of a part, and remember it for the parts before that one."""
-    known = part.get(name)
-    seen = [] if known is None else [known]
-    if name == "removed" and "rows" in part:
-        # Row ids are given once: what came and went within the parts was never there.
-        seen.append(freed.join(part["rows"], on=id_column, how="anti"))
-    else:
-        seen.append(freed)
-    for other, frame in part.items():
-        if other not in _FREED and id_column in frame.columns:
-            part[other] = frame.join(freed, on=id_column, how="anti", maintain_order="left")
-    part[name] = pl.concat(seen).unique(maintain_order=True)
+def _kept(rows: pl.DataFrame, mask: _Mask) -> pl.DataFrame:
+    return rows if mask.all() else rows.filter(pl.Series(mask))
 
 
-def _replaced(old: pl.DataFrame, new: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Return both, the newer one where they have the same id."""
-    if name == "cell" or name == FULL:
-        return new
-    if ROW in old.columns or SLOT not in old.columns:
-        return pl.concat([old, new])
-    kept = old.join(new.select(SLOT), on=SLOT, how="anti", maintain_order="left")
-    return pl.concat([kept, new])
+def _ids(frames: list[pl.DataFrame], column: str) -> _Ids:
+    if not frames:
+        return np.empty(0, np.int64)
+    return np.concatenate([frame[column].to_numpy() for frame in frames])

@@ -83,6 +83,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     outbox: dict[str, list[FileRecord]]
     sinks: dict[str, str]
+    replaced: list[str] = []
+    """Sinks whose staged output is all that they are to hold: a view was rebuilt."""
+    rows: dict[str, int] = {}
+    """Rows that each source has handed over, dead ones too, since its beginning."""
     numbered: int = 0
     """How many sources have been given numbers for their partitions, gone ones too."""
     replayed: Ranges = []

@@ -12,7 +12,7 @@ round has found is a landmark for the next. What two steps could claim with equa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from penstock.checkpoints.manifest import StepRecord
 
@@ -146,10 +146,10 @@ def _round(was: _Places, now: _Places, pairs: Pairs, place: Place) -> bool:
         candidates = [name for name in free.get(where, ()) if not _renamed(was, name, now, names)]
         if number < _ALIKE:
             found |= _interchangeable(names, candidates)
-        elif len(names) == len(candidates) == 1 and _near(
-            was, candidates[0], now, names[0], number
-        ):
-            found[names[0]] = candidates[0]
+        else:
+            found |= _only_ones(
+                {n: [c for c in candidates if _near(was, c, now, n, number)] for n in names}
+            )
     pairs |= found
     return bool(found)
 
@@ -160,6 +160,16 @@ def _interchangeable(names: list[str], candidates: list[str]) -> Pairs:
     rest = (name for name in names if name not in same)
     left = (name for name in candidates if name not in same)
     return same | dict(zip(rest, left, strict=False))
+
+
+def _only_ones(candidates: Mapping[str, list[str]]) -> Pairs:
+    """Pair those that have one candidate, which is nobody else's."""
+    wanted = Counter(name for names in candidates.values() for name in names)
+    return {
+        name: found[0]
+        for name, found in candidates.items()
+        if len(found) == 1 and wanted[found[0]] == 1
+    }
 
 
 def _renamed(was: _Places, name: str, now: _Places, names: list[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.checkpoints.compaction import first_to_merge, merge
@@ -13,6 +13,9 @@ from penstock.state.contract import FULL, Part, Stateful
 States = Mapping[str, Mapping[str, Stateful]]
 """Step -> primitive -> the primitive."""
 
+_LARGE_ROWS = 1 << 18
+"""Merging more than this takes long enough to be done beside the checkpoints, not between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FreshPart:
@@ -21,6 +24,24 @@ class FreshPart:
     step: str
     primitive: str
     part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Parts of a primitive that follow each other and are to become one."""
+
+    step: str
+    primitive: str
+    parts: tuple[PartFiles, ...]
+
+    @property
+    def large(self) -> bool:
+        """Whether it takes long."""
+        return sum(part.rows for part in self.parts) > _LARGE_ROWS
+
+    def overlaps(self, other: Merge) -> bool:
+        """Whether it is of the same primitive."""
+        return (self.step, self.primitive) == (other.step, other.primitive)
 
 
 def collect(states: States) -> list[FreshPart]:
@@ -35,19 +56,22 @@ def collect(states: States) -> list[FreshPart]:
 
 
 class StateWriter:
-    """Writes parts, merges those that pile up, and knows which the next manifest needs."""
+    """Writes parts, merges those that pile up, and knows which the next manifest needs.
 
-    def __init__(self, reader: PieceReader) -> None:
+    ``merge`` may run on another thread than the rest: it only reads and writes files.
+    """
+
+    def __init__(self, reader: Callable[[], PieceReader]) -> None:
         self._reader = reader
         self._parts: State = {}
 
-    def restore(self, state: State, states: States) -> None:
+    def restore(self, state: State, states: States, reader: PieceReader) -> None:
         """Load the state of every operator, and go on with its parts."""
         for step, primitives in states.items():
             for name, primitive in primitives.items():
                 parts = state.get(step, {}).get(name, [])
                 if parts:
-                    primitive.load([self._read(part) for part in parts])
+                    primitive.load([_read(part, reader) for part in parts])
                 self._parts.setdefault(step, {})[name] = list(parts)
 
     def write(self, fresh: list[FreshPart], writer: PieceWriter) -> State:
@@ -56,24 +80,58 @@ class StateWriter:
             parts = self._parts.setdefault(changed.step, {}).setdefault(changed.primitive, [])
             if FULL in changed.part:
                 parts.clear()
-            label = f"{changed.step}.{changed.primitive}"
-            parts.append(self._write(label, changed.part, writer))
+            parts.append(_write(changed.step, changed.primitive, changed.part, writer))
         return {step: {n: list(p) for n, p in named.items()} for step, named in self._parts.items()}
 
-    def compact(self, writer: PieceWriter) -> None:
-        """Merge parts that have piled up; the next manifest has the merged ones."""
+    def wanted(self) -> list[Merge]:
+        """Return what has piled up so far that it should be merged."""
+        found = []
         for step, primitives in self._parts.items():
             for name, parts in primitives.items():
                 begin = first_to_merge([part.rows for part in parts])
                 if begin is not None:
-                    merged = merge([self._read(part) for part in parts[begin:]])
-                    parts[begin:] = [self._write(f"{step}.{name}", merged, writer)]
-        writer.close()
-        self._reader.forget()
+                    found.append(Merge(step, name, tuple(parts[begin:])))
+        return found
 
-    def _write(self, label: str, part: Part, writer: PieceWriter) -> PartFiles:
-        frames = {name: writer.add(f"{label}.{name}", frame) for name, frame in part.items()}
-        return PartFiles(frames, sum(frame.height for frame in part.values()))
+    def merge(self, wanted: Merge, writer: PieceWriter) -> PartFiles:
+        """Write the part that is to replace others; the writer is closed by the caller."""
+        reader = self._reader()
+        merged = merge([_read(part, reader) for part in wanted.parts])
+        return _write(wanted.step, wanted.primitive, merged, writer)
 
-    def _read(self, part: PartFiles) -> Part:
-        return {name: self._reader.frame(piece) for name, piece in part.frames.items()}
+    def replace(self, wanted: Merge, merged: PartFiles) -> None:
+        """Let the next manifest have a merged part, unless a full one has come meanwhile."""
+        if self.current(wanted):
+            parts = self._parts[wanted.step][wanted.primitive]
+            begin = parts.index(wanted.parts[0])
+            parts[begin : begin + len(wanted.parts)] = [merged]
+
+    def current(self, wanted: Merge) -> bool:
+        """Tell whether the parts to be merged are still needed."""
+        parts = self._parts[wanted.step][wanted.primitive]
+        if wanted.parts[0] not in parts:
+            return False
+        begin = parts.index(wanted.parts[0])
+        return tuple(parts[begin : begin + len(wanted.parts)]) == wanted.parts
+
+
+def _write(step: str, primitive: str, part: Part, writer: PieceWriter) -> PartFiles:
+    frames = {name: writer.add(f"{step}.{primitive}.{name}", frame) for name, frame in part.items()}
+    return PartFiles(frames, sum(frame.height for frame in part.values()))
+
+
+def _read(part: PartFiles, reader: PieceReader) -> Part:
+    return {name: reader.frame(piece) for name, piece in part.frames.items()}
+
+
+def write_full(states: Mapping[str, Mapping[str, Part]], writer: PieceWriter) -> State:
+    """Write state that was computed elsewhere, as full parts."""
+    return {
+        step: {name: [_write(step, name, part, writer)] for name, part in primitives.items()}
+        for step, primitives in states.items()
+    }
+
+
+def read_parts(parts: list[PartFiles], reader: PieceReader) -> list[Part]:
+    """Read the parts of a primitive."""
+    return [_read(part, reader) for part in parts]

@@ -64,8 +64,9 @@ class CheckpointStore:
         self.storage.hold(takeover=takeover)
         claim = None
         while claim is None:
-            present = self._present()
-            found = [m for m in map(self._read, present) if m is not None]
+            present = links(self.storage)
+            read = (read_manifest(self.storage, sequence) for sequence in present)
+            found = [manifest for manifest in read if manifest is not None]
             if after is not None and any(m.token > after for m in found):
                 raise self._fenced(present[0], after)
             claim = self._claim(present, found, created_at)
@@ -83,7 +84,7 @@ class CheckpointStore:
 
     def peek(self) -> Manifest | None:
         """Return the newest readable checkpoint without becoming the run that writes here."""
-        found = [m for m in map(self._read, self._present()) if m is not None and m.origin]
+        found = [m for m in manifests(self.storage) if m is not None and m.origin]
         return newest(found) if found else None
 
     def close(self) -> None:
@@ -111,7 +112,7 @@ class CheckpointStore:
         data = encode(manifest)
         if not self.storage.create(path_of(sequence), data) and not self._is_mine(sequence, data):
             raise self._fenced(sequence)
-        newest = self._present()[0]
+        newest = links(self.storage)[0]
         if newest > sequence:
             raise self._fenced(newest)
         self._sequence = sequence
@@ -135,14 +136,6 @@ class CheckpointStore:
             fault=Fault.USER,
             hint="run one pipeline per checkpoint",
         )
-
-    def _present(self) -> list[int]:
-        """Return the links that are there, newest first."""
-        found = (sequence_of(path) for path in self.storage.list("manifest-"))
-        return sorted((number for number in found if number is not None), reverse=True)
-
-    def _read(self, sequence: int) -> Manifest | None:
-        return read_manifest(self.storage, sequence)
 
     def _claim(self, present: list[int], found: list[Manifest], created_at: int) -> Manifest | None:
         """Commit the best checkpoint again under a token of this run; None if another was faster."""
@@ -213,6 +206,17 @@ class CheckpointStore:
         for path in self.storage.list("manifest-"):
             if path.endswith(PARTIAL):
                 self.storage.delete(path)
+
+
+def links(storage: Storage) -> list[int]:
+    """Return the links of the chain that are there, newest first."""
+    found = (sequence_of(path) for path in storage.list("manifest-"))
+    return sorted((number for number in found if number is not None), reverse=True)
+
+
+def manifests(storage: Storage) -> list[Manifest | None]:
+    """Return the manifests that are there, newest link first; None for one that is damaged."""
+    return [read_manifest(storage, sequence) for sequence in links(storage)]
 
 
 def read_manifest(storage: Storage, sequence: int) -> Manifest | None:

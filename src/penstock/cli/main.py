@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 import penstock as ps
-from penstock.cli import dead_letters
+from penstock.cli import checkpoints, dead_letters, state
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
@@ -34,9 +34,11 @@ Version = Annotated[
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
 )
+app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(state.app, name="state")
 
-app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(diff_app)
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
@@ -83,13 +85,22 @@ def run(
         list[str] | None,
         typer.Option(help="A step whose state may be lost, or all; may be given several times."),
     ] = None,
+    rebuild: Annotated[
+        list[str] | None,
+        typer.Option(help="A step or sink to compute afresh first; may be given several times."),
+    ] = None,
 ) -> None:
     """Run the queries that a Python file defines, together, or else its main()."""
     program = load(file)
     if program.queries:
         names = allow_lost_state or []
         allowed = True if "all" in names else names
-        done = ps.run(*program.queries, checkpoint=checkpoint, allow_lost_state=allowed).progress()
+        done = ps.run(
+            *program.queries,
+            checkpoint=checkpoint,
+            allow_lost_state=allowed,
+            rebuild=rebuild or (),
+        ).progress()
         typer.echo(
             f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
             f"{done.running_seconds:.1f} s",

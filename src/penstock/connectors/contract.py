@@ -124,6 +124,17 @@ def lost_of(source: Source) -> int:
 
 
 @runtime_checkable
+class StoppingSource(Source, Protocol):
+    """A live source that can end at a position, which sources of several partitions have to.
+
+    Of one partition, where all rows have one order, it is enough to count them.
+    """
+
+    def stop_at(self, position: Position) -> None:
+        """End where ``position`` stands; called after ``seek``, which takes it back."""
+
+
+@runtime_checkable
 class SourceSpec(Protocol):
     """A described source: frozen, comparable, checked when built."""
 
@@ -243,3 +254,16 @@ class SinkSpec(Protocol):
 
     def open(self) -> Sink:
         """Return a live sink. Drivers are imported here."""
+
+
+@runtime_checkable
+class ReplacingSink(Sink, Protocol):
+    """A live sink that can let go of what it holds, so that a view may be rebuilt from history."""
+
+    def replace(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        """Hold exactly the rows of ``frames``, otherwise as ``apply``: all or nothing, and once."""
+
+
+def is_replaceable(spec: SinkSpec) -> bool:
+    """Tell whether the sink is a ``ReplacingSink``: its spec says so by a property ``replaceable``."""
+    return bool(getattr(spec, "replaceable", False))

@@ -57,12 +57,18 @@ class TableSink(ABC):
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
         """Write ``frames`` and the epoch in one transaction; an epoch already there is skipped."""
         frames = list(frames)
-        if not frames:
-            return
+        if frames:
+            self._transact(epoch, frames, replace=False)
+
+    def replace(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        """Empty the table and write ``frames`` and the epoch, in one transaction."""
+        self._transact(epoch, list(frames), replace=True)
+
+    def _transact(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
         seen = self._schema
         try:
             with self._transaction():
-                self._apply(epoch, frames)
+                self._apply(epoch, frames, replace=replace)
         except BaseException:
             self._schema = seen  # the table may have been created in what was rolled back
             raise
@@ -71,13 +77,17 @@ class TableSink(ABC):
         """Release the connection. Nothing is held back, so nothing is left to write."""
         self._disconnect()
 
-    def _apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+    def _apply(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
         identity = self._identity
         if identity is not None:
             recorded = self._recorded(identity.sink_id)
             refuse_fenced(recorded, identity, self._step)
             if is_applied(recorded, epoch):
                 return
+        if replace:
+            for frame in frames[:1]:
+                self._see(frame.drop(WEIGHT, strict=False).schema)
+            self._clear()
         for frame in chunks(frames):
             self._write(frame)
         if identity is not None:
@@ -135,6 +145,10 @@ class TableSink(ABC):
     @abstractmethod
     def _prepare(self, types: dict[str, str]) -> None:
         """Create the table if it is absent, else check that it has these columns."""
+
+    @abstractmethod
+    def _clear(self) -> None:
+        """Delete all rows."""
 
     @abstractmethod
     def _append(self, frame: pl.DataFrame) -> None: ...

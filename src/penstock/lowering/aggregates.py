@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import polars as pl
 
-from penstock.instants import unit_ns
+from penstock.instants import Reach, unit_ns
 from penstock.lowering.splitting import SplitAggregates, running, split_aggregates
 from penstock.operators.contract import Operator
 from penstock.operators.count_windows import CountedGroups, CountWindows
@@ -21,8 +21,10 @@ from penstock.operators.sessions import sessions_of
 from penstock.operators.settling import Settling
 from penstock.operators.sliding_aggregate import SlidingAggregate, slides_of
 from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
+from penstock.plan.bounds import carried_bounds
+from penstock.plan.expressions import output_schema
 from penstock.plan.grouping import Aggregate, Final
-from penstock.plan.properties import Properties, copied_columns
+from penstock.plan.properties import Properties
 from penstock.windows import END, START, Hopping, Rows, Session, Sliding
 
 _ORDERED = re.compile(r"_penstock_(first|last)(_value)?_")
@@ -38,11 +40,18 @@ def expiry_for(
 
     ``keys`` maps the name of a key in the store to the input column it copies.
     """
-    for name, column in keys.items():
-        bound = properties.times.get(column)
-        if bound is not None:
-            over = bound.over(name, schema[column])
-            return lambda store: BoundExpiry(store, over)
+    exprs = [pl.col(column).alias(name) for name, column in keys.items()]
+    return keys_expiry(properties, schema, exprs, ttl_ns)
+
+
+def keys_expiry(
+    properties: Properties, schema: pl.Schema, keys: Sequence[pl.Expr], ttl_ns: int | None
+) -> Callable[[Keys], Expiry] | None:
+    """Return how keys that are expressions expire."""
+    for name, bound in carried_bounds(keys, schema, properties.times).items():
+        key = next(expr for expr in keys if expr.meta.output_name() == name)
+        over = bound.over(name, output_schema((key,), schema, "select", "group_by")[name])
+        return lambda store: BoundExpiry(store, over)
     return None if ttl_ns is None else lambda store: TtlExpiry(store, ttl_ns)
 
 
@@ -82,7 +91,7 @@ def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
 
 def _plain(node: Aggregate) -> Operator:
     properties, schema = node.input.properties, node.input.schema
-    expiry = expiry_for(properties, schema, copied_columns(node.keys), node.ttl_ns)
+    expiry = keys_expiry(properties, schema, node.keys, node.ttl_ns)
     split = split_aggregates(node, node.keys, counted=True)
     if split is not None:
         return running(split, schema, expiry, changelog=properties.changelog)
@@ -139,13 +148,13 @@ def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
         input=node.input.schema,
         output=node.schema,
         divided=not _in_order(split),
-        shift_ns=_shift(node),
+        reach=_reach(node),
     )
 
 
-def _shift(node: Aggregate) -> int:
-    """Return how far from the watermark the column of the window is complete."""
-    return 0 if node.window_bound is None else node.window_bound.shift_ns
+def _reach(node: Aggregate) -> Reach:
+    """Return up to which instant the column of the window is complete."""
+    return Reach() if node.window_bound is None else node.window_bound.reach
 
 
 def _in_order(split: SplitAggregates | None) -> bool:
@@ -193,7 +202,7 @@ def _session(node: Aggregate, window: Session) -> list[Operator]:
     assert column is not None
     schema = node.input.schema
     groups = SessionGroups(
-        column, window.gap_ns, node.keys, node.aggs, schema, node.schema, _shift(node)
+        column, window.gap_ns, node.keys, node.aggs, schema, node.schema, _reach(node)
     )
     if _once(node):
         split = split_aggregates(node, node.keys)
@@ -213,9 +222,7 @@ def _sliding(node: Aggregate, window: Sliding) -> list[Operator]:
     if _once(node):
         evaluate = slides_of(column, dtype, size, node.keys, node.aggs, list(node.schema))
         return [
-            SlidingAggregate(
-                evaluate, schema=schema, column=column, size=size, shift_ns=_shift(node)
-            )
+            SlidingAggregate(evaluate, schema=schema, column=column, size=size, reach=_reach(node))
         ]
     output = [*node.schema, SLOT]
     evaluate = slides_of(column, dtype, size, (pl.col(SLOT), *node.keys), node.aggs, output)
@@ -234,8 +241,7 @@ def _by_key(
     settling = None
     if bound is not None:
         settling = Settling(bound.over(END, schema[column]), column, reach)
-    copied = copied_columns(node.keys)
-    expiry = None if settling else expiry_for(before, schema, copied, node.ttl_ns)
+    expiry = None if settling else keys_expiry(before, schema, node.keys, node.ttl_ns)
     return Recompute(
         [RecomputeInput(schema, node.keys, before.changelog)],
         evaluate,
@@ -249,7 +255,7 @@ def _by_key(
 
 def _counted(node: Aggregate, window: Rows) -> Operator:
     before, schema = node.input.properties, node.input.schema
-    expiry = expiry_for(before, schema, copied_columns(node.keys), node.ttl_ns)
+    expiry = keys_expiry(before, schema, node.keys, node.ttl_ns)
     column = node.window_column
     groups = CountedGroups(window.count, column, node.keys, node.aggs, schema, node.schema)
     return CountWindows(groups, expiry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.instants import Reach
 from penstock.lowering.aggregates import expiry_for
 from penstock.operators.batch_process import BatchProcess
 from penstock.operators.contract import Operator
@@ -23,7 +24,7 @@ def lower_process(node: Process) -> list[Operator]:
         output=node.schema,
         name=node.name,
         event=schema[column] if column is not None and bound is not None else None,
-        shift_ns=bound.shift_ns - bound.refine_ns if bound is not None else 0,
+        reach=bound.reach_over if bound is not None else Reach(),
     )
     expiry = expiry_for(before, schema, {name: name for name in node.keys}, node.ttl_ns)
     if isinstance(processor, Processor):

@@ -12,8 +12,10 @@ from penstock.columns import WEIGHT
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import materialised
 from penstock.operators.expiry import Expiry
+from penstock.operators.few_rows import FEW, Touched, few_rows
 from penstock.operators.merging import Merging
 from penstock.state.cell import Cell
+from penstock.state.physical import to_series
 from penstock.state.table import KeyedTable
 
 _COUNT = "_penstock_rows"
@@ -71,6 +73,11 @@ class RunningAggregate(Operator):
         self._changelog = changelog
         self._copies = _copies(partials)
         self._merging = Merging(partials.merge, partials.schema)
+        self._few = (
+            None
+            if changelog
+            else few_rows(partials.keys, partials.extract, partials.schema, input_schema)
+        )
         self._table = KeyedTable(partials.key_schema, partials.schema)
         self._started: Cell = Cell(value=False)
         self._expiry = expiry(self._table) if expiry else None
@@ -103,6 +110,10 @@ class RunningAggregate(Operator):
         return pl.DataFrame(schema={**self._input_schema, **weight})
 
     def _update(self, frame: pl.DataFrame, tick: Tick) -> Delta | None:
+        if self._few is not None and 0 < frame.height <= FEW:
+            touched = self._few.merge(frame, self._table)
+            if touched is not None:
+                return self._few_changes(touched, tick)
         fresh = self._partials.of_rows(frame)
         table, width = self._table, len(self._partials.key_names)
         if width:
@@ -149,6 +160,25 @@ class RunningAggregate(Operator):
         if not changed.all():
             result = result.filter(pl.Series(changed))
         return result if result.height else None
+
+    def _few_changes(self, touched: Touched, tick: Tick) -> Delta | None:
+        """Do what ``_changes`` does, with arrays."""
+        if self._expiry is not None:
+            keys = pl.DataFrame(touched.keys(np.arange(len(touched.slots))))
+            self._expiry.touch(touched.slots, keys, tick)
+        groups, was, partials = touched.changes()
+        if not len(groups):
+            return None
+        columns = {
+            name: to_series(name, values, None, dtype)
+            for (name, dtype), values in zip(self._partials.schema.items(), partials, strict=True)
+        }
+        if self._copies is not None:
+            finished = [columns[n].cast(t).alias(o) for n, t, o in self._copies]
+        else:
+            finished = self._finished(pl.DataFrame(list(columns.values()))).get_columns()
+        weights = np.where(was, -1, 1)
+        return pl.DataFrame([*touched.keys(groups), *finished, pl.Series(WEIGHT, weights)])
 
     def _finished(self, partials: pl.DataFrame) -> pl.DataFrame:
         """Finish rows of partials, each to the last bit the same in every epoch."""

@@ -52,6 +52,7 @@ class Tick:
     """Time, as one operator sees it in one epoch. Instants are nanoseconds since 1970 UTC.
 
     ``partitions`` are the source partitions above a watermark step that may still bring rows;
+    ``held`` are those of them that are not being read, so that others catch up with them;
     ``caught_up`` says that all its sources had nothing more at this moment.
     """
 
@@ -60,6 +61,7 @@ class Tick:
     watermarks: tuple[int, ...]
     caught_up: bool = False
     partitions: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
     sides: Sides = field(default_factory=Sides)
 
     @property

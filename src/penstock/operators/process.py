@@ -14,7 +14,7 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.errors import PenstockError
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, shift
+from penstock.instants import AT_WATERMARK, MAX_INSTANT, MIN_INSTANT, Reach
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.deltas import concat
 from penstock.operators.expiry import Expiry
@@ -30,7 +30,7 @@ _RANK = "_penstock_rank"
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
     """What a processor reads, keeps and returns; ``event`` is the type of the event-time column,
-    whose bound is ``shift_ns`` from the watermark."""
+    whose watermark is ``reach``."""
 
     keys: tuple[str, ...]
     input: pl.Schema
@@ -38,7 +38,7 @@ class ProcessSpec:
     output: pl.Schema
     name: str
     event: pl.DataType | None = None
-    shift_ns: int = 0
+    reach: Reach = AT_WATERMARK
 
     @property
     def key_schema(self) -> pl.Schema:
@@ -47,7 +47,7 @@ class ProcessSpec:
 
     def watermark(self, tick: Tick) -> int:
         """Return the instant that the event time has reached."""
-        return MIN_INSTANT if self.event is None else shift(tick.watermark, self.shift_ns)
+        return MIN_INSTANT if self.event is None else self.reach.at(tick.watermark)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing, shift, unit_ns
+from penstock.instants import AT_WATERMARK, MAX_INSTANT, MIN_INSTANT, Passing, Reach, unit_ns
 from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.recompute import SLOT
@@ -35,8 +35,8 @@ class SessionGroups:
     aggs: tuple[pl.Expr, ...]
     input: pl.Schema
     output: pl.Schema
-    shift_ns: int = 0
-    """How far behind the watermark the column is complete: that of a window's start is."""
+    reach: Reach = AT_WATERMARK
+    """Up to which instant the column is complete: that of a window's start lags behind."""
 
     @property
     def dtype(self) -> pl.DataType:
@@ -57,7 +57,7 @@ class SessionGroups:
         """Return the bound: a session whose last row is below it is closed."""
         if watermark in (MIN_INSTANT, MAX_INSTANT):
             return watermark
-        passing = Passing(self.column, self.dtype, -self.gap_ns, strict=False)
+        passing = Passing(self.column, self.dtype, Reach(-self.gap_ns), strict=False)
         return passing.limit(watermark) + 1
 
     def keys_of(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -87,7 +87,7 @@ class SessionAggregate(Operator):
         """Put the rows into sessions; emit those that the watermark has passed."""
         if deltas[0] is not None:
             self._take(deltas[0])
-        reached = shift(tick.watermark, self._groups.shift_ns)
+        reached = self._groups.reach.at(tick.watermark)
         return self._close(reached) if reached > self._closed.value else None
 
     def _take(self, delta: pl.DataFrame) -> None:
@@ -183,7 +183,7 @@ class SessionRows(Operator):
         if deltas[0] is not None:
             column = pl.col(self._groups.column)
             self._rows.append(deltas[0].filter(column.is_not_null()))
-        reached = shift(tick.watermark, self._groups.shift_ns)
+        reached = self._groups.reach.at(tick.watermark)
         return self._close(reached) if reached > self._closed.value else None
 
     def _close(self, watermark: int) -> Delta | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
-from penstock.instants import MIN_INSTANT, shift, to_unit
+from penstock.instants import AT_WATERMARK, MIN_INSTANT, Reach, to_unit
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.sessions import TIME, instants
 from penstock.state.cell import Cell
@@ -19,8 +19,8 @@ class SlidingAggregate(Operator):
 
     Rows of one time see each other; within a window rows are in order of time, then of arrival. A
     row's result is emitted when the watermark is above its time. State: the rows not yet emitted
-    and those of the last ``size`` before the watermark. ``shift_ns`` says how far behind the
-    watermark the column is complete: that of a window's start is.
+    and those of the last ``size`` before the watermark. ``reach`` says up to
+    which instant the column is complete: that of a window's start lags behind.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class SlidingAggregate(Operator):
         schema: pl.Schema,
         column: str,
         size: int,
-        shift_ns: int = 0,
+        reach: Reach = AT_WATERMARK,
     ) -> None:
         self._evaluate = evaluate
         self._column, self._dtype, self._size = column, schema[column], size
-        self._shift_ns = shift_ns
+        self._reach = reach
         self._rows = RowLog(schema)
         self._closed: Cell = Cell(MIN_INSTANT)
         self.state = {"rows": self._rows, "closed": self._closed}
@@ -43,7 +43,7 @@ class SlidingAggregate(Operator):
         """Keep the rows; emit the results that nothing can change any more."""
         if deltas[0] is not None:
             self._rows.append(deltas[0].filter(pl.col(self._column).is_not_null()))
-        reached = shift(tick.watermark, self._shift_ns)
+        reached = self._reach.at(tick.watermark)
         return self._close(reached) if reached > self._closed.value else None
 
     def _close(self, watermark: int) -> Delta | None:

@@ -65,7 +65,7 @@ class WatermarkOperator(Operator):
         self._cell: Cell = Cell({"max": {}, "floor": MIN_INSTANT})
         self.state = {"watermark": self._cell}
         self._seen: dict[int, int] = {}
-        self._quiet_at: int | None = None
+        self._due: int | None = None
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Divide the rows, then note what time it is."""
@@ -86,14 +86,24 @@ class WatermarkOperator(Operator):
         """Return the bound for everything still to come."""
         return MAX_INSTANT if tick.watermark == MAX_INSTANT else int(self._cell.value["floor"])
 
+    def reached(self, base: int, now: int) -> int | None:
+        """Return up to when the source whose partitions begin at ``base`` was read.
+
+        The lowest of the maxima of its partitions, those left out that are idle or have ended; None
+        before its first row.
+        """
+        maxima = {int(p): top * self._unit for p, top in self._cell.value["max"].items()}
+        own = {p: top for p, top in maxima.items() if p >> 16 == base >> 16}
+        active = [top for p, top in own.items() if p in self._seen and not self._is_idle(p, now)]
+        return min(active, default=max(own.values(), default=None))
+
+    def seen(self, base: int) -> int:
+        """Return the processing-time instant at which that source last brought a row."""
+        return max((at for p, at in self._seen.items() if p >> 16 == base >> 16), default=0)
+
     def deadline(self) -> int | None:
         """Ask to be stepped when the next partition would be idle."""
-        timeout = self.rule.idle_timeout_ns
-        if timeout is None or not self._seen:
-            return None
-        if self._quiet_at is not None:
-            return self._quiet_at
-        return min(self._seen.values()) + timeout
+        return self._due
 
     def _only(self, tick: Tick) -> int:
         """Return the one partition there is; it is no longer listed once its source has ended."""
@@ -166,16 +176,28 @@ class WatermarkOperator(Operator):
         expected = tick.partitions or frozenset(maxima)
         for partition in expected:
             self._seen.setdefault(partition, tick.now)
+        for partition in self._seen.keys() - expected:
+            del self._seen[partition]
+        for partition in expected & tick.held:  # not quiet: nobody asks it
+            self._seen[partition] = tick.now
         idle = {p for p in expected if self._is_idle(p, tick.now)}
         active = expected - idle
-        self._quiet_at = None
+        self._due = self._next_step(active, tick.now)
         if active and active <= maxima.keys():
             bound = min(maxima[p] for p in active) - self.rule.lateness_ns
             self._raise(bound)
         elif maxima and not active and tick.caught_up:
             quiet = tick.now - max(self._seen[p] for p in expected)
-            self._quiet_at = tick.now + _QUIET_STEP_NS
             self._raise(max(maxima.values()) - self.rule.lateness_ns + quiet)
+
+    def _next_step(self, active: frozenset[int], now: int) -> int | None:
+        """Return when the next partition would be idle; if all are, look again soon."""
+        timeout = self.rule.idle_timeout_ns
+        if timeout is None or not self._seen:
+            return None
+        if not active:
+            return now + _QUIET_STEP_NS
+        return min(self._seen[partition] for partition in active) + timeout
 
     def _is_idle(self, partition: int, now: int) -> bool:
         timeout = self.rule.idle_timeout_ns

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, shift, unit_ns
+from penstock.instants import AT_WATERMARK, MAX_INSTANT, MIN_INSTANT, Reach, unit_ns
 from penstock.operators.aggregate import PartialAggregates
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.panes import PANE, PaneAssignment
@@ -38,8 +38,8 @@ class WindowedGroups:
     input: pl.Schema
     output: pl.Schema
     divided: bool
-    shift_ns: int = 0
-    """How far behind the watermark the column is complete: that of a window's start is."""
+    reach: Reach = AT_WATERMARK
+    """Up to which instant the column is complete: that of a window's start lags behind."""
 
     @property
     def dtype(self) -> pl.DataType:
@@ -106,7 +106,7 @@ class WindowAggregate(Operator):
             if len(self._raw) > _COMPACT_ROWS and self._groups.partials is not None:
                 self._keep(self._raw.read())
                 self._raw.replace([])
-        reached = shift(tick.watermark, self._groups.shift_ns)
+        reached = self._groups.reach.at(tick.watermark)
         return self._close(reached) if reached > self._closed.value else None
 
     def _close(self, watermark: int) -> Delta | None:

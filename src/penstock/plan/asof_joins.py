@@ -10,9 +10,9 @@ import polars as pl
 from penstock.errors import PlanError
 from penstock.instants import is_event_time, unit_ns
 from penstock.plan.expressions.tree import first_line
-from penstock.plan.joins import joint_bound, key_types
+from penstock.plan.joins import key_types
 from penstock.plan.node import Node, require_columns
-from penstock.plan.properties import Properties, TimeBound
+from penstock.plan.properties import Properties, TimeBound, joint_bound
 
 STRATEGIES = ("backward", "forward", "nearest")
 
@@ -80,8 +80,11 @@ class AsofJoin(Node):
     @property
     def bounds(self) -> tuple[TimeBound, TimeBound] | None:
         """How the watermarks bound both times, if they do."""
-        left = self.left.properties.times.get(self.left_on)
-        right = self.right.properties.times.get(self.right_on)
+        found = (
+            self.left.properties.times.get(self.left_on),
+            self.right.properties.times.get(self.right_on),
+        )
+        left, right = (None if bound is None else bound.plain for bound in found)
         return None if left is None or right is None else (left, right)
 
     @property
@@ -93,9 +96,8 @@ class AsofJoin(Node):
     @property
     def unbounded_state(self) -> str | None:
         """What is kept that neither the watermark nor a time to live frees."""
-        times = (self.left.properties.times, self.right.properties.times)
-        freed = self.left_on in times[0] and self.right_on in times[1]
-        return None if freed or self.ttl_ns is not None else "all rows of both sides"
+        freed = self.bounds is not None or self.ttl_ns is not None
+        return None if freed else "all rows of both sides"
 
     def derive(self) -> tuple[pl.Schema, Properties]:
         """Join empty frames as Polars does."""
@@ -127,6 +129,7 @@ class AsofJoin(Node):
         if not self.final or self.bounds is None:
             return {}
         bound = joint_bound(*self.bounds)
+        assert bound is not None  # plain bounds always have one
         shift = bound.shift_ns - bound.refine_ns
         if self.strategy == "backward":
             return {self.left_on: TimeBound(shift)}

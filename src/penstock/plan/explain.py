@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from penstock.connectors.durable.config import promise
 from penstock.instants import duration_text
+from penstock.plan.guarantees import end_to_end
 from penstock.plan.node import Node, walk
 from penstock.plan.properties import Properties
 from penstock.plan.sinks import SinkNode
@@ -48,7 +49,8 @@ def _facts(properties: Properties) -> str:
         facts.append("unique on " + " or ".join(", ".join(k) or "one row" for k in properties.keys))
     for column, bound in properties.times.items():
         offset = f" {duration_text(bound.shift_ns)}" if bound.shift_ns else ""
-        facts.append(f"watermark on {column}{offset}")
+        derived = " (derived)" if bound.through else ""
+        facts.append(f"watermark on {column}{offset}{derived}")
     if properties.bounded:
         facts.append("ends")
     return "; ".join(facts)
@@ -56,7 +58,7 @@ def _facts(properties: Properties) -> str:
 
 def _warnings(node: Node) -> Iterator[str]:
     if isinstance(node, SinkNode):
-        yield f"{node.describe()}: {node.spec.guarantee.value} when run with a checkpoint"
+        yield f"{node.describe()}: {end_to_end(node)}"
     if isinstance(node, Scan):
         promised = promise(node.spec)
         if promised is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from penstock.errors import PlanError
+from penstock.plan.bounds import carried_bounds, longest_ns, start_bound
 from penstock.plan.expressions import output_schema
 from penstock.plan.node import Node, require_columns
 from penstock.plan.properties import Properties, TimeBound, copied_columns
@@ -97,14 +98,17 @@ class Aggregate(Node):
             columns[name] = dtype
         self._check_rows()
         counted = isinstance(self.window, Rows)
-        due = self.window_bound is not None or before.bounded or counted
+        keyed = self.window is None and bool(self._key_times())
+        due = self.window_bound is not None or keyed or before.bounded or counted
         if self.emission is Emission.FINAL and not due:
             raise PlanError(
-                'emit("final") needs a window over a watermark, or an input that ends',
+                'emit("final") needs a window or key over a watermark, or an input that ends',
                 step="group_by",
                 hint="declare one with .with_watermark(...)",
             )
         refine = self.window_bound.refine_ns if self.window_bound and not counted else 0
+        if keyed:
+            refine = max(bound.refine_ns for bound in self._key_times().values())
         return pl.Schema(columns), Properties(
             changelog=not self.final or refine > 0,
             keys=self._unique(),
@@ -158,14 +162,13 @@ class Aggregate(Node):
         return START if isinstance(self.window, Hopping) else END
 
     def _times(self) -> dict[str, TimeBound]:
-        bound = self.window_bound
+        bound, column = self.window_bound, self.window_column
         times = self._key_times()
         if bound is None:
             return times
         if isinstance(self.window, Hopping):
-            times[START] = TimeBound(
-                bound.shift_ns - self.window.size_ns, bound.refine_ns, strict=True
-            )
+            assert column is not None
+            times[START] = start_bound(bound, self.window, column, self.input.schema[column])
             times[END] = replace(bound, strict=True)
         elif isinstance(self.window, (Sliding, Session)):
             times[END] = bound
@@ -174,13 +177,14 @@ class Aggregate(Node):
     def _key_times(self) -> dict[str, TimeBound]:
         """Keys keep their bounds, but a window that is held until its end delays them."""
         before = self.input.properties.times
-        copied = copied_columns(self.keys)
-        times = {name: before[column] for name, column in copied.items() if column in before}
+        times = carried_bounds(self.keys, self.input.schema, before)
         if self.window is None or not self.final:
             return times
         if not isinstance(self.window, Hopping):
             return {}
-        size = self.window.size_ns
+        column = self.window_column
+        assert column is not None
+        size = longest_ns(self.window, self.input.schema[column])
         return {n: replace(b, shift_ns=b.shift_ns - size) for n, b in times.items()}
 
     def describe(self) -> str:

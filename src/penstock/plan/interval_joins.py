@@ -55,10 +55,9 @@ class IntervalJoin(Node):
     @property
     def bounds(self) -> tuple[TimeBound | None, TimeBound | None]:
         """How the watermarks bound the two time columns."""
-        return (
-            self.left.properties.times.get(self.left_time),
-            self.right.properties.times.get(self.right_time),
-        )
+        left = self.left.properties.times.get(self.left_time)
+        right = self.right.properties.times.get(self.right_time)
+        return (left.plain if left else None, right.plain if right else None)
 
     @property
     def incremental(self) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from penstock.errors import PlanError
+from penstock.plan.bounds import carried_bound
 from penstock.plan.expressions.tree import first_line
 from penstock.plan.node import Node
-from penstock.plan.properties import Properties, TimeBound
+from penstock.plan.properties import Properties, TimeBound, joint_bound
 
 HOWS = ("inner", "left", "right", "full", "semi", "anti", "cross")
 
@@ -188,12 +189,11 @@ class Join(Node):
     def key_bound(self) -> tuple[int, TimeBound] | None:
         """The number of a key that the watermark bounds on both sides, and the bound."""
         for number, (one, two) in enumerate(self.pairs):
-            if not (one.meta.is_column() and two.meta.is_column()):
-                continue
-            left = self.left.properties.times.get(one.meta.output_name())
-            right = self.right.properties.times.get(two.meta.output_name())
-            if left is not None and right is not None:
-                return number, joint_bound(left, right)
+            left = carried_bound(one, self.left.schema, self.left.properties.times)
+            right = carried_bound(two, self.right.schema, self.right.properties.times)
+            bound = None if left is None or right is None else joint_bound(left, right)
+            if bound is not None:
+                return number, bound
         return None
 
     @property
@@ -229,6 +229,8 @@ class Join(Node):
             if bounds[0] is None or bounds[1] is None:
                 continue
             bound = joint_bound(bounds[0], bounds[1])
+            if bound is None:
+                continue
             for name, left, right in found.columns:
                 of_left = left == a and self.how not in ("right", "full")
                 of_right = right == b and self.how not in ("left", "full")
@@ -241,15 +243,6 @@ class Join(Node):
         keys = ", ".join(f"{_text(one)} = {_text(two)}" for one, two in self.pairs)
         where = f" where {_text(self.condition)}" if self.condition is not None else ""
         return f"Join {self.how} on [{keys}]{where}"
-
-
-def joint_bound(left: TimeBound, right: TimeBound) -> TimeBound:
-    """Return the bound of a column that both sides bound, by the lower watermark of the two."""
-    return TimeBound(
-        min(left.shift_ns, right.shift_ns),
-        max(left.refine_ns, right.refine_ns),
-        strict=left.strict and right.strict,
-    )
 
 
 def unique_keys(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import polars as pl
 
 from penstock.errors import PlanError
+from penstock.plan.bounds import carried_bounds
 from penstock.plan.expressions import output_schema
 from penstock.plan.node import Node, require_columns
-from penstock.plan.properties import Properties, TimeBound, copied_columns, kept_keys
+from penstock.plan.properties import Properties, copied_columns, kept_keys
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -47,12 +47,13 @@ class Select(RowStep):
         before = self.input.properties
         schema = output_schema(self.exprs, self.input.schema, "select")
         renames = copied_columns(self.exprs)
+        times = carried_bounds(self.exprs, self.input.schema, before.times)
         back = {old: new for new, old in renames.items()}
         keys = tuple(tuple(back[c] for c in key) for key in kept_keys(before.keys, back))
         return schema, replace(
             before,
             keys=keys,
-            times=_times(before.times, renames),
+            times=times,
             event_time=back.get(before.event_time or ""),
         )
 
@@ -80,7 +81,7 @@ class WithColumns(RowStep):
         changed = {name for name in written if renames.get(name) != name}
         untouched = [c for c in self.input.schema if c not in changed]
         times = {c: b for c, b in before.times.items() if c not in changed}
-        times.update(_times(before.times, {c: renames[c] for c in changed if c in renames}))
+        times |= carried_bounds(self.exprs, self.input.schema, before.times)
         event_time = before.event_time if before.event_time in times else None
         return schema, replace(
             before, keys=kept_keys(before.keys, untouched), times=times, event_time=event_time
@@ -191,10 +192,6 @@ class Unnest(RowStep):
     def describe(self) -> str:
         """Show the columns."""
         return f"Unnest {', '.join(self.columns)}"
-
-
-def _times(times: Mapping[str, TimeBound], renames: dict[str, str]) -> dict[str, TimeBound]:
-    return {new: times[old] for new, old in renames.items() if old in times}
 
 
 def _short(exprs: tuple[pl.Expr, ...]) -> str:

@@ -12,7 +12,7 @@ from penstock.connectors.contract import SourceSpec, is_changelog
 from penstock.errors import PlanError
 from penstock.instants import duration_text, is_event_time
 from penstock.plan.node import Node, require_columns
-from penstock.plan.properties import Properties, TimeBound
+from penstock.plan.properties import Properties, TimeBound, joint_bound
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -137,14 +137,13 @@ class Union(Node):
                     hint="select and cast both to the same columns",
                 )
         shared = [p.properties for p in self.parts]
-        times = {
-            column: TimeBound(
-                min(p.times[column].shift_ns for p in shared),
-                max(p.times[column].refine_ns for p in shared),
-            )
-            for column in shared[0].times
-            if all(column in p.times for p in shared)
-        }
+        times = {}
+        for column in shared[0].times:
+            bound: TimeBound | None = shared[0].times[column]
+            for other in (p.times.get(column) for p in shared[1:]):
+                bound = joint_bound(bound, other) if bound and other else None
+            if bound is not None:
+                times[column] = bound
         event_times = {p.event_time for p in shared}
         return first.schema, Properties(
             changelog=any(p.changelog for p in shared),

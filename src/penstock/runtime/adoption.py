@@ -41,7 +41,8 @@ def _layout(operator: Operator) -> dict[str, str]:
     """Return a digest of the columns that each primitive of an empty operator holds."""
     found = {}
     for name, primitive in operator.state.items():
-        frames = sorted((n, repr(frame.schema)) for n, frame in primitive.full().items())
+        # As a list: how a schema itself is shown depends on the version of Python.
+        frames = sorted((n, [*frame.schema.items()]) for n, frame in primitive.full().items())
         found[name] = hashlib.blake2b(repr(frames).encode(), digest_size=8).hexdigest()
     return found
 
@@ -66,6 +67,8 @@ def adopt(graph: Graph, manifest: Manifest, comparison: Comparison) -> Manifest:
         state=_renamed(manifest.state, carried),
         outbox=_renamed(manifest.outbox, carried) | beside,
         sinks=_renamed(manifest.sinks, carried),
+        replaced=[carried[name] for name in manifest.replaced if name in carried],
+        rows=_renamed(manifest.rows, carried),
         numbered=numbered,
         ended=[carried[name] for name in manifest.ended if name in carried],
     )

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import polars as pl
 
 from penstock.checkpoints.changes import Comparison, compare
 from penstock.checkpoints.difference import difference, refuse_losses
-from penstock.checkpoints.manifest import FileRecord, Manifest
+from penstock.checkpoints.manifest import FileRecord, Manifest, PartFiles
 from penstock.checkpoints.offsets import Ranges, offsets_of, ranges_of
 from penstock.checkpoints.opening import open_storage
-from penstock.checkpoints.pieces import PieceWriter
-from penstock.checkpoints.state_files import FreshPart, StateWriter, collect
+from penstock.checkpoints.pieces import PieceReader, PieceWriter
+from penstock.checkpoints.state_files import (
+    FreshPart,
+    Merge,
+    StateWriter,
+    collect,
+    read_parts,
+    write_full,
+)
 from penstock.checkpoints.store import CheckpointStore
+from penstock.columns import WEIGHT
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.errors import CheckpointError
 from penstock.instants import NS_PER_US
@@ -26,10 +36,19 @@ from penstock.runtime.background import Background
 from penstock.runtime.dead_letters import DeadLetters
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
+from penstock.runtime.rebuilding import (
+    RebuildPlan,
+    Replayer,
+    plan_rebuild,
+    rebuilt_names,
+    refuse_rebuild,
+)
 from penstock.state.contract import Stateful
 from penstock.state.keys import HASH_SCHEME
 from penstock.version import version
 
+_log = logging.getLogger("penstock")
+T = TypeVar("T")
 _DEAD = "dead-letters"
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early, or waited for."""
@@ -42,6 +61,7 @@ class _Capture:
     epoch: int
     created_at: int
     positions: dict[int, Position]
+    rows: dict[int, int]
     fresh: list[FreshPart]
     staged: dict[int, list[pl.DataFrame]]
     dead: list[pl.DataFrame]
@@ -81,12 +101,19 @@ class Checkpointer:
         """The sources that had ended when the run before this one stopped."""
         self._takeover, self._after = options.takeover, options.after
         self._allowed = options.allow_lost_state
+        self._targets = options.rebuild
+        self._plan: RebuildPlan | None = None
+        self.rows: dict[int, int] = {}
+        """Rows that each source had handed over at the checkpoint resumed from."""
         self._graph = graph
         self._steps = records(graph)
         self._numbered = len(graph.sources)
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
-        self._writer = StateWriter(self.store.reader)
+        self._merging = Background("checkpoint merge", wake)
+        self._in_merge: list[Merge] = []
+        self._finished: list[tuple[Merge, PartFiles]] = []
+        self._writer = StateWriter(lambda: PieceReader(self.store.storage))
         self._staged: dict[int, list[pl.DataFrame]] = {}
         self._staged_rows = 0
         self._manifest: Manifest | None = None
@@ -122,8 +149,22 @@ class Checkpointer:
         """Match the steps of a checkpoint with those of the graph, and refuse to lose any."""
         comparison = compare(manifest, self._steps)
         found = difference(self.store.storage.name, manifest, comparison, self.store.reader)
-        refuse_losses(found, allowed=self._allowed)
+        allowed = self._allowed
+        if self._targets:
+            self._plan = self._planned(comparison, manifest)
+            if not isinstance(allowed, bool):
+                allowed = frozenset(allowed)
+            rebuilt = rebuilt_names(self._graph, self._plan, comparison)
+            allowed = allowed or rebuilt if isinstance(allowed, bool) else allowed | rebuilt
+        refuse_losses(found, allowed=allowed)
         return comparison
+
+    def _planned(self, comparison: Comparison, manifest: Manifest) -> RebuildPlan:
+        names = {v.number: comparison.names[v.name] for v in self._graph.vertices}
+        plan = plan_rebuild(self._graph, names, self._targets)
+        known = {comparison.pairs.get(v.name, "") for v in self._graph.sinks}
+        refuse_rebuild(self._graph, names, plan, known & manifest.sinks.keys())
+        return plan
 
     def _new_sink_id(self, name: str) -> str:
         """Return an id for a sink; not one that another had under the same name before."""
@@ -135,23 +176,76 @@ class Checkpointer:
         """Return who a sink of this run is."""
         return SinkIdentity(self._sinks[name], self.store.token)
 
-    def resume(self, outlets: Mapping[int, Outlet]) -> dict[int, Position]:
-        """Load state, apply what was committed last; returns the positions of the sources."""
+    def resume(self, outlets: Mapping[int, Outlet], replay: Replayer) -> dict[int, Position]:
+        """Apply what was committed last, rebuild what is to be, load state.
+
+        Returns the positions of the sources. ``replay`` reads history again.
+        """
         manifest = self._manifest
         self._outlets = {n: o for n, o in outlets.items() if not o.spec.immediate}
         self._refuse_if_behind(outlets, manifest.epoch if manifest else 0)
         if manifest is None:
             return {}
+        self._apply_outbox(manifest, outlets)
+        if self._plan is not None:
+            manifest = self._rebuilt(manifest, self._plan, replay)
+            self._apply_outbox(manifest, outlets)
+        self._manifest = manifest
         self.epoch = self.captured = manifest.epoch
-        self._writer.restore(manifest.state, self._states())
+        if manifest.hash_scheme != HASH_SCHEME:
+            _log.info(
+                "the checkpoint hashed keys by %r, this version by %r: they are indexed afresh",
+                manifest.hash_scheme,
+                HASH_SCHEME,
+            )
+        self._writer.restore(manifest.state, self._states(), self.store.reader)
+        self.store.reader.forget()
+        self.rows = self._numbered_by_vertex(manifest.rows)
+        return self._numbered_by_vertex(manifest.positions)
+
+    def _numbered_by_vertex(self, values: Mapping[str, T]) -> dict[int, T]:
+        numbers = {v.name: v.number for v in self._graph.vertices}
+        return {numbers[name]: value for name, value in values.items()}
+
+    def _apply_outbox(self, manifest: Manifest, outlets: Mapping[int, Outlet]) -> None:
         numbers = {v.name: v.number for v in self._graph.vertices}
         for name, pieces in manifest.outbox.items():
             if name == _DEAD:
                 self._apply_dead(manifest.epoch, self._frames(pieces))
+            elif name in manifest.replaced:
+                outlets[numbers[name]].replace(manifest.epoch, self._frames(pieces))
             else:
                 outlets[numbers[name]].apply(manifest.epoch, self._frames(pieces))
-        self.store.reader.forget()
-        return {numbers[name]: position for name, position in manifest.positions.items()}
+
+    def _rebuilt(self, manifest: Manifest, plan: RebuildPlan, replay: Replayer) -> Manifest:
+        """Commit a checkpoint of the same positions with rebuilt state; the same if stopped."""
+        self._flush()
+        watermarks = {
+            v.number: {
+                name: read_parts(parts, self.store.reader)
+                for name, parts in manifest.state[v.name].items()
+            }
+            for v in self._graph.vertices
+            if v.kind == "watermark" and v.number not in plan.states and v.name in manifest.state
+        }
+        positions = self._numbered_by_vertex(manifest.positions)
+        found = replay(plan, positions, self._numbered_by_vertex(manifest.rows), watermarks)
+        if found is None:
+            return manifest
+        names = [vertex.name for vertex in self._graph.vertices]
+        writer = self.store.writer()
+        states = {names[number]: parts for number, parts in found.states.items()}
+        contents = {names[number]: frame for number, frame in found.contents.items()}
+        rebuilt = msgspec.structs.replace(
+            manifest,
+            epoch=manifest.epoch + 1,
+            state={**manifest.state, **write_full(states, writer)},
+            outbox={name: [writer.add(f"{name}.outbox", f)] for name, f in contents.items()},
+            replaced=[name for name in contents if name in manifest.sinks],
+            sinks=self._sinks,
+        )
+        writer.close()
+        return self.store.commit(rebuilt)
 
     def _frames(self, pieces: list[FileRecord]) -> list[pl.DataFrame]:
         return [self.store.reader.frame(piece) for piece in pieces]
@@ -183,13 +277,20 @@ class Checkpointer:
         """Whether a checkpoint is being made."""
         return self._background.busy
 
-    def begin(self, epoch: int, positions: Mapping[int, Position], now: int) -> None:
+    def begin(
+        self,
+        epoch: int,
+        positions: Mapping[int, Position],
+        rows: Mapping[int, int],
+        now: int,
+    ) -> None:
         """Collect what a checkpoint needs, and have it made; waits for the one before."""
         self._background.wait()
         capture = _Capture(
             epoch=epoch,
             created_at=now // NS_PER_US,
             positions=dict(positions),
+            rows=dict(rows),
             fresh=collect(self._states()),
             staged=self._staged,
             dead=self._dead.take(),
@@ -218,7 +319,7 @@ class Checkpointer:
         self._background.wait()
         self._flush()
         if self._manifest is not None and self._manifest.outbox:
-            settled = msgspec.structs.replace(self._manifest, outbox={})
+            settled = msgspec.structs.replace(self._manifest, outbox={}, replaced=[])
             self._manifest = self.store.commit(settled)
 
     def join(self) -> None:
@@ -227,6 +328,7 @@ class Checkpointer:
 
     def _make(self, capture: _Capture) -> None:
         """Stage, commit, apply, acknowledge; then tidy up."""
+        self._take_finished()
         self._flush()  # what the checkpoint before had to apply, this one does not hold any more
         writer = self.store.writer()
         manifest = self._manifest_of(capture, writer)
@@ -239,7 +341,43 @@ class Checkpointer:
         self._flush()
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
-        self._writer.compact(self.store.writer())
+        self._merge()
+
+    def _merge(self) -> None:
+        """Merge the parts of state that have piled up: large ones beside the next checkpoints."""
+        self._take_finished()
+        wanted = self._writer.wanted()
+        if self._merging.busy:  # what it takes must stay as it is
+            wanted = [m for m in wanted if not any(m.overlaps(o) for o in self._in_merge)]
+        small = [merge for merge in wanted if not merge.large]
+        if small:
+            self._take_over(self._merged(small))
+        large = [merge for merge in wanted if merge.large]
+        if large and not self._merging.busy:
+            self._in_merge = large
+            self._merging.start(lambda: self._finished.extend(self._merged(large)))
+
+    def _merged(self, wanted: list[Merge]) -> list[tuple[Merge, PartFiles]]:
+        writer = self.store.writer()
+        done = []
+        for merge in wanted:
+            try:
+                done.append((merge, self._writer.merge(merge, writer)))
+            except CheckpointError:
+                if self._writer.current(merge):  # else its files may be gone, as they should
+                    raise
+        writer.close()
+        return done
+
+    def _take_finished(self) -> None:
+        if not self._merging.busy:
+            self._merging.check()
+            done, self._finished = self._finished, []
+            self._take_over(done)
+
+    def _take_over(self, done: list[tuple[Merge, PartFiles]]) -> None:
+        for merge, merged in done:
+            self._writer.replace(merge, merged)
 
     def _apply_dead(self, epoch: int, frames: list[pl.DataFrame]) -> None:
         """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch."""
@@ -270,10 +408,11 @@ class Checkpointer:
             positions={names[number]: at for number, at in capture.positions.items()},
             state=self._writer.write(capture.fresh, writer),
             outbox={
-                name: [writer.add(f"{name}.outbox", pl.concat(frames))]
+                name: [writer.add(f"{name}.outbox", frame) for frame in _joined(frames)]
                 for name, frames in staged.items()
             },
             sinks=self._sinks,
+            rows={names[number]: count for number, count in capture.rows.items()},
             numbered=self._numbered,
             replayed=capture.replayed,
             ended=capture.ended,
@@ -282,7 +421,13 @@ class Checkpointer:
     def close(self) -> None:
         """Let other runs have the checkpoint."""
         self._background.join()
+        self._merging.join()
         self.store.close()
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:
         return {v.name: v.operator.state for v in self._graph.vertices if v.operator}
+
+
+def _joined(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Put the output of several epochs together; of a changelog each stays a frame, deletions first."""
+    return frames if WEIGHT in frames[0].columns else [pl.concat(frames)]

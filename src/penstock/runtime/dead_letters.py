@@ -58,6 +58,11 @@ class DeadLetters:
                     self._told.add(step)
                     _log.warning("dead letters from %s, the first: %s", step, reason)
 
+    def take(self) -> list[pl.DataFrame]:
+        """Hand over what came since the last call, to be written with a checkpoint."""
+        taken, self.pending = self.pending, []
+        return taken
+
     def warn_of(self, steps: Iterable[StepProgress], *, at_least: int) -> None:
         """Log a warning of steps that refuse every row, once each: the query looks well else."""
         for step in steps:
@@ -69,11 +74,6 @@ class DeadLetters:
                     f"{step.name} ({short(step.text)})",
                     step.rows_dead,
                 )
-
-    def take(self) -> list[pl.DataFrame]:
-        """Hand over what came since the last call, to be written with a checkpoint."""
-        taken, self.pending = self.pending, []
-        return taken
 
     def apply(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
         """Append what belongs to a checkpoint, once."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Graph
+from penstock.runtime.alignment import Alignment, Held
 from penstock.runtime.checkpointer import Checkpointer
 from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.dead_letter_limit import LimitWatch
@@ -19,8 +20,10 @@ from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
+from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.replaying import Replayer, letters_named
 from penstock.runtime.switching import quick_switching
+from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
 
 _REPLAY_S = 1.0
@@ -39,15 +42,18 @@ class Engine:
         options: RunOptions,
         clock: Clock | None = None,
         budget: MemoryBudget | None = None,
+        afresh: Callable[[], Graph] | None = None,
     ) -> None:
         self.graph = graph
         self.options = options
         self.executor = Executor(graph)
         self.epoch = 0
         self.state = "created"
+        self.rebuilt = False
         self.dead_letters = DeadLetters()
         self._clock = clock or SystemClock()
         self._budget = budget
+        self._afresh = afresh
         self._wake = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -55,6 +61,9 @@ class Engine:
         self._feeds: dict[int, Feed] = {}
         self._outlets: dict[int, Outlet] = {}
         self._positions: dict[int, Position] = {}
+        self._alignment = Alignment(graph, None, 0)
+        self._held = Held()
+        self._rows: dict[int, int] = {}
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
@@ -144,26 +153,48 @@ class Engine:
                 identity = self._checkpointer.identity(vertex.name)
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
-            self._positions = self._checkpointer.resume(self._outlets)
+            self._positions = self._checkpointer.resume(self._outlets, self._replay)
+            self._rows = self._checkpointer.rows
             self.epoch = self._checkpointer.epoch or 0
             closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
             storage, replayed = self._checkpointer.store.storage, self._checkpointer.replayed
             self._replayer = Replayer(self.graph, storage, replayed)
             self._replayer.request(self.options.replay_dead_letters)
+        self._alignment = Alignment(self.graph, self.options.max_drift_ns, self._clock.now())
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
+
+    def _replay(
+        self,
+        plan: RebuildPlan,
+        positions: Mapping[int, Position],
+        rows: Mapping[int, int],
+        watermarks: Mapping[int, Mapping[str, list[Part]]],
+    ) -> Rebuilt | None:
+        """Compute views from the history of their sources, in a graph of their own."""
+        assert self._afresh is not None
+        self.state = "rebuilding"
+        graph = self._afresh()
+        for vertex, known in zip(graph.vertices, self.graph.vertices, strict=True):
+            vertex.partition_base = known.partition_base
+        replay = Replay(graph, plan, self._clock.now())
+        limit = self.options.max_epoch_rows
+        if not replay.run(self._feeds, positions, rows, limit, self._stop.is_set):
+            return None
+        self.rebuilt = True
+        return replay.finish(watermarks)
 
     def _loop(self) -> None:
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
         if self.executor.wants_step():
             self._epoch([])
-        self._replay()
+        self._replay_letters()
         while not self._stop.is_set():
             ready = self._wait()
             if self._stop.is_set():
                 break
             if self._look_for_replays():
-                self._replay()
+                self._replay_letters()
             ended = self._ended()
             self._epoch(ready)
             if self._limit.exceeded:
@@ -224,8 +255,13 @@ class Engine:
             self._checkpointer.check()
 
     def _ready(self) -> list[int]:
-        """Return the sources to take from. Bounded ones with fixed epochs go in step."""
-        ready = [number for number, feed in self._feeds.items() if feed.ready]
+        """Return the sources to take from: none that is far ahead of those it is read with.
+
+        Bounded ones with fixed epochs go in step.
+        """
+        self._held = self._alignment.held(self._feeds, self._clock.now())
+        held = self._held.numbers
+        ready = [n for n, feed in self._feeds.items() if feed.ready and n not in held]
         in_step = [f for f in self._feeds.values() if f.fixed and f.spec.bounded and not f.ended]
         if in_step and not all(feed.ready for feed in in_step):
             return [number for number in ready if self._feeds[number] not in in_step]
@@ -233,16 +269,14 @@ class Engine:
 
     def _timeout(self) -> float:
         """Seconds until an operator or a checkpoint wants its turn; an hour if nothing does."""
-        waits = [3600.0]
-        deadline = self.executor.deadline()
-        if deadline is not None:
-            waits.append((deadline - self._clock.now()) / NS_PER_SECOND)
+        now, deadlines = self._clock.now(), (self.executor.deadline(), self._held.until)
+        waits = [3600.0, *((at - now) / NS_PER_SECOND for at in deadlines if at is not None)]
         keeper = self._checkpointer
         if keeper is not None and keeper.captured != self.epoch and not keeper.busy:
             waits.append(self._checkpoint_due - self._clock.elapsed())
         return min(waits)
 
-    def _replay(self) -> None:
+    def _replay_letters(self) -> None:
         """Give the dead letters that are wanted to the steps that refused them."""
         if self._replayer is None or self._checkpointer is None:
             return
@@ -272,6 +306,7 @@ class Engine:
             if taken is not None:
                 fed[number] = taken
                 self._positions[number] = taken.position
+                self._rows[number] = self._rows.get(number, 0) + taken.rows
         output = self._run_epoch(fed, {})
         self._limit.note(sum(taken.rows for taken in fed.values()), output.dead)
         self._deliver(output)
@@ -283,7 +318,8 @@ class Engine:
         over: Collection[int] = (),
     ) -> EpochOutput:
         """Run an epoch; the sources ``over`` had ended before this run began."""
-        sources = {number: feed.state for number, feed in self._feeds.items()}
+        held = self._held.numbers
+        sources = {n: feed.state(held=n in held) for n, feed in self._feeds.items()}
         for number in over:
             sources[number].ended = True
         self.epoch += 1
@@ -306,7 +342,7 @@ class Engine:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
         self._checkpointer.ended = self._ended_sources()
-        self._checkpointer.begin(self.epoch, self._positions, self._clock.now())
+        self._checkpointer.begin(self.epoch, self._positions, self._rows, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
 
     def _ended_sources(self) -> list[str]:
@@ -377,6 +413,6 @@ class Engine:
             queued_rows=feed.queued_rows if feed else 0,
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
-            epochs=stats.epochs,
             rows_lost=feed.lost_rows if feed else 0,
+            epochs=stats.epochs,
         )

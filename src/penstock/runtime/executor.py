@@ -58,6 +58,7 @@ class SourceState:
     partitions: tuple[int, ...] = (0,)
     caught_up: bool = False
     ended: bool = False
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -82,10 +83,14 @@ class EpochOutput:
 
 
 class Executor:
-    """Moves deltas through the graph. Single-threaded; holds no clock: time is an argument."""
+    """Moves deltas through the graph, or some of its vertices.
 
-    def __init__(self, graph: Graph) -> None:
+    Single-threaded; holds no clock: time is an argument.
+    """
+
+    def __init__(self, graph: Graph, only: frozenset[int] | None = None) -> None:
         self.graph = graph
+        self._vertices = [v for v in graph.vertices if only is None or v.number in only]
         self.stats = [VertexStats() for _ in graph.vertices]
         self.watermarks = [MIN_INSTANT] * len(graph.vertices)
         self._ancestors = {
@@ -109,6 +114,10 @@ class Executor:
         """Tell whether an operator must be stepped even without input."""
         return any(v.operator.wants_idle_steps for v in self.graph.vertices if v.operator)
 
+    def restep(self) -> None:
+        """Have every operator stepped in the next epoch, whether anything comes or not."""
+        self._seen = [None] * len(self.graph.vertices)
+
     def run(
         self,
         epoch: int,
@@ -122,7 +131,7 @@ class Executor:
         deltas: list[pl.DataFrame | None] = [None] * len(self.graph.vertices)
         dead: dict[int, list[pl.DataFrame]] = {}
         late: dict[int, list[pl.DataFrame]] = {}
-        for vertex in self.graph.vertices:
+        for vertex in self._vertices:
             number = vertex.number
             sides = Sides()
             if vertex.source is not None:
@@ -181,12 +190,16 @@ class Executor:
         if above is not None:
             live = {n: s for n, s in sources.items() if n in above and not s.ended}
             tick.caught_up = all(s.caught_up for s in live.values())
-            tick.partitions = frozenset(
-                self.graph.vertices[n].partition_base + p
-                for n, s in live.items()
-                for p in s.partitions
-            )
+            tick.partitions = self._partitions(live)
+            tick.held = self._partitions({n: s for n, s in live.items() if s.held})
         return tick
+
+    def _partitions(self, sources: Mapping[int, SourceState]) -> frozenset[int]:
+        return frozenset(
+            self.graph.vertices[number].partition_base + partition
+            for number, state in sources.items()
+            for partition in state.partitions
+        )
 
     def _operate(
         self, vertex: Vertex, operator: Operator, inputs: list[pl.DataFrame | None], tick: Tick

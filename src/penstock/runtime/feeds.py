@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 
-from penstock.connectors.contract import Polled, Position, Source, SourceSpec, lag_of, lost_of
+from penstock.connectors.contract import (
+    Polled,
+    Position,
+    Source,
+    SourceSpec,
+    StoppingSource,
+    lag_of,
+    lost_of,
+)
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
 
@@ -44,6 +53,24 @@ class Feed:
         self._room = threading.Condition()
         self._thread = threading.Thread(target=self._read, name=f"source {spec.name}", daemon=True)
 
+    def replay(self, position: Position, rows: int, max_rows: int) -> Iterator[Fed]:
+        """Read the ``rows`` rows before ``position`` again, in pieces, before ``start``.
+
+        Ends early if there are fewer. The last piece ends at ``position``, if the source still has
+        the same rows.
+        """
+        self._source.seek(None)
+        if isinstance(self._source, StoppingSource):
+            self._source.stop_at(position)
+        while rows > 0:
+            polled = self._source.poll(min(rows, max_rows), POLL_TIMEOUT_S)
+            fed = _fed(polled, tuple(self._source.partitions()))
+            rows -= fed.rows
+            if fed.rows:
+                yield fed
+            elif polled.ended or polled.caught_up:
+                return
+
     def start(self, position: Position | None) -> None:
         """Seek and begin to read."""
         self._source.seek(position)
@@ -77,13 +104,13 @@ class Feed:
         return lost_of(self._source)
 
     @property
-    def state(self) -> SourceState:
-        """What operators may know of the source."""
-        return SourceState(
-            partitions=self._partitions,
-            caught_up=self._caught_up and not self._queue,
-            ended=self._read_all and not self._queue,
-        )
+    def caught_up(self) -> bool:
+        """Whether nothing more is there at this moment."""
+        return self._caught_up and not self._queue
+
+    def state(self, *, held: bool) -> SourceState:
+        """Return what operators may know of the source; ``held``: it is not being read."""
+        return SourceState(self._partitions, self.caught_up, self.ended, held)
 
     @property
     def ended(self) -> bool:

@@ -32,13 +32,19 @@ def supervise(
 ) -> Supervisor:
     """Return what runs the sinks of one run, and runs them again after failures that pass."""
 
+    engines: list[Engine] = []
+
     def afresh(after: int | None) -> Engine:
-        if after is None:
-            return launch(roots, options, clock)
-        # Its own lock and token may still be there, so it takes over: from itself alone.
-        # What is to be replayed was noted when it began.
-        again = replace(options, takeover=True, after=after, replay_dead_letters=False)
-        return launch(roots, again, clock)
+        chosen = options
+        if after is not None:
+            # Its own lock and token may still be there, so it takes over: from itself alone.
+            # What is to be replayed was noted when it began.
+            rebuild = () if engines and engines.pop().rebuilt else options.rebuild
+            chosen = replace(
+                options, takeover=True, after=after, rebuild=rebuild, replay_dead_letters=False
+            )
+        engines.append(launch(roots, chosen, clock))
+        return engines[-1]
 
     return Supervisor(afresh, restart, clock)
 
@@ -49,10 +55,14 @@ def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) 
     if options.memory_bytes is not None:
         scratch = None if folder is None else folder / "scratch"
         budget = MemoryBudget(options.memory_bytes, scratch)
-    with using(budget):
-        graph = lower(roots)
+
+    def lowered() -> Graph:
+        with using(budget):
+            return lower(roots)
+
+    graph = lowered()
     _keep_arrivals(graph, options, folder)
-    return Engine(graph, options, clock, budget)
+    return Engine(graph, options, clock, budget, lowered)
 
 
 def diff(

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
 from penstock.errors import ConfigError
+from penstock.instants import NS_PER_SECOND
 from penstock.runtime.dead_letter_limit import DeadLetterLimit
 
 MAX_EPOCH_ROWS = 1 << 20
 """Largest epoch: enough for full columnar speed, small enough to bound memory and latency."""
+
+MAX_DRIFT_NS = 3600 * NS_PER_SECOND
+"""How far a source may run ahead, in event time, of those it is read with. An hour is more than most
+windows and joins span; less would cost nothing but turns, since the slowest is always read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,9 @@ class RunOptions:
 
     ``checkpoint_options`` are those of an object store, with its secrets; ``retain`` is how many
     checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``after`` the
-    token of the run that this one restarts, which nobody else may have taken over from.
+    token of the run that this one restarts, which nobody else may have taken over from;
+    ``max_drift_ns`` how far a source may run ahead, in event time, of those it is read with (None:
+    any far).
     """
 
     checkpoint: Checkpoint | None = None
@@ -28,9 +35,11 @@ class RunOptions:
     retain: int = RETAIN
     takeover: bool = False
     allow_lost_state: bool | Collection[str] = False
+    rebuild: Collection[str] = ()
     after: int | None = None
     max_epoch_rows: int = MAX_EPOCH_ROWS
     memory_bytes: int | None = None
+    max_drift_ns: int | None = MAX_DRIFT_NS
     dead_letter_limit: DeadLetterLimit | None = None
     replay_dead_letters: bool | str | Sequence[int] = False
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from penstock.connectors.contract import Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import ReplacingSink, Sink, SinkIdentity, SinkSpec
 from penstock.failures import system_refused
 
 _QUEUED_EPOCHS = 8
@@ -46,6 +46,13 @@ class Outlet:
             self.applied = epoch
         else:
             self._queue.put((epoch, frames))
+
+    def replace(self, epoch: int, frames: Sequence[pl.DataFrame]) -> None:
+        """Have the sink hold exactly these rows; returns when it does."""
+        self.flush()
+        assert isinstance(self._sink, ReplacingSink)
+        self._sink.replace(epoch, frames)
+        self.applied = epoch
 
     def tidy(self, epoch: int) -> None:
         """Let the sink do what time demands of it, unless it is busy."""

@@ -120,6 +120,27 @@ class ColumnStore:
         frame = first.to_frame()
         return frame.hstack(rest) if rest else frame
 
+    def physical(self, ids: Ids) -> list[npt.NDArray[Any]] | None:
+        """Return the physical values under ``ids`` by column; None if one is null or not fixed."""
+        found = []
+        for column in self.columns:
+            if not isinstance(column, FixedColumn):
+                return None
+            values, valid = column.physical(ids)
+            if valid is not None and not valid.all():
+                return None
+            found.append(values)
+        return found
+
+    def set_physical(self, ids: Ids, columns: list[npt.NDArray[Any]]) -> None:
+        """Store physical values under ``ids`` (unique), in columns of fixed width."""
+        self._size = max(self._size, int(ids.max()) + 1)
+        for column, values in zip(self.columns, columns, strict=True):
+            assert isinstance(column, FixedColumn)
+            column.set_physical(ids, values, None)
+        if self._budget is not None:
+            self._budget.enforce()
+
     def _reserve(self, size: int) -> None:
         for column in self.columns:
             column.reserve(size)

@@ -1,7 +1,6 @@
 """Batches of keys, made canonical and hashed.
 
-NULL equals NULL, NaN equals NaN, -0.0 equals 0.0. The hash is never stored: it need not be stable
-across versions.
+NULL equals NULL, NaN equals NaN, -0.0 equals 0.0.
 """
 
 from __future__ import annotations
@@ -18,8 +17,12 @@ from penstock.state.arrays import Hashes, Ids, Mask
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.physical import physical_type, to_numpy
 
-HASH_SCHEME = "penstock-1"
-"""Name of the way keys are hashed; a checkpoint records it."""
+HASH_SCHEME = f"penstock-1 text:polars-{pl.__version__}"
+"""Name of the way keys are hashed, recorded in checkpoints.
+
+Values of fixed width are hashed by us, all others by ``hash_rows``, which may change with Polars.
+Nothing that is stored depends on it: an index is built from its keys whenever it is loaded.
+"""
 
 _SEED = 0x5EED
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, as in splitmix64

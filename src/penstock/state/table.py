@@ -6,7 +6,10 @@ table.set(slots, values)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from penstock.state.arrays import GrowArray, Ids, IdSet, Mask, distinct
@@ -65,6 +68,18 @@ class KeyedTable:
         if not len(slots):
             return
         self._values.set(slots, frame)
+        self._note(slots)
+
+    def physical(self, slots: Ids) -> list[npt.NDArray[Any]] | None:
+        """Return the values of ``slots``, all set before, as arrays; None if one is null."""
+        return self._values.physical(slots)
+
+    def set_physical(self, slots: Ids, columns: list[npt.NDArray[Any]]) -> None:
+        """Store arrays of values, all of fixed width, under ``slots`` (unique, at least one)."""
+        self._values.set_physical(slots, columns)
+        self._note(slots)
+
+    def _note(self, slots: Ids) -> None:
         self._present.ensure(int(slots.max()) + 1)
         self._present.data[slots] = True
         self._dirty.add(slots)

@@ -66,7 +66,9 @@ class CrashPoints:
 
     ``at`` is the number of the point (from 0); or ``name``, the ``nth`` time (from 0) it is reached
     at a place that begins with ``place``. With neither, nothing happens but notes. ``torn`` is how
-    much of a file in the making stays, from 0 to 1; ``zeros`` fills it up with zeros.
+    much of a file in the making stays, from 0 to 1; ``zeros`` fills it up with zeros. With
+    ``atomic`` nothing stays of a manifest in the making, as the contract of a storage says; without,
+    it is torn, as on a file system that has no hard links.
 
     >>> import penstock as ps, polars as pl
     >>> from penstock.checkpoints.storage import MemoryStorage
@@ -93,6 +95,7 @@ class CrashPoints:
     place: str = ""
     torn: float = 0.5
     zeros: bool = False
+    atomic: bool = False
     reached: list[Point] = field(default_factory=list)
     dead: bool = False
     _left: int = field(init=False, repr=False)
@@ -206,7 +209,8 @@ class _Storage:
     def create(self, path: str, data: bytes) -> bool:
         self._points.reach("storage.create.before", path)
         if self._points.reaches("storage.create.torn", path):
-            self._inner.create(path, self._torn(data))
+            if not self._points.atomic:
+                self._inner.create(path, self._torn(data))
             self._points.die(Point("storage.create.torn", path))
         made = self._inner.create(path, data)
         self._points.reach("storage.create.after", path)

@@ -25,8 +25,12 @@ from penstock.plan.sources import Scan
 from penstock.stream import Stream
 
 
+class Action:
+    """One thing that a partition does."""
+
+
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Rows(Action):
     """Bring these rows; with ``refused``, dead letters: ``(bytes, reason)`` each."""
 
     frame: pl.DataFrame | Mapping[str, Any] | None = None
@@ -34,19 +38,19 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class End:
+class End(Action):
     """Nothing will come from this partition any more."""
 
 
 @dataclass(eq=False)
-class Abort:
+class Abort(Action):
     """Raise ``error`` from the poll, ``times`` times over all opened sources, then be passed over."""
 
     error: BaseException
     times: int = 1
 
 
-class Pause:
+class Pause(Action):
     """Bring nothing from this partition until the test calls ``release``."""
 
     def __init__(self) -> None:
@@ -71,7 +75,6 @@ class Pause:
         self._waiting.add(condition)
 
 
-Action = Rows | End | Abort | Pause
 Script = Sequence[Action] | Mapping[int, Sequence[Action]]
 """What one partition does, or each partition by its number."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import fcntl
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from penstock.topics.store import Durability, Store
 
 _NOTE = "note"
 _LOCK = "lock"
+HOLDER_LEAVES_S = 5.0
+"""A run that another one takes over from notices at its next checkpoint, and then lets go."""
+_LOOK_AGAIN_S = 0.02
 
 
 class Kind(enum.IntEnum):
@@ -164,16 +168,20 @@ def _held(folder: Path) -> int:
     """Lock the folder for this process; the kernel lets go when it dies."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise ConnectorError(
-            "another run holds this folder",
-            step=f"topic {folder}",
-            value=str(folder),
-            fault=Fault.USER,
-            retry=True,
-            hint="stop the other run; a durable source takes a folder of its own",
-        ) from error
-    return lock
+    deadline = time.monotonic() + HOLDER_LEAVES_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < deadline:
+                time.sleep(_LOOK_AGAIN_S)
+                continue
+            os.close(lock)
+            raise ConnectorError(
+                "another run holds this folder",
+                step=f"topic {folder}",
+                value=str(folder),
+                fault=Fault.USER,
+                hint="stop the other run; a durable source takes a folder of its own",
+            ) from error
+        return lock

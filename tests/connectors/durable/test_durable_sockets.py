@@ -8,16 +8,22 @@ from contextlib import closing
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 import penstock as ps
 from penstock.connectors.durable.config import DurableSpec
 from penstock.connectors.durable.source import DurableSource
 from penstock.connectors.sockets.config import UdpSpec
+from penstock.deferred import sqlite3
 from penstock.errors import ConfigError
 from penstock.query import Query
 from penstock.topics import Topic
+from penstock.topics.store import Store
 from tests.connectors.number_format import Number
 from tests.connectors.senders import free_port, tcp_server, udp_sender
+
+from .acknowledging import AcknowledgingSpec
+from .careful_senders import CarefulSender
 
 LIMIT = 60.0
 
@@ -111,3 +117,40 @@ def test_lost_datagrams_are_in_the_progress(tmp_path: Path) -> None:
     query = ps.scan_batches([pl.DataFrame({"n": [1]})]).sink_callback(lambda frame: None)
     assert query.start(checkpoint=tmp_path).wait(LIMIT)
     assert [step.rows_lost for step in query.progress().steps] == [0, 0]
+
+
+def test_a_full_disk_passes_and_nothing_acknowledged_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run fails, is started again until there is room, and the sender repeats what it must."""
+    connect, full = Store._connect, True
+
+    def small(store: Store, *, creating: bool = False) -> sqlite3.Connection:
+        connection = connect(store, creating=creating)
+        if full and "arrivals" in str(store.path):
+            connection.execute("PRAGMA max_page_count = 60")
+        return connection
+
+    monkeypatch.setattr(Store, "_connect", small)
+    port = free_port()
+    sender = CarefulSender("s", port, seed=1)
+    rows = ps.from_source(AcknowledgingSpec(port))
+    query = rows.sink_topic(tmp_path / "out", partitions=1).start(
+        checkpoint=tmp_path / "checkpoint",
+        checkpoint_interval="1h",  # so that nothing is forgotten, and the disk fills up
+        restart=ps.Restart(initial_backoff="20ms", max_backoff="20ms"),
+    )
+    sender.start()
+    deadline = time.monotonic() + LIMIT
+    while query.progress().restarts < 2:
+        assert time.monotonic() < deadline
+        query.wait(0.02)
+    assert "full" in str(query.progress().last_error)
+    full = False
+    sender.finish()
+    query.stop()
+    wanted = [n for n in range(sender.produced) if n not in sender.bad]
+    query.start(checkpoint=tmp_path / "checkpoint")
+    assert query.drain(LIMIT)
+    found = ps.scan_topic(tmp_path / "out", stop="at end").collect()
+    assert found["number"].to_list() == wanted

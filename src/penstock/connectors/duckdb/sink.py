@@ -140,6 +140,9 @@ class DuckdbSink(TableSink):
         if missing:
             raise missing_columns(self._step, self._table, missing, present)
 
+    def _clear(self) -> None:
+        self._live.execute(f"DELETE FROM {quoted(self._table)}")  # noqa: S608 - quoted name
+
     def _append(self, frame: pl.DataFrame) -> None:
         self._insert(frame, "")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from penstock.connectors.contract import Source, SourceSpec, is_changelog, is_made_here
+from penstock.connectors.contract import Guarantee, Source, SourceSpec, is_changelog, is_made_here
 from penstock.connectors.options import choice
 from penstock.deferred import Deferred
 from penstock.errors import ConfigError
@@ -191,6 +191,15 @@ def _label(name: str, taken: dict[str, int]) -> str:
     label = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.") or "source"
     taken[label] = taken.get(label, 0) + 1
     return label if taken[label] == 1 else f"{label}-{taken[label]}"
+
+
+def guarantee_of(spec: SourceSpec) -> Guarantee:
+    """Return what becomes of the rows of a source in a crash, in a run with a checkpoint."""
+    if is_made_here(spec) or (spec.replayable and not isinstance(spec, DurableSpec)):
+        return Guarantee.EXACTLY_ONCE
+    wish = spec if isinstance(spec, DurableSpec) else _default(spec)
+    kept = wish is not None and wish.keep is not Keep.NEVER
+    return Guarantee.EXACTLY_ONCE if kept else Guarantee.AT_MOST_ONCE
 
 
 def promise(spec: SourceSpec) -> str | None:

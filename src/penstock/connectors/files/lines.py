@@ -24,6 +24,7 @@ from penstock.connectors.files.rows import (
     row_ends,
 )
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.messages import newlines
 from penstock.deferred import numpy as np
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class LineReader:
     def _advance(self, block: bytes) -> None:
         self.offset += len(block)
         if self.line is not None:
-            self.line += block.count(b"\n")
+            self.line += newlines(block)
 
     def _decode(self, rows: Rows) -> Piece:
         return Piece(*decode_rows(rows, self._form))

@@ -18,6 +18,8 @@ from collections.abc import Callable
 import polars as pl
 
 from penstock.connectors.formats.contract import errors_table
+from penstock.connectors.formats.uniform_iso import FEW, few_iso, uniform_iso
+from penstock.deferred import numpy as np
 
 Converted = tuple[pl.Series, pl.Series]
 """The values, and which of them (Boolean) could not be converted."""
@@ -44,6 +46,8 @@ def text_to(text: pl.Series, dtype: pl.DataType) -> Converted:
     """Convert a String series; null stays null, and what cannot be converted is marked."""
     reader = _READERS.get(dtype.base_type(), _number)
     values = reader(text, dtype)
+    if not values.has_nulls():  # looking at each value costs a query
+        return values, pl.Series(np.zeros(len(values), np.bool_))
     return values, values.is_null() & text.is_not_null()
 
 
@@ -99,13 +103,18 @@ def _boolean(text: pl.Series, _: pl.DataType) -> pl.Series:
 
 def _datetime(text: pl.Series, dtype: pl.DataType) -> pl.Series:
     assert isinstance(dtype, pl.Datetime)
-    values = _iso(text, dtype.time_unit or "us")
-    zone = dtype.time_zone
-    return values.dt.convert_time_zone(zone) if zone else values.dt.replace_time_zone(None)
+    return _iso(text, dtype.time_unit or "us").cast(dtype)
 
 
 def _iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
-    """Read ISO instants as UTC: at once when all carry a zone, or none; else written alike."""
+    """Read ISO instants as UTC: at once where all are alike, or carry a zone; else rewritten."""
+    read = None
+    if not text.has_nulls():
+        read = few_iso(text, unit) if len(text) <= FEW else uniform_iso(text, unit)
+    return _any_iso(text, unit) if read is None else read
+
+
+def _any_iso(text: pl.Series, unit: pl._typing.TimeUnit) -> pl.Series:
     representable = _representable(text, unit)
     if not representable.all():
         text = text.set(~representable, None)

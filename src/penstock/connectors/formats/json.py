@@ -15,16 +15,19 @@ How each value is read (tests/connectors/formats/test_json.py holds every line o
 
 How (``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate rows): every message
 is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
-schema. If it refuses the batch, a typed decoder finds the rows at fault.
+schema. If it refuses the batch, a typed decoder finds the rows at fault. Short lines that begin with
+a brace and hold no escape are not validated first: of these the reader takes none that is bad.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from operator import attrgetter
+from typing import Annotated, Any, Self
 
 import msgspec
 import polars as pl
@@ -41,9 +44,10 @@ from penstock.connectors.formats.contract import (
 )
 from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
-from penstock.connectors.formats.messages import as_text, join_lines
+from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
 from penstock.connectors.formats.slices import joined
+from penstock.deferred import numpy as np
 
 
 class _Object(msgspec.Struct):
@@ -57,8 +61,24 @@ CAREFUL_SLICE = 4096
 _FEW = 64
 """Messages up to which they are read one by one in Python."""
 
+_PLAIN: dict[type[pl.DataType], Any] = {
+    pl.Int64: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
+    pl.Float64: Annotated[float, msgspec.Meta(ge=-(2**53), le=2**53)],
+    pl.Boolean: bool,
+    pl.String: str,
+}
+"""What the values of a wire type are, where one by one they read as in the fast reader."""
+
+_HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{38})")
+"""Some number may be beyond 2**128 or any float: the fast reader refuses it under any key."""
+
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
+
+_SHORT_LINE = 1000
+"""Bytes of a line in which nothing can be nested as deeply as msgspec refuses (1,000 levels)."""
+
+_NEWLINE, _BRACE = b"\n{"
 
 _FAULTS = (msgspec.DecodeError, RecursionError)
 
@@ -133,7 +153,7 @@ class Json:
         if errors.height or not len(text):
             return None if len(text) else self.schema.to_frame()
         block = join_lines(text)
-        one_line_each = block.count(b"\n") == len(text)  # else "{}\n{}" and "" pass as two
+        one_line_each = newlines(block) == len(text)  # else "{}\n{}" and "" pass as two
         return self._clean(block, len(text)) if one_line_each else None
 
     def _without_invalid(self, messages: pl.Series) -> Decoded | None:
@@ -175,51 +195,55 @@ class Json:
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
 
-    def _few(self, block: bytes, lines: int) -> pl.DataFrame | None:
+    def _few(self, block: bytes) -> pl.DataFrame | None:
         """Read a few objects of plain values one by one; None if anything about them is unusual.
 
-        Each call into Polars costs as much as twenty messages, and more while all cores are busy.
+        Each call into Polars costs as much as a hundred messages, and more while all cores are
+        busy. What is refused here although it may be good: escapes, numbers that another key could
+        hold but the fast reader not, and a key that seems to be there twice (of which the last
+        would count).
         """
-        messages = block.decode().splitlines()
-        if len(messages) != lines or any(plain is None for plain in self._plain):
+        if self._spelled is None or b"\\" in block or _HUGE.search(block):
             return None
+        decode = self._few_typed.decode
         try:
-            rows = [loads_first(message) for message in messages]
-        except (ValueError, OverflowError, RecursionError, AssertionError):
+            rows = [decode(line) for line in block.removesuffix(b"\n").split(b"\n")]
+        except _FAULTS:
             return None
-        columns = {}
-        for name, plain in zip(self._wire, self._plain, strict=True):
-            values = [row.get(name) for row in rows]
-            if any(value is not None and type(value) is not plain for value in values):
+        columns = []
+        for i, (name, dtype) in enumerate(self._wire.items()):
+            values = list(map(attrgetter(f"f{i}"), rows))
+            missing = values.count(msgspec.UNSET)
+            if block.count(self._spelled[i]) != len(values) - missing:
                 return None
-            columns[name] = values
-        try:
-            return pl.DataFrame(columns, schema=self._wire, strict=True)
-        except (TypeError, OverflowError, pl.exceptions.PolarsError):
-            return None
+            if missing:
+                values = [None if value is msgspec.UNSET else value for value in values]
+            columns.append(pl.Series(name, values, dtype=dtype, strict=True))
+        return pl.DataFrame(columns)
 
     @cached_property
-    def _plain(self) -> list[type | None]:
-        """The Python type that a column's values have in JSON, where there is just one."""
-        kinds: dict[type[pl.DataType], type] = {
-            pl.Int64: int,
-            pl.Float64: float,
-            pl.Boolean: bool,
-            pl.String: str,
-        }
-        return [kinds.get(wire.base_type()) for wire in self._wire.values()]
+    def _spelled(self) -> list[bytes] | None:
+        """The keys as they stand in a message; None unless each column has one plain type."""
+        plain = all(wire.base_type() in _PLAIN for wire in self._wire.values())
+        return [msgspec.json.encode(name) for name in self._wire] if plain else None
+
+    @cached_property
+    def _few_typed(self) -> msgspec.json.Decoder[Any]:
+        fields = [
+            (f"f{i}", _PLAIN[wire.base_type()] | None | msgspec.UnsetType, field)
+            for i, (name, wire) in enumerate(self._wire.items())
+            for field in [msgspec.field(name=name, default=msgspec.UNSET)]
+        ]
+        return msgspec.json.Decoder(msgspec.defstruct("Few", fields))
 
     def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
         """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
-        try:
-            if len(_VALID.decode_lines(block)) != lines:
-                return None
-        except _FAULTS:
-            return None
         if self._decimals and long_number(block):
             return None
-        wire = self._few(block, lines) if lines <= _FEW else None
+        wire = self._few(block) if lines <= _FEW else None
         if wire is None:
+            if not (lines > _FEW and _reader_is_strict(block)) and not _valid(block, lines):
+                return None
             wire = self._ndjson(block, lines)
         if wire is None:
             return None
@@ -257,6 +281,9 @@ class Json:
         if wire.schema == self.schema:
             return wire, []
         for name, dtype in self.columns:
+            if wire[name].dtype == dtype:
+                columns.append(wire[name])
+                continue
             values, bad = convert(wire[name], dtype)
             columns.append(values.alias(name))
             if bad.any():
@@ -298,7 +325,7 @@ class Json:
 
 
 def _lines(block: bytes) -> int:
-    return block.count(b"\n") + (not block.endswith(b"\n"))
+    return newlines(block) + (not block.endswith(b"\n"))
 
 
 def _halves(block: bytes) -> list[bytes]:
@@ -307,6 +334,28 @@ def _halves(block: bytes) -> list[bytes]:
     if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2 or not 0 < middle < len(block):
         return [block]
     return [block[:middle], block[middle:]]
+
+
+def _valid(block: bytes, lines: int) -> bool:
+    try:
+        return len(_VALID.decode_lines(block)) == lines
+    except _FAULTS:
+        return False
+
+
+def _reader_is_strict(block: bytes) -> bool:
+    """Tell whether Polars' reader refuses all that is not one object on each line.
+
+    It is lax about what does not begin with a brace, about escapes (half a surrogate pair), and
+    about nesting, which has no room to be too deep in short lines.
+    """
+    if b"\\" in block or not block.startswith(b"{"):
+        return False
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data[:-1] == _NEWLINE)
+    starts = np.concatenate(([0], ends + 1))
+    longest = int(np.diff(starts, append=len(data)).max())
+    return longest <= _SHORT_LINE and bool((data[starts] == _BRACE).all())
 
 
 def _invalid(text: pl.Series) -> pl.DataFrame:
@@ -323,10 +372,7 @@ def _invalid(text: pl.Series) -> pl.DataFrame:
 def _all_valid(text: pl.Series) -> bool:
     if text.null_count() or _spans_lines(text):
         return False
-    try:
-        return len(_VALID.decode_lines(join_lines(text))) == len(text)
-    except _FAULTS:
-        return False
+    return _valid(join_lines(text), len(text))
 
 
 def _spans_lines(text: pl.Series) -> bool:

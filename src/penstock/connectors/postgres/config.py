@@ -67,6 +67,11 @@ class PostgresSinkSpec:
         """Output waits for the checkpoint."""
         return False
 
+    @property
+    def replaceable(self) -> bool:
+        """A rebuilt view replaces all rows of the table."""
+        return True
+
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         check_columns(schema, self.key, Dialect.POSTGRES, self.name)

@@ -121,6 +121,9 @@ class PostgresSink(TableSink):
         if missing:
             raise missing_columns(self._step, self._table, missing, present)
 
+    def _clear(self) -> None:
+        self._run("DELETE FROM {}", self._named(self._table))
+
     def _append(self, frame: pl.DataFrame) -> None:
         self._copy(self._named(self._table), frame)
 

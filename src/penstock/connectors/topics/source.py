@@ -83,6 +83,11 @@ class TopicSource:
         stop = held.stop
         self._stop_at = None if stop is None else {int(n): offset for n, offset in stop.items()}
 
+    def stop_at(self, position: Position) -> None:
+        """End where ``position`` stands, partition by partition."""
+        offsets = msgspec.convert(position, _Position).offsets
+        self._stop_at = {n: offsets.get(str(n), self._offsets[n]) for n in self._partitions}
+
     def poll(self, max_rows: int, timeout_s: float) -> Polled:
         """Return the next records of the next partition that has any."""
         try:

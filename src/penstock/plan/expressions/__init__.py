@@ -5,7 +5,7 @@ from penstock.plan.expressions.counted import Counted, CountedKind
 from penstock.plan.expressions.decompose import Decomposition, decompose
 from penstock.plan.expressions.expand import as_exprs, expand, output_schema
 from penstock.plan.expressions.fingerprint import fingerprint
-from penstock.plan.expressions.monotone import apply_to, monotone_in
+from penstock.plan.expressions.monotone import apply_to, monotone_in, slack_ns
 from penstock.plan.expressions.partials import Partial
 from penstock.plan.expressions.windows import over_keys
 
@@ -26,4 +26,5 @@ __all__ = [
     "output_schema",
     "over_keys",
     "root_columns",
+    "slack_ns",
 ]

@@ -1,0 +1,53 @@
+"""Checkpoints as the commands take them: a folder or URL, and options of an object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.checkpoints.opening import open_storage
+from penstock.checkpoints.storage import Storage
+from penstock.checkpoints.store import links
+from penstock.errors import ConfigError
+
+Place = Annotated[
+    str, typer.Argument(metavar="CHECKPOINT", help="A folder, or a URL such as s3://bucket/prefix.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="KEY=VALUE of the object store, repeatable; without it the environment is asked.",
+    ),
+]
+Sequence = Annotated[
+    int | None,
+    typer.Option("--sequence", help="Which checkpoint, as listed; the newest if left out."),
+]
+
+
+def opened(place: str, options: list[str] | None) -> Storage:
+    """Return the storage of a checkpoint that is there."""
+    storage = storage_at(place, options)
+    if storage.folder is not None and not Path(storage.folder).is_dir():
+        raise ConfigError("no such folder", step="checkpoint", value=place, hint=place, line="")
+    if not links(storage):
+        raise ConfigError(
+            "there is no checkpoint here", step="checkpoint", value=place, hint=place, line=""
+        )
+    return storage
+
+
+def storage_at(place: str, options: list[str] | None) -> Storage:
+    """Return the storage at a place, whether anything is there or not."""
+    pairs: dict[str, str | bool] = {}
+    for option in options or ():
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise ConfigError(
+                "an option is KEY=VALUE", step="checkpoint", value=key, hint=key, line=""
+            )
+        pairs[key] = value
+    return open_storage(place, pairs)

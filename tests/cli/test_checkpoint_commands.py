@@ -1,0 +1,123 @@
+"""``penstock checkpoints`` and ``penstock state``, and the same from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import penstock as ps
+from penstock.cli.main import main
+from penstock.errors import CheckpointError
+from penstock.query import Query
+
+
+def pipeline(folder: Path) -> Query:
+    rows = ps.scan_batches([pl.DataFrame({"k": ["a", "b", "a", None], "n": [1, 2, 3, 4]})])
+    names = ps.scan_batches([pl.DataFrame({"k": ["a", "c"], "name": ["Anna", "Cem"]})])
+    return Query(
+        *rows.group_by("k").agg(total=pl.col("n").min()).sink_topic(folder / "totals").roots,
+        *rows.join(names, on="k").sink_topic(folder / "joined").roots,
+        *rows.unique("k").sink_topic(folder / "once").roots,
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    assert pipeline(tmp_path).start(checkpoint=tmp_path / "c").wait(60)
+    return tmp_path / "c"
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_list_names_every_checkpoint(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkpoints", "list", str(checkpoint)]) == 0
+    said = capsys.readouterr().out
+    assert "epoch" in said
+    assert "a run began" in said
+
+
+def test_show_tells_steps_state_and_positions(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["checkpoints", "show", str(checkpoint)]) == 0
+    said = capsys.readouterr().out
+    for word in ("join-1", "distinct-1", "source-1", '"frame"'):
+        assert word in said
+
+
+def test_verify_finds_a_damaged_file(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkpoints", "verify", str(checkpoint)]) == 0
+    assert "sound" in capsys.readouterr().out
+    newest = max((checkpoint / "runs").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-9] + b"different")
+    assert main(["checkpoints", "verify", str(checkpoint)]) == 1
+    assert f"runs/{newest.name} is missing or damaged" in capsys.readouterr().out
+
+
+def test_an_exported_checkpoint_is_gone_on_from(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    assert main(["checkpoints", "export", str(checkpoint), str(copy)]) == 0
+    assert "copied" in capsys.readouterr().out
+    assert ps.list_state(copy).equals(ps.list_state(checkpoint))
+    assert main(["checkpoints", "export", str(checkpoint), str(copy)]) == 1
+    assert "new folder" in capsys.readouterr().err
+    assert pipeline(tmp_path).start(checkpoint=copy).wait(60)
+    joined = ps.scan_topic(tmp_path / "joined", stop="at end").collect()
+    assert joined["n"].to_list() == [1, 3]
+
+
+def test_a_damaged_checkpoint_is_not_exported(checkpoint: Path, tmp_path: Path) -> None:
+    for path in (checkpoint / "runs").iterdir():
+        path.write_bytes(b"")
+    assert main(["checkpoints", "export", str(checkpoint), str(tmp_path / "copy")]) == 1
+    assert not list((tmp_path / "copy").glob("manifest-*"))
+
+
+def test_state_shows_keys_and_values(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["state", "list", str(checkpoint)]) == 0
+    assert "distinct-1" in capsys.readouterr().out
+    assert main(["state", "show", str(checkpoint), "join-1", "--part", "right"]) == 0
+    said = capsys.readouterr().out
+    assert "Cem" in said
+    assert "2 of 2 rows" in said
+
+
+def test_state_is_read_as_a_frame(checkpoint: Path) -> None:
+    listed = ps.list_state(checkpoint)
+    assert set(listed["operator"]) >= {"join-1", "distinct-1"}
+    seen = ps.read_state(checkpoint, "distinct-1")
+    assert sorted(seen["k"].to_list(), key=str) == [None, "a", "b"]
+    right = ps.read_state(checkpoint, "join-1", part="right")
+    assert sorted(right["name"].to_list()) == ["Anna", "Cem"]
+    totals = ps.read_state(checkpoint, "running-aggregate-1")
+    value = next(name for name in totals.columns if name != "k")
+    assert dict(totals.select("k", value).rows()) == {"a": 1, "b": 2, None: 4}
+
+
+@pytest.mark.parametrize(
+    ("operator", "part", "message"),
+    [("distinct-9", None, "distinct-1"), ("distinct-1", "rows", "seen")],
+)
+def test_what_is_not_there_is_named_with_what_is(
+    checkpoint: Path, operator: str, part: str | None, message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        ps.read_state(checkpoint, operator, part=part)
+
+
+def test_a_place_without_checkpoints_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["checkpoints", "list", str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert main(["checkpoints", "list", str(tmp_path)]) == 2
+    assert "no checkpoint" in capsys.readouterr().err
+    assert main(["checkpoints", "list", str(tmp_path), "--option", "region"]) == 2
+    assert "KEY=VALUE" in capsys.readouterr().err
