@@ -73,6 +73,8 @@ class Engine:
         self._rate = RecentRate(0.0)
         self._limit = LimitWatch(options.dead_letter_limit)
         self._replayer: Replayer | None = None
+        self.replay_noted = False
+        """Whether it is noted beside the checkpoint what is to be replayed."""
 
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
@@ -164,6 +166,7 @@ class Engine:
             storage, replayed = self._checkpointer.store.storage, self._checkpointer.replayed
             self._replayer = Replayer(self.graph, storage, replayed)
             self._replayer.request(self.options.replay_dead_letters)
+            self.replay_noted = True
         self._alignment = Alignment(self.graph, self.options.max_drift_ns, self._clock.now())
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))

@@ -38,10 +38,11 @@ def supervise(
         chosen = options if last is None else last.options
         if last is not None and last.rebuilt:
             chosen = replace(chosen, rebuild=())
+        if last is not None and last.replay_noted:
+            chosen = replace(chosen, replay_dead_letters=False)
         if after is not None:
             # Its own lock and token may still be there, so it takes over: from itself alone.
-            # What is to be replayed was noted when it began.
-            chosen = replace(chosen, takeover=True, after=after, replay_dead_letters=False)
+            chosen = replace(chosen, takeover=True, after=after)
         last = launch(roots, chosen, clock)
         return last
 
