@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,9 @@ from penstock.checkpoints.resetting import reset
 from penstock.checkpoints.storage import LocalStorage, MemoryStorage
 from penstock.checkpoints.store import CheckpointStore
 from penstock.cli.main import main
-from penstock.errors import CheckpointError, ConfigError, QueryFailed
+from penstock.errors import CheckpointError, ConfigError, ConnectorError, QueryFailed
+from penstock.runtime.engine import Engine
+from penstock.runtime.rebuilding import Replay
 from penstock.topics.partitioning import partition_of
 from tests.engine.test_changed_pipelines import LIMIT, ROWS, Row, source, sums, table
 
@@ -346,3 +349,33 @@ def test_reset_refuses_unknown_names_and_a_checkpoint_in_use(tmp_path: Path) -> 
         reset(LocalStorage(kept), ["running-aggregate-1"], now=0)
     holder.release()
     assert reset(LocalStorage(kept), ["running-aggregate-1"], now=0) == ["running-aggregate-1"]
+
+
+def test_restarts_do_not_rebuild_what_is_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = MemoryStorage()
+    run(kept, sums(source(ROWS[:12]), tmp_path, "sums"))
+    failures, replays = [0], [0]
+    loop, replay = Engine._loop, Replay.run
+
+    def failing(engine: Engine) -> None:
+        failures[0] += 1
+        if failures[0] < 4:
+            raise ConnectorError("away", retry=True)
+        loop(engine)
+
+    def counted(self: Replay, *arguments: Any) -> bool:
+        replays[0] += 1
+        return replay(self, *arguments)
+
+    monkeypatch.setattr(Engine, "_loop", failing)
+    monkeypatch.setattr(Replay, "run", counted)
+    started = sums(source(ROWS), tmp_path, "sums").start(
+        checkpoint=kept,
+        rebuild="running-aggregate-1",
+        restart=ps.Restart(initial_backoff="1ms"),
+    )
+    assert started.wait(LIMIT)
+    assert (started.progress().restarts, replays) == (3, [1])
+    assert table(tmp_path, "sums") == {key: total(ROWS, key) for key in ("k0", "k1", "k2")}
