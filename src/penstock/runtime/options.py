@@ -53,3 +53,10 @@ class RunOptions:
                 value=self.retain,
                 hint="keep at least 1; more allow to fall back on an earlier one",
             )
+        if self.rebuild and self.checkpoint is None:
+            raise ConfigError(
+                "rebuild= without a checkpoint",
+                step="rebuild",
+                value=", ".join(self.rebuild),
+                hint="a run without checkpoint= computes everything afresh anyway",
+            )
