@@ -99,17 +99,17 @@ def _newest_by_slot(
         kept[begin : begin + _BLOCK] = last[block] == np.arange(begin, begin + len(block))
     if any(frame is not None for frame in released):
         freed_in = np.full(size, -1, np.int32)
-        for part, frame in enumerate(released):
+        for number, frame in enumerate(released):
             if frame is not None:
                 freed = frame[SLOT].to_numpy()
-                freed_in[freed[freed < size]] = part
+                freed_in[freed[freed < size]] = number
         written_in = np.repeat(
-            np.array([part for part, _ in numbered], np.int32),
+            np.array([number for number, _ in numbered], np.int32),
             [frame.height for _, frame in numbered],
         )
         for begin in blocks:
-            block = slice(begin, begin + _BLOCK)
-            kept[block] &= freed_in[slots[block]] <= written_in[block]
+            part = slice(begin, begin + _BLOCK)
+            kept[part] &= freed_in[slots[part]] <= written_in[part]
     return _kept(rows, kept)
 
 
