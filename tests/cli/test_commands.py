@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.checkpoints.storage import LocalStorage
 from penstock.cli.main import main
 from tests.child_processes import ENVIRONMENT, interruptible
 
@@ -170,3 +171,34 @@ def _has_rows(database: Path) -> bool:
         return bool(rows_of(database, "SELECT rows FROM n"))
     except sqlite3.OperationalError:  # the table is not there yet
         return False
+
+
+FAILING = """
+import polars as pl, penstock as ps
+from penstock.errors import ConnectorError
+def fail(_):
+    raise ConnectorError("the service is away", retry=True)
+pl.DataFrame({"a": [1]}).write_csv("FOLDER/in.csv")
+query = ps.scan_csv("FOLDER/in.csv").sink_callback(fail)
+"""
+
+
+def test_no_restart_ends_at_a_failure_that_may_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, kept = written(tmp_path, FAILING), str(tmp_path / "kept")
+    assert main(["run", program, "--checkpoint", kept, "--no-restart"]) == 1
+    assert "the service is away" in capsys.readouterr().err
+
+
+def test_takeover_pushes_aside_a_run_that_holds_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, kept = written(tmp_path, COUNTS), str(tmp_path / "kept")
+    storage = LocalStorage(Path(kept))
+    storage.hold(takeover=False)
+    assert main(["run", program, "--checkpoint", kept]) == 1
+    assert "another run holds this checkpoint" in capsys.readouterr().err
+    assert main(["run", program, "--checkpoint", kept, "--takeover"]) == 0
+    storage.release()
+    assert rows_of(tmp_path / "out.db", "SELECT count(*) FROM everything") == [(3,)]

@@ -9,6 +9,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import psycopg
 import pytest
@@ -16,8 +17,10 @@ import pytest
 from penstock.connectors.contract import SinkIdentity
 from penstock.connectors.duckdb.config import DuckdbSinkSpec
 from penstock.connectors.postgres.config import PostgresSinkSpec
+from penstock.connectors.postgres.failures import connector_error
 from penstock.connectors.sqlite.config import SqliteSinkSpec
 from penstock.errors import ConfigError, ConnectorError, Fault
+from penstock.topics import Topic
 from tests.servers.postgres import PostgresServer
 
 RUN = SinkIdentity("faults", 1)
@@ -170,3 +173,78 @@ def test_a_missing_driver_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ConfigError, match=r"pip install 'penstock\[duckdb\]'"):
         DuckdbSinkSpec(tmp_path / "out", "t").open().begin(RUN)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (psycopg.errors.SerializationFailure(), True),
+        (psycopg.errors.DeadlockDetected(), True),
+        (psycopg.errors.AdminShutdown(), True),
+        (psycopg.errors.CannotConnectNow(), True),
+        (psycopg.errors.TooManyConnections(), True),
+        (psycopg.errors.DiskFull(), True),
+        (psycopg.errors.ReadOnlySqlTransaction(), True),
+        (psycopg.errors.LockNotAvailable(), True),
+        (psycopg.errors.UndefinedColumn(), False),
+        (psycopg.errors.UniqueViolation(), False),
+        (psycopg.errors.InsufficientPrivilege(), False),
+        (psycopg.errors.InvalidPassword(), False),
+    ],
+)
+def test_which_postgres_errors_pass(error: psycopg.Error, passes: bool) -> None:
+    found = connector_error(error, "step", lost=False)
+    assert found.retry is passes
+    assert (found.fault is Fault.REMOTE) is passes
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (duckdb.IOException('Could not write file "x": No space left on device'), True),
+        (duckdb.IOException('Could not read from file "x": Input/output error'), True),
+        (duckdb.IOException('Could not set lock on file "x"'), True),
+        (duckdb.IOException('Cannot open file "x": Permission denied'), False),
+        (duckdb.FatalException("database has been invalidated"), True),
+        (duckdb.OutOfMemoryException("could not allocate"), True),
+        (duckdb.TransactionException("Conflict on update"), True),
+        (duckdb.CatalogException("Table does not exist"), False),
+        (duckdb.ConversionException("Could not convert"), False),
+    ],
+)
+def test_which_duckdb_errors_pass(tmp_path: Path, error: duckdb.Error, passes: bool) -> None:
+    sink = DuckdbSinkSpec(tmp_path / "out", "t").open()
+    sink.begin(RUN)
+    with pytest.raises(ConnectorError) as caught, sink._translated():
+        raise error
+    sink.close()
+    assert caught.value.retry is passes
+
+
+def test_a_full_sqlite_file_may_be_retried(tmp_path: Path) -> None:
+    sink = SqliteSinkSpec(tmp_path / "out.db", "t").open()
+    sink.begin(RUN, FRAME.schema)
+    sink._live.execute("PRAGMA max_page_count = 8")
+    many = pl.DataFrame({"k": range(20_000), "v": ["x" * 50] * 20_000})
+    with pytest.raises(ConnectorError, match="full") as caught:
+        sink.apply(0, [many])
+    assert caught.value.retry
+    sink._live.execute("PRAGMA max_page_count = 100000")
+    sink.apply(0, [many])
+    sink.close()
+
+
+def test_a_full_topic_may_be_retried(tmp_path: Path) -> None:
+    with Topic.create(tmp_path / "t", partitions=1, schema=FRAME.schema) as topic:
+        topic.append(FRAME)
+        assert topic._store._writer is not None
+        topic._store._writer.execute("PRAGMA max_page_count = 10")
+        random = pl.DataFrame(
+            {"k": range(50_000), "v": [f"{n * 7919 % 65536:x}" for n in range(50_000)]}
+        )
+        with pytest.raises(ConnectorError, match="full") as caught:
+            topic.append(random)
+        assert caught.value.retry
+        topic._store._writer.execute("PRAGMA max_page_count = 100000")
+        topic.append(random)
+        assert topic.end_offsets() == {0: 50_002}

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,9 @@ from penstock.checkpoints.resetting import reset
 from penstock.checkpoints.storage import LocalStorage, MemoryStorage
 from penstock.checkpoints.store import CheckpointStore
 from penstock.cli.main import main
-from penstock.errors import CheckpointError, ConfigError, QueryFailed
+from penstock.errors import CheckpointError, ConfigError, ConnectorError, QueryFailed
+from penstock.runtime.engine import Engine
+from penstock.runtime.rebuilding import Replay
 from tests.engine.test_changed_pipelines import LIMIT, ROWS, Row, source, sums, table
 
 
@@ -50,6 +53,18 @@ def test_a_changed_filter_is_applied_to_the_past_too(tmp_path: Path) -> None:
     )
     assert table(tmp_path, "sums") == {key: total(late, key) for key in ("k1", "k2")}
     assert table(tmp_path, "other") == {key: total(ROWS, key) for key in ("k0", "k1", "k2")}
+
+
+def test_options_of_a_named_step_are_changed_by_rebuilding_it(tmp_path: Path) -> None:
+    kept = MemoryStorage()
+
+    def query(rows: list[Row], amount: pl.Expr) -> ps.Query:
+        grouped = source(rows).group_by("key").agg(n=amount).named("view")
+        return grouped.sink_sqlite(tmp_path / "out.db", "view", key="key")
+
+    run(kept, query(ROWS[:12], pl.col("amount").sum()))
+    run(kept, query(ROWS, pl.col("amount").min()), rebuild="view")
+    assert table(tmp_path, "view") == {"k0": 0, "k1": 1, "k2": 2}
 
 
 def test_a_new_step_over_changes_is_filled_from_history(tmp_path: Path) -> None:
@@ -297,3 +312,33 @@ def test_reset_refuses_unknown_names_and_a_checkpoint_in_use(tmp_path: Path) -> 
         reset(LocalStorage(kept), ["running-aggregate-1"], now=0)
     holder.release()
     assert reset(LocalStorage(kept), ["running-aggregate-1"], now=0) == ["running-aggregate-1"]
+
+
+def test_restarts_do_not_rebuild_what_is_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = MemoryStorage()
+    run(kept, sums(source(ROWS[:12]), tmp_path, "sums"))
+    failures, replays = [0], [0]
+    loop, replay = Engine._loop, Replay.run
+
+    def failing(engine: Engine) -> None:
+        failures[0] += 1
+        if failures[0] < 4:
+            raise ConnectorError("away", retry=True)
+        loop(engine)
+
+    def counted(self: Replay, *arguments: Any) -> bool:
+        replays[0] += 1
+        return replay(self, *arguments)
+
+    monkeypatch.setattr(Engine, "_loop", failing)
+    monkeypatch.setattr(Replay, "run", counted)
+    started = sums(source(ROWS), tmp_path, "sums").start(
+        checkpoint=kept,
+        rebuild="running-aggregate-1",
+        restart=ps.Restart(initial_backoff="1ms"),
+    )
+    assert started.wait(LIMIT)
+    assert (started.progress().restarts, replays) == (3, [1])
+    assert table(tmp_path, "sums") == {key: total(ROWS, key) for key in ("k0", "k1", "k2")}

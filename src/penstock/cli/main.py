@@ -20,6 +20,7 @@ from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
+from penstock.cli.sql import app as sql_app
 from penstock.errors import ConfigError, PenstockError, PlanError
 
 _EXITS = (
@@ -38,9 +39,16 @@ app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(state.app, name="state")
 
 app.add_typer(diff_app)
+app.add_typer(sql_app)
 app.add_typer(dead_letters.app, name="dead-letters")
 
 Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
+Takeover = Annotated[
+    bool, typer.Option("--takeover", help="Push aside a run that holds the checkpoint.")
+]
+NoRestart = Annotated[
+    bool, typer.Option("--no-restart", help="End at a failure, even if it may pass.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
 
 
@@ -90,16 +98,20 @@ def run(
         list[str] | None,
         typer.Option(help="A step or sink to compute afresh first; may be given several times."),
     ] = None,
+    takeover: Takeover = False,  # noqa: FBT002
+    no_restart: NoRestart = False,  # noqa: FBT002
 ) -> None:
     """Run the queries that a Python file defines, together, or else its main()."""
     program = load(file)
+    names = allow_lost_state or []
+    allowed = True if "all" in names else names
     if program.queries:
-        names = allow_lost_state or []
-        allowed = True if "all" in names else names
         done = ps.run(
             *program.queries,
             checkpoint=checkpoint,
             allow_lost_state=allowed,
+            takeover=takeover,
+            restart=None if no_restart else "auto",
             rebuild=rebuild or (),
         ).progress()
         typer.echo(
@@ -108,7 +120,7 @@ def run(
             err=True,
         )
         return
-    program.call_main(checkpoint)
+    program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
 
 
 @app.command(epilog=_EXITS)

@@ -16,7 +16,8 @@ _EAGER_ROWS = 2_000
 """Up to this many rows the steps run eagerly: an optimised query costs 0.2 ms more to plan."""
 
 _DIRECT_ROWS = 1 << 17
-"""Up to this many rows one core computes columns before a query has begun to use all of them."""
+"""Up to this many rows ``direct`` is used: measured 0.7 of a query's processor time at this size, on
+one core, where a query may use more than one."""
 
 
 class RowStep(Protocol):

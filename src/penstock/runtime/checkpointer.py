@@ -93,6 +93,8 @@ class Checkpointer:
         self._takeover, self._after = options.takeover, options.after
         self._allowed = options.allow_lost_state
         self._targets = options.rebuild
+        self.rebuilt = False
+        """Whether what was to be rebuilt is committed, so that a restart need not do it again."""
         self._plan: RebuildPlan | None = None
         self.rows: dict[int, int] = {}
         """Rows that each source had handed over at the checkpoint resumed from."""
@@ -142,9 +144,9 @@ class Checkpointer:
         if self._targets:
             self._plan = self._planned(comparison, manifest)
             if not isinstance(allowed, bool):
-                allowed = frozenset(allowed)
-            rebuilt = rebuilt_names(self._graph, self._plan, comparison)
-            allowed = allowed or rebuilt if isinstance(allowed, bool) else allowed | rebuilt
+                allowed = {*allowed, *rebuilt_names(self._graph, self._plan, comparison)}
+            elif not allowed:
+                allowed = rebuilt_names(self._graph, self._plan, comparison)
         refuse_losses(found, allowed=allowed)
         return comparison
 
@@ -234,7 +236,9 @@ class Checkpointer:
             sinks=self._sinks,
         )
         writer.close()
-        return self.store.commit(rebuilt)
+        committed = self.store.commit(rebuilt)
+        self.rebuilt = True
+        return committed
 
     def _frames(self, pieces: list[FileRecord]) -> list[pl.DataFrame]:
         return [self.store.reader.frame(piece) for piece in pieces]

@@ -45,7 +45,6 @@ class Engine:
         self.executor = Executor(graph)
         self.epoch = 0
         self.state = "created"
-        self.rebuilt = False
         self.dead_letters = DeadLetters()
         self._clock = clock or SystemClock()
         self._budget = budget
@@ -89,6 +88,11 @@ class Engine:
         return self.epoch == 0 and all(
             f.spec.replayable or not f.started for f in self._feeds.values()
         )
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether what was to be rebuilt is in a checkpoint."""
+        return self._checkpointer is not None and self._checkpointer.rebuilt
 
     @property
     def token(self) -> int | None:
@@ -170,7 +174,6 @@ class Engine:
         limit = self.options.max_epoch_rows
         if not replay.run(self._feeds, positions, rows, limit, self._stop.is_set):
             return None
-        self.rebuilt = True
         return replay.finish(watermarks)
 
     def _loop(self) -> None:

@@ -31,17 +31,18 @@ def supervise(
     roots: Sequence[SinkNode], options: RunOptions, restart: Restart | None, clock: Clock | None
 ) -> Supervisor:
     """Return what runs the sinks of one run, and runs them again after failures that pass."""
-
-    engines: list[Engine] = []
+    last: Engine | None = None
 
     def afresh(after: int | None) -> Engine:
-        chosen = options
+        nonlocal last
+        chosen = options if last is None else last.options
+        if last is not None and last.rebuilt:
+            chosen = replace(chosen, rebuild=())
         if after is not None:
             # Its own lock and token may still be there, so it takes over: from itself alone.
-            rebuild = () if engines and engines.pop().rebuilt else options.rebuild
-            chosen = replace(options, takeover=True, after=after, rebuild=rebuild)
-        engines.append(launch(roots, chosen, clock))
-        return engines[-1]
+            chosen = replace(chosen, takeover=True, after=after)
+        last = launch(roots, chosen, clock)
+        return last
 
     return Supervisor(afresh, restart, clock)
 

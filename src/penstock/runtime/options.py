@@ -26,7 +26,8 @@ class RunOptions:
     checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``after`` the
     token of the run that this one restarts, which nobody else may have taken over from;
     ``max_drift_ns`` how far a source may run ahead, in event time, of those it is read with (None:
-    any far).
+    any far); ``allow_lost_state`` what a changed pipeline may lose; ``rebuild`` what is computed
+    afresh first.
     """
 
     checkpoint: Checkpoint | None = None

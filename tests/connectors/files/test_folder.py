@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from tests.connectors.files.reading import opened, texts, wait_for, wait_until
 
 from penstock.connectors.contract import SourceSpec
 from penstock.connectors.files.config import folder
+from penstock.errors import ConnectorError
 
 
 def put(path: Path, data: str | bytes) -> None:
@@ -115,4 +117,18 @@ def test_tables_and_typed_formats(tmp_path: Path) -> None:
     assert polls[0].frame.rows() == [(1,)]
     assert polls[0].dead is not None
     assert polls[0].dead["position"][0] == f"{tmp_path / 'x.csv'}:3"
+    source.close()
+
+
+def test_a_file_that_is_taken_away_before_it_is_read_is_passed_over(tmp_path: Path) -> None:
+    """It was chosen, and vanished before it was opened: here, while the run was down."""
+    put(tmp_path / "b.txt", "1\n")
+    source = folder(f"{tmp_path}/*.txt", format="text", settle="0s").open()
+    gone = str(tmp_path / "a.txt")
+    source.seek({"file": gone, "offset": 0, "line": 1, "done": []})
+    assert texts(wait_for(source, 1)) == ["1"]
+    source.seek({"file": gone, "offset": 10, "line": 3, "done": []})
+    with pytest.raises(ConnectorError, match="cannot open") as caught:
+        source.poll(10, 0)
+    assert not caught.value.retry
     source.close()

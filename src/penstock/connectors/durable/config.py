@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from penstock.connectors.contract import Guarantee, Source, SourceSpec, is_changelog, is_made_here
+from penstock.connectors.contract import (
+    Guarantee,
+    Source,
+    SourceSpec,
+    is_changelog,
+    is_made_here,
+    opens_once,
+)
 from penstock.connectors.options import choice
 from penstock.deferred import Deferred
 from penstock.errors import ConfigError
@@ -103,6 +110,11 @@ class DurableSpec:
     def replayable(self) -> bool:
         """Whether it goes through a topic, as in a run that keeps checkpoints."""
         return self.keep is Keep.ALWAYS and self.folder is not None
+
+    @property
+    def opens_once(self) -> bool:
+        """Whether the source within can be opened only once."""
+        return opens_once(self.inner)
 
     @property
     def partitioned(self) -> bool:
