@@ -85,7 +85,8 @@ def demo(
 def run(
     file: Program,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A folder to resume from and to keep checkpoints in.")
+        str | None,
+        typer.Option(help="A folder or URL to resume from and to keep checkpoints in."),
     ] = None,
     allow_lost_state: Annotated[
         list[str] | None,

@@ -23,7 +23,7 @@ class Program:
     streams: tuple[ps.Stream, ...]
     main: Callable[..., Any] | None
 
-    def call_main(self, checkpoint: Path | None) -> None:
+    def call_main(self, checkpoint: str | None) -> None:
         """Call ``main()``, or ``main(checkpoint=...)`` if it takes one."""
         if self.main is None:
             raise ConfigError(
@@ -41,7 +41,7 @@ class Program:
             raise ConfigError(
                 "main() takes no checkpoint",
                 step="run",
-                value=str(checkpoint),
+                value=checkpoint,
                 hint="let it be main(checkpoint=None) and hand it to ps.run(...)",
                 line=str(self.file),
             )

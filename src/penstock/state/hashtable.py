@@ -17,6 +17,7 @@ from penstock.state.memory import MemoryBudget
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_HIGH = np.uint64(0xFFFFFFFF00000000)
 _ODD = np.uint64(1 << 32)
 _EMPTY = np.uint64(0)
 _TOMBSTONE = np.uint64(1)
@@ -28,6 +29,15 @@ MAX_LOAD = 0.625
 
 _REBUILT_LOAD = 0.5
 
+_SORTED_FROM = 1 << 14
+"""Entries from which a rebuild sorts them first: places in memory are then written in order, which
+is several times faster than at random once the table does not fit the processor's caches."""
+
+_SORTED_BYTES = 32
+"""What sorting takes for each entry, for a while: hash, slot, entry and the sorted word."""
+
+_SORTED_STEP = 1 << 18
+
 _WINDOW = np.arange(8, dtype=np.int64)
 _WINDOWED_BELOW = 512
 """Active rows below which eight entries are looked at in one round: calls cost more than bytes."""
@@ -37,6 +47,7 @@ class HashTable:
     """Slots by hash. Several slots may have the same hash."""
 
     def __init__(self, budget: MemoryBudget | None = None) -> None:
+        self._budget = budget
         self._entries = GrowArray(np.uint64, budget=budget)
         self._bits = _SMALLEST_BITS
         self._used = 0
@@ -154,5 +165,44 @@ class HashTable:
         self._entries.clear()
         self._entries.ensure_exactly(1 << self._bits)
         self._used = 0
+        if count >= _SORTED_FROM and (
+            self._budget is None or self._budget.fits(count * _SORTED_BYTES)
+        ):
+            held = [*blocks]
+            if held:
+                self._fill(
+                    np.concatenate([h for h, _ in held]), np.concatenate([s for _, s in held])
+                )
+            return
         for hashes, slots in blocks:
             self.insert(hashes, slots, self.home(hashes))
+
+    def _fill(self, hashes: Hashes, slots: Ids) -> None:
+        """Put entries into the empty table in the order of their places, from front to back.
+
+        Linear probing puts the next one at its home or behind the one before, whichever is later;
+        what would come behind the end is inserted one by one.
+        """
+        order = hashes & _HIGH
+        order |= np.arange(len(hashes), dtype=np.uint64)
+        order.sort()
+        entries = hashes << _HALF
+        entries |= _ODD
+        entries |= slots.view(np.uint64)
+        before = -1
+        for begin in range(0, len(order), _SORTED_STEP):
+            part = order[begin : begin + _SORTED_STEP]
+            places = self.home(part)
+            steps = np.arange(len(part))
+            places -= steps
+            places[0] = max(places[0], before + 1)
+            np.maximum.accumulate(places, out=places)
+            places += steps
+            before = int(places[-1])
+            rows = (part & _LOW).view(np.int64)
+            inside = int(np.searchsorted(places, 1 << self._bits))
+            self._entries.data[places[:inside]] = entries[rows[:inside]]
+            self._used += inside
+            rest = rows[inside:]
+            if len(rest):
+                self.insert(hashes[rest], slots[rest], self.home(hashes[rest]))

@@ -210,16 +210,28 @@ class KeyIndex:
         """Restore keys under the same slots."""
         for part in since_last_full(parts):
             if "released" in part:
-                self._forget(part["released"].get_column(SLOT).to_numpy().astype(np.int64))
+                self._vacate(part["released"].get_column(SLOT).to_numpy().astype(np.int64))
             if "keys" in part and part["keys"].height:
                 frame = part["keys"]
                 slots = frame.get_column(SLOT).to_numpy().astype(np.int64)
-                self._forget(slots)
+                self._vacate(slots)
                 self._high = max(self._high, int(slots.max()) + 1)
                 batch = keys_of.read(frame, self.schema)
-                self._place(batch, np.arange(len(slots)), slots, None)
+                self._hashes.ensure(self._high)
+                self._living.ensure(self._high)
+                self._hashes.data[slots] = batch.hashes
+                self._living.data[slots] = True
+                keys_of.write(self._store, slots, batch, None)
+        self._table.rebuild(self._blocks(), int(np.count_nonzero(self._living.data)))
         self._free.clear()
         self._free.extend(np.flatnonzero(~self._living.data[: self._high]))
+
+    def _vacate(self, slots: Ids) -> None:
+        """Forget the keys of slots (unique) while the hash table is still to be built."""
+        slots = slots[self.is_live(slots)]
+        if len(slots):
+            self._living.data[slots] = False
+            self._store.clear(slots)
 
 
 def numbered(slots: Ids, columns: list[pl.Series], name: str = SLOT) -> pl.DataFrame:

@@ -148,8 +148,9 @@ class KeyedTable:
                 self._drop(_slots(part["released"]))
             if "values" in part:
                 slots = _slots(part["values"])
-                self.set(slots, part["values"])
-        self._dirty.drain()
+                self._values.set(slots, part["values"])
+                self._present.ensure(self.index.capacity + 1)
+                self._present.data[slots] = True
 
     def _drop(self, slots: Ids) -> None:
         if len(slots):
