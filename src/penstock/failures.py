@@ -59,7 +59,7 @@ def os_error_number(error: BaseException) -> int | None:
 
 def os_error_passes(error: BaseException) -> bool:
     """Tell whether an error of the operating system may be gone later."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | ConnectionError):
         return True
     return os_error_number(error) in _PASSING
 

@@ -35,7 +35,9 @@ def _report(lanes: list[Lane], seconds: float) -> None:
             f"{each.sink} lost={each.lost} doubled={each.doubled}" for each in lane.missed
         )
         print(f"{lane.name:8} {lane.kills.total():5} kills {lane.written:9,} rows: {sinks}")
-    print(f"{', '.join(f'{how}: {n}' for how, n in sorted(kills.items()))}; {seconds:.0f} s")
+    fenced = sum(lane.fenced for lane in lanes)
+    ways = ", ".join(f"{how}: {number}" for how, number in sorted(kills.items()))
+    print(f"{ways}; woke up and were fenced: {fenced}; {seconds:.0f} s")
 
 
 def main() -> int:

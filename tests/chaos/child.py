@@ -34,6 +34,9 @@ for _part in (
 
 INTERVAL = "20ms"
 RUNNING = "running"
+PATIENT = ps.Restart(initial_backoff="20ms", max_backoff="50ms")
+"""Of a run that takes over: the other one holds its sinks' locks until it notices. Everywhere else a
+failure is a mistake, and must be seen."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Task:
     conninfo: str
     point: Point | None = None
     to_the_end: bool = False
+    takeover: bool = False
 
 
 def main(task: Task, parent: Connection) -> None:
@@ -67,7 +71,12 @@ def _run(task: Task, parent: Connection) -> None:
         arm(task.point)
     queries = PIPELINES[task.pipeline](task.folder, task.conninfo)
     query: ps.Query = Query(*(root for each in queries for root in each.roots))
-    query.start(checkpoint=task.folder / "checkpoint", checkpoint_interval=INTERVAL, restart=None)
+    query.start(
+        checkpoint=task.folder / "checkpoint",
+        checkpoint_interval=INTERVAL,
+        restart=PATIENT if task.takeover else None,
+        takeover=task.takeover,
+    )
     if task.to_the_end:
         query.drain()
         return

@@ -68,6 +68,12 @@ class Budget:
             self._left = -(1 << 30)
 
 
+def _signal(process: ForkServerProcess, number: int) -> None:
+    assert process.pid is not None
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+
+
 def _ask_to_stop(pipe: Connection) -> None:
     with suppress(OSError):  # it has ended meanwhile
         pipe.send("stop")
@@ -85,6 +91,7 @@ class Lane:
     kills: Counter[str] = field(default_factory=Counter)
     missed: list[Missed] = field(default_factory=list)
     written: int = 0
+    fenced: int = 0
     _starting_s: float = 0.3
 
     def run(self, budget: Budget) -> None:
@@ -113,7 +120,9 @@ class Lane:
 
     def _kill_once(self) -> bool:
         """Start a process and see to it that it is killed; False if it was not there to be."""
-        kind = self.rng.choices(("start-up", "work", "point"), (25, 25, 50))[0]
+        kind = self.rng.choices(("start-up", "work", "point", "asleep"), (22, 22, 46, 10))[0]
+        if kind == "asleep":
+            return self._overtake_once()
         with_files = self.name in ("log", "running")
         point = draw(self.rng, files_and_topics=with_files) if kind == "point" else None
         process, pipe = self._start(Task(self.name, self.folder, self.conninfo, point))
@@ -123,11 +132,44 @@ class Lane:
             return False
         if process.exitcode != -signal.SIGKILL:
             raise UnexpectedEndError(f"{self.name}: {self._why(process)}")
+        self._note(process, how, point)
+        return True
+
+    def _overtake_once(self) -> bool:
+        """Stop a process in its work, let another take over, and wake it up again.
+
+        From then on the first may write nothing more. It ends by itself when it notices, or is
+        killed; the other is killed.
+        """
+        first, first_pipe = self._start(Task(self.name, self.folder, self.conninfo))
+        self._await_running(first_pipe)
+        first.join(self._work_s())
+        _signal(first, signal.SIGSTOP)
+        task = Task(self.name, self.folder, self.conninfo, takeover=True)
+        second, second_pipe = self._start(task)
+        second.join(self.rng.uniform(0, _START_UP * self._starting_s))  # it may wait for a lock
+        _signal(first, signal.SIGCONT)
+        self._await_running(second_pipe)
+        with first_pipe, second_pipe:
+            for process in self.rng.sample([first, second], 2):
+                process.join(self._work_s())
+                _signal(process, signal.SIGKILL)
+                process.join(_END_LIMIT_S)
+        if first.exitcode not in (-signal.SIGKILL, 1) or second.exitcode != -signal.SIGKILL:
+            raise UnexpectedEndError(f"{self.name}: {self._why(second)}")
+        if first.exitcode == 1:
+            if "FencedError" not in (self.folder / "failed.txt").read_text():
+                raise UnexpectedEndError(f"{self.name}: {self._why(first)}")
+            (self.folder / "failed.txt").unlink()
+            self.fenced += 1
+        self._note(second, "taken over", None)
+        return True
+
+    def _note(self, process: ForkServerProcess, how: str, point: Point | None) -> None:
         self.kills[how] += 1
         with (self.folder / "kills.log").open("a") as log:
             log.write(f"{time.time():.3f} {process.pid} {how} {point or ''}\n")
         process.close()
-        return True
 
     def _end(
         self, kind: str, process: ForkServerProcess, pipe: Connection, point: Point | None
@@ -142,8 +184,7 @@ class Lane:
                 _ask_to_stop(pipe)
             process.join(_POINT_S if point else self._work_s())
         if process.exitcode is None:
-            assert process.pid is not None
-            os.kill(process.pid, signal.SIGKILL)
+            _signal(process, signal.SIGKILL)
             kind = "point not reached" if point else kind
         process.join(_END_LIMIT_S)
         return kind

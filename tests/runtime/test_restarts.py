@@ -291,6 +291,7 @@ def raised(error: BaseException, cause: BaseException) -> BaseException:
         (pl.exceptions.ComputeError("parquet: ... (os error 28)"), True),
         (pl.exceptions.ComputeError("parquet: ... (os error 13)"), False),
         (TimeoutError(), True),
+        (ConnectionError("the object store answers 503"), True),
         (ConnectionResetError(errno.ECONNRESET, "reset"), True),
         (FileNotFoundError(errno.ENOENT, "gone"), False),
         (KeyboardInterrupt(), False),

@@ -159,6 +159,8 @@ class ObjectStorage:
             raise FileNotFoundError(self._said(error)) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise PermissionError(self._said(error)) from None
+        except exceptions.GenericError as error:  # the network, or a store that answers 5xx
+            raise ConnectionError(self._said(error)) from None
         except exceptions.BaseError as error:
             raise OSError(self._said(error)) from None
 
