@@ -75,7 +75,7 @@ class Keeping:
             if WEIGHT in frame.columns:
                 raise ConnectorError("changes, but no key")
             return rows + frame.rows(named=True)
-        net = keyed_changes(frame, self.key, "keeping")
+        net = keyed_changes([frame], self.key, "keeping")
         gone = set(net.deletes["k"].to_list()) | set(net.upserts["k"].to_list())
         return [row for row in rows if row["k"] not in gone] + net.upserts.rows(named=True)
 
