@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 _CONTAINER = "penstock"
+_START_S = 60.0
 _LISTENS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 _AZURITE = "devstoreaccount1"
 _AZURITE_KEY = (
@@ -80,23 +83,30 @@ def _azurite() -> str:
 
 @contextlib.contextmanager
 def _running(*command: str) -> Iterator[str]:
-    """Start a server that says where it listens, and give that."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    assert process.stdout is not None
-    try:
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            found = _LISTENS.search(line)
-            if found:
-                yield found[0]
-                return
-        raise AssertionError(f"{command[0]} does not start:\n{''.join(said)}")
-    finally:
-        process.kill()
-        process.communicate()
+    """Start a server that says where it listens, and give that.
+
+    It talks to a file: a pipe that nobody reads would fill, and the server stand still.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        with said.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield _address(process, said)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _address(process: subprocess.Popen[bytes], said: Path) -> str:
+    """Wait until the server has said where it listens."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        found = _LISTENS.search(said.read_text(errors="replace"))
+        if found:
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(f"the server does not start:\n{said.read_text(errors='replace')}")
 
 
 def _put(url: str, headers: dict[str, str]) -> None:
