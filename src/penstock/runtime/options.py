@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
@@ -42,6 +42,7 @@ class RunOptions:
     memory_bytes: int | None = None
     max_drift_ns: int | None = MAX_DRIFT_NS
     dead_letter_limit: DeadLetterLimit | None = None
+    replay_dead_letters: bool | str | Sequence[int] = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -51,4 +52,11 @@ class RunOptions:
                 step="checkpoint",
                 value=self.retain,
                 hint="keep at least 1; more allow to fall back on an earlier one",
+            )
+        if self.rebuild and self.checkpoint is None:
+            raise ConfigError(
+                "rebuild= without a checkpoint",
+                step="rebuild",
+                value=", ".join(self.rebuild),
+                hint="a run without checkpoint= computes everything afresh anyway",
             )
