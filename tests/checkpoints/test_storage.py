@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -85,6 +86,25 @@ def test_a_folder_without_links_creates_too(
     assert storage.create("m", b"mine")
     assert not storage.create("m", b"yours")
     assert storage.list("") == ["m"]
+
+
+def test_a_partial_file_that_was_tidied_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does a run that takes over, while the one before it sleeps between two calls."""
+    storage, link = LocalStorage(tmp_path), os.link
+    assert LocalStorage(tmp_path).create("theirs", b"x")
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr(storage_module.os, "link", link)
+        source.unlink()
+        link(source, target)
+
+    for path, made in (("mine", True), ("theirs", False)):
+        monkeypatch.setattr(storage_module.os, "link", late)
+        assert storage.create(path, b"y") is made
+    assert storage.read("mine") == b"y"
+    assert storage.list("") == ["mine", "theirs"]
 
 
 @pytest.mark.parametrize(

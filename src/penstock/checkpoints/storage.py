@@ -127,7 +127,11 @@ class LocalStorage:
         partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}{PARTIAL}")
         try:
             _write(partial, data)
-            made = _link(partial, target, data)
+            try:
+                made = _link(partial, target, data)
+            except FileNotFoundError:  # whoever took over has tidied the partial file away
+                _write(partial, data)
+                made = _link(partial, target, data)
         finally:
             partial.unlink(missing_ok=True)
         if made:
