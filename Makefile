@@ -4,13 +4,25 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check chaos soak bench bench-checkpoints bench-latency bench-state nightly servers clean
+.PHONY: demo test test-all check chaos soak bench bench-checkpoints bench-latency bench-state nightly servers clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
 
 test: $(STAMP) servers
 	$(BIN)/python -m pytest
+
+# The tests on each Python that is found; uv fetches those that are not installed.
+PYTHONS ?= 3.11 3.12 3.13
+test-all: servers
+	@for version in $(PYTHONS); do \
+		python=$$(python$$version -c 'import sys; print(sys.executable)' 2>/dev/null \
+			|| uv python find $$version 2>/dev/null \
+			|| { uv python install --quiet $$version 2>/dev/null && uv python find $$version; }); \
+		if [ -z "$$python" ]; then echo "no Python $$version"; continue; fi; \
+		echo "Python $$version: $$python"; \
+		$(MAKE) test PYTHON="$$python" VENV=".venv-$$version" || exit 1; \
+	done
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

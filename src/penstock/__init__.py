@@ -1,5 +1,8 @@
 """Penstock: stream processing for Python, with Polars as its language."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from penstock.dead_letters import read_dead_letters
 from penstock.errors import (
     CheckpointError,
@@ -19,6 +22,7 @@ from penstock.saved_state import list_state, read_state
 from penstock.scans import (
     concat,
     from_source,
+    history_then_live,
     scan,
     scan_batches,
     scan_csv,
@@ -39,12 +43,21 @@ from penstock.stream import GroupBy, Stream
 from penstock.version import version
 from penstock.windows import hopping, session, sliding, tumbling
 
+if TYPE_CHECKING:
+    from penstock.sql_plan import sql
+    from penstock.sql_session import Session
 
-def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for: that reads files, and takes 20 ms."""
-    if name != "__version__":
+_WHEN_ASKED_FOR = {"Session": "penstock.sql_session", "sql": "penstock.sql_plan"}
+"""SQL brings its parser with it, which takes as long to load as the rest."""
+
+
+def __getattr__(name: str) -> Any:
+    """Look up what takes time when it is asked for: the version reads files, SQL loads its parser."""
+    if name == "__version__":
+        return version()
+    if name not in _WHEN_ASKED_FOR:
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
-    return version()
+    return getattr(importlib.import_module(_WHEN_ASKED_FOR[name]), name)
 
 
 __all__ = [
@@ -61,12 +74,14 @@ __all__ = [
     "Query",
     "QueryFailed",
     "Restart",
+    "Session",
     "State",
     "StateLimitError",
     "Stream",
     "Timers",
     "concat",
     "from_source",
+    "history_then_live",
     "hopping",
     "list_state",
     "read_dead_letters",
@@ -89,6 +104,7 @@ __all__ = [
     "scan_udp",
     "session",
     "sliding",
+    "sql",
     "start",
     "tumbling",
 ]

@@ -31,6 +31,9 @@ else:
     engine_room = Deferred("penstock.runtime.launch")
 
 
+Wanted = bool | str | Iterable[int]
+"""All dead letters, those of a step, or those with these offsets."""
+
 AllowLost = bool | str | Iterable[str]
 """Nothing, everything, or the names of the steps whose state may be lost."""
 
@@ -82,6 +85,7 @@ class Query:
         max_drift: Duration | None = "1h",
         restart: Restart | Literal["auto"] | None = "auto",
         dead_letter_limit: Limit | None = None,
+        replay_dead_letters: Wanted = False,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -96,7 +100,9 @@ class Query:
 
         ``dead_letter_limit`` stops the query, after a checkpoint, when more rows are refused: a
         number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
-        without it no number of bad rows stops a query.
+        without it no number of bad rows stops a query. ``replay_dead_letters`` gives the dead
+        letters of the checkpoint again to the steps that refused them: all (True), those of a step
+        (its name), or some by their offsets; each at most once, whatever crashes.
 
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
@@ -131,6 +137,7 @@ class Query:
             dead_letter_limit=None
             if dead_letter_limit is None
             else DeadLetterLimit.parse(dead_letter_limit, "start"),
+            replay_dead_letters=_letters(replay_dead_letters, kept=checkpoint is not None),
         )
         if restart == "auto":
             restart = Restart() if checkpoint is not None else None
@@ -234,6 +241,16 @@ class Query:
         return self._engine.progress()
 
 
+def _letters(given: Wanted, *, kept: bool) -> bool | str | list[int]:
+    if given is not False and not kept:
+        raise PlanError(
+            "dead letters are replayed from a checkpoint, and none is given",
+            step="start",
+            hint='add checkpoint="folder", the one of the run that refused them',
+        )
+    return given if isinstance(given, (bool, str)) else list(given)
+
+
 def _allowed(given: AllowLost) -> bool | frozenset[str]:
     if isinstance(given, bool):
         return given
@@ -253,6 +270,7 @@ def start(
     max_drift: Duration | None = "1h",
     restart: Restart | Literal["auto"] | None = "auto",
     dead_letter_limit: Limit | None = None,
+    replay_dead_letters: Wanted = False,
     clock: Clock | None = None,
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
@@ -287,6 +305,7 @@ def start(
         max_drift=max_drift,
         restart=restart,
         dead_letter_limit=dead_letter_limit,
+        replay_dead_letters=replay_dead_letters,
         clock=clock,
     )
 
@@ -304,6 +323,7 @@ def run(
     max_drift: Duration | None = "1h",
     restart: Restart | Literal["auto"] | None = "auto",
     dead_letter_limit: Limit | None = None,
+    replay_dead_letters: Wanted = False,
     clock: Clock | None = None,
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
@@ -324,6 +344,7 @@ def run(
         max_drift=max_drift,
         restart=restart,
         dead_letter_limit=dead_letter_limit,
+        replay_dead_letters=replay_dead_letters,
         clock=clock,
     )
     try:

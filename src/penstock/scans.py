@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from penstock.connectors.formats import schemas
     from penstock.connectors.formats.contract import Format
     from penstock.connectors.generators import config as generators
+    from penstock.connectors.handover import config as handover
     from penstock.connectors.sockets import config as sockets
     from penstock.connectors.topics import config as topics
 else:
@@ -32,6 +33,7 @@ else:
     files = Deferred("penstock.connectors.files.config")
     schemas = Deferred("penstock.connectors.formats.schemas")
     generators = Deferred("penstock.connectors.generators.config")
+    handover = Deferred("penstock.connectors.handover.config")
     sockets = Deferred("penstock.connectors.sockets.config")
     topics = Deferred("penstock.connectors.topics.config")
 
@@ -376,6 +378,45 @@ def scan_batches(
     given = None if schema is None else schemas.checked_schema(name, dict(schema))
     stream = from_source(batches.BatchesSpec(frames, given, name))
     return stream if event_time is None else stream.with_watermark(event_time, lateness)
+
+
+def history_then_live(
+    history: Stream,
+    live: Stream,
+    on: str,
+    *,
+    at: datetime | date | None = None,
+    epoch_rows: int | None = None,
+) -> Stream:
+    """Read history to its end, then go on with a live source, each row of the two once.
+
+    ``history`` (files, a query that ends) and ``live`` (a topic, a followed file, a socket with
+    ``durable="folder"``) are scans with the same columns; what is to be done with the rows comes
+    afterwards. ``at``: rows whose ``on`` is before it are taken from ``history``, the others from
+    ``live``; without it the newest row of ``history`` decides. A checkpoint knows how far it came.
+
+    >>> import penstock as ps, polars as pl
+    >>> from datetime import date
+    >>> days = [pl.DataFrame({"day": [date(2024, 1, d) for d in ds]}) for ds in ([1, 2], [2, 3])]
+    >>> old, new = (ps.scan_batches([frame]) for frame in days)
+    >>> ps.history_then_live(old, new, on="day").collect()["day"].dt.day().to_list()
+    [1, 2, 3]
+    """
+    old, new = _scanned(history, "history"), _scanned(live, "live")
+    return from_source(handover.HandoverSpec(old, new, on, at), epoch_rows=epoch_rows)
+
+
+def _scanned(stream: Stream, name: str) -> SourceSpec:
+    node = stream.node if isinstance(stream, Stream) else None
+    if not isinstance(node, Scan) or node.epoch_rows is not None:
+        raise PlanError(
+            f"{name} is not a plain scan",
+            step="history_then_live",
+            value=name,
+            hint="give the scans as they are, without epoch_rows; filter, cast and declare the "
+            "watermark on what comes back",
+        )
+    return node.spec
 
 
 def concat(streams: Iterable[Stream]) -> Stream:

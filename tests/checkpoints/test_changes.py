@@ -105,7 +105,7 @@ def test_a_step_between_changes_loses_the_whole_chain() -> None:
         return best(sums(ROWS).filter(pl.col("a") > least))
 
     found = compared(chain(1), chain(2))
-    assert lost(found) == ["running-aggregate", "recompute"]
+    assert lost(found) == ["running-aggregate", "best-rows"]
     assert "is new and would get changes of rows that it has never seen" in str(found)
 
 
@@ -116,7 +116,7 @@ def test_a_new_step_cannot_start_in_the_middle_of_changes() -> None:
 
 def test_a_step_with_state_may_be_taken_away_below() -> None:
     found = compared({"sums": sums(ROWS), "best": best(sums(ROWS))}, {"sums": sums(ROWS)})
-    assert lost(found) == ["recompute"]
+    assert lost(found) == ["best-rows"]
 
 
 def test_row_wise_steps_before_a_sink_may_change() -> None:

@@ -23,11 +23,13 @@ def opened(storage: Storage, **options: int) -> CheckpointStore:
     return store
 
 
-def checkpoint(store: CheckpointStore, epoch: int, rows: int = 3) -> Manifest:
-    """Write a checkpoint whose state is one part of ``rows`` rows."""
+def checkpoint(store: CheckpointStore, epoch: int, rows: int = 3, staged: int = 0) -> Manifest:
+    """Write a checkpoint whose state is one part of ``rows`` rows, with ``staged`` rows to apply."""
     writer = store.writer()
     frame = pl.DataFrame({"epoch": [epoch] * rows})
     part = PartFiles({"rows": writer.add("op.rows", frame)}, rows)
+    output = pl.DataFrame({"n": range(staged)})
+    outbox = {"sink-1": [writer.add("sink-1.outbox", output)]} if staged else {}
     writer.close()
     return store.commit(
         Manifest(
@@ -42,7 +44,7 @@ def checkpoint(store: CheckpointStore, epoch: int, rows: int = 3) -> Manifest:
             steps=[],
             positions={"source-1": epoch},
             state={"op": {"rows": [part]}},
-            outbox={},
+            outbox=outbox,
             sinks={},
         )
     )
@@ -189,15 +191,17 @@ def test_files_of_a_crashed_checkpoint_are_collected(reopened: Reopen) -> None:
     assert len(reopened().list("runs/")) == 1
 
 
-@pytest.mark.parametrize("damage", ["manifest", "part", "missing"])
+@pytest.mark.parametrize("damage", ["manifest", "part", "outbox", "missing"])
 def test_the_one_before_a_damaged_one_is_used(
     reopened: Reopen, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = opened(reopened())
     checkpoint(store, 1)
-    manifest = checkpoint(store, 2)
+    manifest = checkpoint(store, 2, staged=1 << 17)
     store.close()
-    path = path_of(manifest.sequence) if damage == "manifest" else next(iter(manifest.files))
+    large, small = sorted(manifest.files, key=lambda path: path.endswith(".pack"))
+    paths = {"manifest": path_of(manifest.sequence), "outbox": large}
+    path = paths.get(damage, small)
     if damage == "missing":
         reopened().delete(path)
     else:

@@ -16,6 +16,7 @@ import pytest
 from penstock.connectors import registry
 from penstock.connectors.batches.config import BatchesSpec
 from penstock.connectors.contract import SourceSpec
+from penstock.connectors.durable.config import DurableSpec, Sync
 from penstock.connectors.formats.registry import FORMATS
 from penstock.testing import Action, check_source, refused, rows, scripted_spec
 from penstock.testing import end as the_end
@@ -184,6 +185,30 @@ def test_scripted_sources_keep_the_contract(whole: bool) -> None:
     )
     unended = {n: actions[:-1] for n, actions in SCRIPT.items()}
     check_source(lambda: scripted_spec("s", schema, script=unended, frame_is_epoch=whole), rows=8)
+
+
+@pytest.mark.parametrize("sync", list(Sync))
+def test_a_durable_source_keeps_the_contract(sync: Sync, tmp_path: Path) -> None:
+    """What it has put into its topic is read again from there, with nothing more to come."""
+    schema = {"n": pl.Int64}
+    brings: list[Action] = [rows({"n": [1, 2, 3]}), refused((b"?", "odd")), rows({"n": [4, 5]})]
+
+    def make(script: list[Action]) -> SourceSpec:
+        return scripted_spec("s", schema, script=script, replayable=False, frame_is_epoch=False)
+
+    folder, silent = str(tmp_path / "kept"), make([])
+    source, count = DurableSpec(make(brings), folder, sync=sync).open(), 0
+    source.seek(None)
+    while count < 6:
+        polled = source.poll(2, 5)
+        count += polled.frame.height + (0 if polled.dead is None else polled.dead.height)
+    source.close()
+    check_source(
+        lambda: DurableSpec(silent, folder, sync=sync),
+        rows=6,
+        expected=pl.DataFrame({"n": range(1, 6)}),
+        exclusive=True,
+    )
 
 
 ACCESS = (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from penstock.columns import WEIGHT
 from penstock.connectors import tables
-from penstock.connectors.changes import chunks
+from penstock.connectors.changes import gathered
 from penstock.connectors.contract import (
     Accepts,
     Guarantee,
@@ -107,7 +107,7 @@ def test_append_only_rows_by_key_keep_the_last(database: Database) -> None:
 def test_an_epoch_in_several_chunks_is_applied_in_order(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "chunks", functools.partial(chunks, rows=1))
+    monkeypatch.setattr(tables, "gathered", functools.partial(gathered, rows=1))
     sink = begun(database.spec("t", ("k",)))
     sink.apply(0, [changes((1, "a", 1)), changes((1, "a", -1)), changes((1, "b", 1), (2, "c", 1))])
     steps = [((1, "b", -1),), ((1, "d", 1),), ((2, "c", -1),), ((2, "e", 1), (1, "d", -1))]

@@ -38,7 +38,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         rng, number = random.Random(5), 0
         with self._path.open("a") as file:
-            while not self._finish.wait(0.004):
+            while not self._finish.wait(0.02):
                 text = "".join(line(n) for n in range(number, number + rng.randint(1, 60)))
                 number += text.count("\n")
                 cut = rng.randint(0, len(text))

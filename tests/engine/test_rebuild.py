@@ -20,6 +20,7 @@ from penstock.cli.main import main
 from penstock.errors import CheckpointError, ConfigError, ConnectorError, QueryFailed
 from penstock.runtime.engine import Engine
 from penstock.runtime.rebuilding import Replay
+from penstock.topics.partitioning import partition_of
 from tests.engine.test_changed_pipelines import LIMIT, ROWS, Row, source, sums, table
 
 
@@ -53,6 +54,18 @@ def test_a_changed_filter_is_applied_to_the_past_too(tmp_path: Path) -> None:
     )
     assert table(tmp_path, "sums") == {key: total(late, key) for key in ("k1", "k2")}
     assert table(tmp_path, "other") == {key: total(ROWS, key) for key in ("k0", "k1", "k2")}
+
+
+def test_options_of_a_named_step_are_changed_by_rebuilding_it(tmp_path: Path) -> None:
+    kept = MemoryStorage()
+
+    def query(rows: list[Row], amount: pl.Expr) -> ps.Query:
+        grouped = source(rows).group_by("key").agg(n=amount).named("view")
+        return grouped.sink_sqlite(tmp_path / "out.db", "view", key="key")
+
+    run(kept, query(ROWS[:12], pl.col("amount").sum()))
+    run(kept, query(ROWS, pl.col("amount").min()), rebuild="view")
+    assert table(tmp_path, "view") == {"k0": 0, "k1": 1, "k2": 2}
 
 
 def test_a_new_step_over_changes_is_filled_from_history(tmp_path: Path) -> None:
@@ -128,6 +141,42 @@ def test_windows_that_had_closed_stay_closed(tmp_path: Path) -> None:
     assert more.sink_topic(topic).start().wait(LIMIT)
     run_windows(2, 12)
     assert found() == sorted((f"k{n % 3}", n) for n in range(2, 21))
+
+
+def keys_of_two_partitions() -> tuple[str, str]:
+    """Return two keys that a topic of two partitions keeps apart."""
+    names = pl.DataFrame({"key": [f"key{n}" for n in range(20)]})
+    numbers, _ = partition_of(names, ["key"], 2)
+    return names["key"][int(numbers.argmin())], names["key"][int(numbers.argmax())]
+
+
+def test_partitions_that_are_read_up_to_their_offset_still_hold_time_back(tmp_path: Path) -> None:
+    kept, topic = MemoryStorage(), tmp_path / "topic"
+    slow, fast = keys_of_two_partitions()
+
+    def written(rows: list[Row]) -> None:
+        timed = source(rows, 1000).with_columns(ts=pl.from_epoch("id", time_unit="s"))
+        assert timed.sink_topic(topic, partitions=2, partition_by="key").start().wait(LIMIT)
+
+    def run_windows(wanted: int, rebuild: str = "") -> list[tuple[str, int]]:
+        timed = ps.scan_topic(topic).with_watermark("ts", idle_timeout=None)
+        windows = timed.group_by("key", ps.tumbling("3s")).agg(n=pl.col("amount").sum())
+        query = windows.sink_sqlite(tmp_path / "out.db", "windows")
+        query.start(checkpoint=kept, restart=None, rebuild=[rebuild] if rebuild else [])
+        deadline = time.monotonic() + LIMIT
+        while (done := query.progress()).state != "running" or done.rows_in < wanted:
+            assert time.monotonic() < deadline
+            assert not query.wait(0.01)
+        query.stop()
+        with closing(sqlite3.connect(tmp_path / "out.db")) as connection:
+            return sorted(connection.execute("SELECT key, n FROM windows").fetchall())
+
+    written([*((n, slow, 1) for n in range(6)), *((n, fast, 1) for n in range(60))])
+    first = sorted([(slow, 3), (fast, 3)])
+    assert run_windows(66) == first
+    assert run_windows(0, rebuild="window-aggregate-1") == first
+    written([(n, slow, 1) for n in range(6, 12)])
+    assert run_windows(6) == sorted([(slow, 3), (fast, 3)] * 3)
 
 
 def test_a_topic_is_read_again_up_to_the_offset_of_each_partition(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from penstock.lowering.direct import direct
 from penstock.operators.map import Map
 from penstock.plan.rows import RowStep
 from penstock.stream import Stream
-from penstock.testing.driving import Epoch, outputs, scripted
+from penstock.testing import Epoch, outputs, scripted
 
 SCHEMA: dict[str, Any] = {
     "a": pl.Int64,

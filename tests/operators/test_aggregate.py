@@ -177,3 +177,27 @@ def test_constant_columns_make_no_other_last_bit() -> None:
     alone, both = Epoch({"s": one}), Epoch({"s": two, "t": two})
     deltas = outputs(divided, [alone, both, alone])
     assert integrate(divided, deltas)["y"].to_list() == [0.2, 0.02]
+
+
+_LARGE = st.sampled_from([2**63 - 1, -(2**63), 2**62 + 1, -1, 0, 1, None])
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt64, pl.Int8, pl.Boolean])
+@given(values=st.lists(_LARGE, max_size=20), at=cuts(), restart=restarts())
+def test_the_mean_of_whole_numbers_does_not_depend_on_the_cut(
+    dtype: Any, values: list[int | None], at: Any, restart: Any
+) -> None:
+    """The sum is exact and rounded once, however large the numbers are."""
+    fitting = {pl.UInt64: lambda v: v & 2**64 - 1, pl.Int8: lambda v: v % 200 - 100}
+    take = fitting.get(dtype, bool if dtype == pl.Boolean else int)
+    rows = [{"v": None if value is None else take(value)} for value in values]
+    pieces = split(rows, at)
+    stream = scripted("s", {"v": dtype}).select(pl.col("v").mean())
+
+    def oracle(number: int) -> Bag:
+        known = [row["v"] for piece in pieces[: number + 1] for row in piece]
+        known = [int(value) for value in known if value is not None]
+        mean = float(sum(known)) / len(known) if known else None
+        return bag_of(pl.DataFrame({"v": [mean]}, schema={"v": pl.Float64}))
+
+    check_every_epoch(stream, epochs_of("s", frames(pieces, {"v": dtype})), oracle, restart)

@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import PlanError
-from penstock.operators import scores
+from penstock.operators import best_rows, scores
 from penstock.plan.ranking import final_order
+from penstock.state.rows import RowStore
 from penstock.testing import Epoch, outputs, scripted
 from tests.operators.oracle import (
     Bag,
@@ -79,6 +80,14 @@ def test_top_k_of_append_only_rows(
     check_every_epoch(stream, epochs_of("s", batches), oracle, restart)
 
 
+@pytest.fixture(params=[0, 1, 64])
+def reserve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much of a group is kept in order beyond its best rows: in small groups all, or little."""
+    monkeypatch.setattr(best_rows, "_RESERVE", request.param)
+
+
+@pytest.mark.usefixtures("reserve")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, cuts(), restarts(), st.integers(1, 3), BY, st.data(), st.sampled_from([None, "rank"]))
 def test_bottom_k_of_changes(
     rows: Any, at: Any, restart: Any, k: int, by: Any, data: Any, rank: Any
@@ -96,6 +105,31 @@ def test_bottom_k_of_changes(
         return best(ordered, k, by, [False] * len(by), group, rank)
 
     check_every_epoch(stream, epochs_of("s", frames(pieces, SCHEMA)), oracle, restart)
+
+
+def test_a_hot_group_is_not_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of 20,000 rows is deleted 300 times, in epochs of its own: few look at all rows."""
+    schema = {"id": pl.Int64, "alive": pl.Boolean, "v": pl.Int64}
+    rows = [{"id": i, "alive": True, "v": i} for i in range(20_000)]
+    gone = [[{"id": i, "alive": False, "v": i}] for i in range(19_999, 19_699, -1)]
+    read: list[int] = []
+    lookup = RowStore.lookup_ids
+
+    def counting(self: RowStore, slots: Any) -> Any:
+        found = lookup(self, slots)
+        read.append(len(found[1]))
+        return found
+
+    stream = changing(scripted("s", schema), "v").top_k(2, by="v")
+    driven = outputs(stream, epochs_of("s", frames([rows, *gone], schema))[:1])
+    assert driven
+    monkeypatch.setattr(RowStore, "lookup_ids", counting)
+    deltas = outputs(stream, epochs_of("s", frames([rows, *gone], schema)))
+    total = (
+        pl.concat([d for d in deltas if d is not None]).group_by("v").agg(pl.col("_weight").sum())
+    )
+    assert sorted(total.filter(pl.col("_weight") > 0)["v"]) == [19_698, 19_699]
+    assert sum(count > 5_000 for count in read) < 12
 
 
 @given(ROWS, st.integers(1, 5), st.sampled_from(["v", "w"]))

@@ -42,6 +42,17 @@ def test_what_only_tunes_a_step_leaves_its_identity() -> None:
     assert _of(plain) == _of(plain.named("sums"))
 
 
+def test_a_script_has_the_same_functions_whoever_runs_it() -> None:
+    def function(row: dict[str, int]) -> dict[str, int]:
+        return row
+
+    found = set()
+    for module in ("__main__", "penstock_program_counts"):
+        function.__module__ = module
+        found.add(_of(_base().map_rows(function, {"a": pl.Int64})))
+    assert len(found) == 1
+
+
 def test_the_same_in_another_process() -> None:
     program = (
         "import polars as pl, penstock as ps; from penstock.plan.identity import identity\n"

@@ -102,3 +102,7 @@ def test_a_sink_is_named_by_its_query() -> None:
     assert [vertex.name for vertex in lower(query.roots).vertices] == ["source-1", "printed"]
     with pytest.raises(PlanError, match="several sinks"):
         ps.Query(*query.roots, *query.roots).named("both")
+
+
+def test_the_plan_shows_names() -> None:
+    assert " as sums  [changes" in _sums(_base()).named("sums").explain()

@@ -204,4 +204,4 @@ def _gone(path: Path) -> None:
 
 
 def _holds_sqlite(path: Path) -> bool:
-    return path.is_dir() and any(each.name.endswith(".db") for each in path.rglob("*"))
+    return path.is_dir() and any(path.glob("*.db"))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import polars as pl
 import pytest
 
+from penstock.checkpoints.storage import Storage
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.query import Query
 from penstock.runtime import checkpointer, engine
@@ -34,7 +35,9 @@ class InlineFeed(Feed):
 
     @property
     def ready(self) -> bool:
-        if not self._queue and not self._read_all:
+        for _ in range(100):  # an epoch may take several polls
+            if self._queue or self._read_all:
+                break
             self._poll_once()
         return bool(self._queue)
 
@@ -83,8 +86,8 @@ def one_thread(lag: int = 0) -> Iterator[None]:
         yield
 
 
-def run(query: Query, checkpoint: object, lag: int = 0) -> None:
+def run(query: Query, checkpoint: Storage, lag: int = 0, *, takeover: bool = False) -> None:
     """Run a query to its end; each epoch is a checkpoint, if the one before it is done."""
-    options = RunOptions(checkpoint=checkpoint, checkpoint_interval_s=0.0)  # type: ignore[arg-type]
+    options = RunOptions(checkpoint=checkpoint, checkpoint_interval_s=0.0, takeover=takeover)
     with one_thread(lag):
         launch(query.roots, options, ManualClock()).run()

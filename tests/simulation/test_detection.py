@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 
 from penstock.checkpoints import pieces, state_files, store
@@ -31,10 +32,10 @@ def outputs_not_repeated(patch: pytest.MonkeyPatch) -> None:
     """What was committed but not applied is not applied by the next run."""
     resume = checkpointer.Checkpointer.resume
 
-    def wrong(self: Any, outlets: Any) -> Any:
+    def wrong(self: Any, *given: Any) -> Any:
         if self._manifest is not None:
             self._manifest.outbox.clear()
-        return resume(self, outlets)
+        return resume(self, *given)
 
     patch.setattr(checkpointer.Checkpointer, "resume", wrong)
 
@@ -68,8 +69,13 @@ def positions_behind(patch: pytest.MonkeyPatch) -> None:
     """Sources are sought where they were at the beginning."""
     resume = checkpointer.Checkpointer.resume
     patch.setattr(
-        checkpointer.Checkpointer, "resume", lambda self, outlets: resume(self, outlets) and {}
+        checkpointer.Checkpointer, "resume", lambda self, *given: resume(self, *given) and {}
     )
+
+
+def outputs_of_epochs_joined(patch: pytest.MonkeyPatch) -> None:
+    """What several epochs changed is applied as one frame after a crash, deletions in its midst."""
+    patch.setattr(checkpointer, "_joined", lambda frames: [pl.concat(frames)])
 
 
 BREAKS = [
@@ -78,6 +84,7 @@ BREAKS = [
     manifest_before_its_files,
     state_of_one_checkpoint_lost,
     positions_behind,
+    outputs_of_epochs_joined,
 ]
 
 
@@ -87,4 +94,4 @@ def test_a_broken_engine_is_found(
 ) -> None:
     wrong(monkeypatch)
     with pytest.raises(AssertionError, match="PENSTOCK_SEED"):
-        simulate(PIPELINE, 0, None, 1)
+        simulate(PIPELINE, 3 if wrong is outputs_of_epochs_joined else 0, None, 1)

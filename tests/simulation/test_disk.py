@@ -15,7 +15,7 @@ from .disk import Disk
 from .inline import run
 from .test_sinks import SEED, World, drawn, expected
 
-RUNS = 12
+RUNS = 8
 
 
 def attempt(world: World, disk: Disk) -> bool:
@@ -71,6 +71,24 @@ def test_power_cuts_at_every_point(tmp_path: Path, more: int) -> None:
     seed = f"disk/{SEED + more}"
     for at in range(count_points(tmp_path, seed)):
         simulate(tmp_path / f"{at}", seed, at)
+
+
+def test_what_a_storage_has_written_stays(tmp_path: Path) -> None:
+    """With the folders that were made for it."""
+    for number in range(20):
+        root = tmp_path / f"{number}"
+        root.mkdir()
+        disk = Disk(root, tmp_path / "grave", CrashPoints())
+        with disk.watching():
+            storage = LocalStorage(root / "deep" / "state")
+            storage.hold(takeover=False)
+            storage.write("runs/a.arrow", b"a" * 50)
+            assert storage.create("manifest-1", b"m" * 50)
+            storage.delete("none")
+        storage.release()
+        disk.lose(random.Random(number))
+        assert storage.read("manifest-1") == b"m" * 50
+        assert storage.read("runs/a.arrow") == b"a" * 50
 
 
 def test_the_disk_loses_what_was_not_forced(tmp_path: Path) -> None:

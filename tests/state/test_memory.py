@@ -106,6 +106,18 @@ def test_scratch_of_dead_stores_and_runs_is_deleted(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["not ours"]
 
 
+def test_scratch_of_a_run_that_is_alive_stays(tmp_path: Path) -> None:
+    """A second run on the same folder, which is then refused, must not harm the first."""
+    first = MemoryBudget(MIB, tmp_path)
+    path = first.new_path()
+    path.write_bytes(b"in use")
+    second = MemoryBudget(MIB, tmp_path)
+    assert path.read_bytes() == b"in use"
+    assert second.scratch != first.scratch
+    first.close()
+    second.close()
+
+
 def test_without_a_limit_nothing_goes_to_disk(tmp_path: Path) -> None:
     budget = MemoryBudget(None, tmp_path)
     store = RowStore(pl.Schema({"s": pl.String}), budget=budget)

@@ -25,6 +25,9 @@ class Table:
     book: dict[str, Recorded] = field(default_factory=dict)
 
 
+_NO_ROWS = pl.DataFrame(schema={"k": pl.Int64, "v": pl.String})
+
+
 class Keeping:
     """A sink that keeps the contract; each subclass breaks it once."""
 
@@ -52,6 +55,11 @@ class Keeping:
         self.table.rows = rows
         self.record(epoch)
 
+    def replace(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        if self.identity is not None and not self.skips(epoch):
+            self.table.rows = []
+            self.apply(epoch, [rows for rows in frames if rows.height] or [_NO_ROWS])
+
     def skips(self, epoch: int) -> bool:
         assert self.identity is not None
         recorded = self.table.book.get(self.identity.sink_id)
@@ -67,12 +75,17 @@ class Keeping:
             if WEIGHT in frame.columns:
                 raise ConnectorError("changes, but no key")
             return rows + frame.rows(named=True)
-        net = keyed_changes(frame, self.key, "keeping")
+        net = keyed_changes([frame], self.key, "keeping")
         gone = set(net.deletes["k"].to_list()) | set(net.upserts["k"].to_list())
         return [row for row in rows if row["k"] not in gone] + net.upserts.rows(named=True)
 
     def close(self) -> None:
         pass
+
+
+class KeepsTheOld(Keeping):
+    def replace(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
+        self.apply(epoch, frames)
 
 
 class NoSkip(Keeping):
@@ -159,6 +172,7 @@ class Spec:
     name: str = "keeping"
     guarantee: Guarantee = Guarantee.EXACTLY_ONCE
     immediate: bool = False
+    replaceable: bool = True
 
     @property
     def accepts(self) -> Accepts:
@@ -201,6 +215,7 @@ def test_a_good_sink_passes(key: tuple[str, ...]) -> None:
         (LosesNulls, ("k",), "weights sum to one"),
         (InsertsOnly, ("k",), "weights sum to one"),
         (TakesChanges, (), "refuses changes"),
+        (KeepsTheOld, ("k",), "holds exactly its rows"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -6,4 +6,6 @@ pieces.py                       frames as checksummed pieces of files
 store.py                        the chain of manifests: claims, fencing, retention, collection
 state_files.py, compaction.py   the state of operators as parts, merged as they pile up
 matching.py                     which steps of a checkpoint are which steps of a pipeline
+changes.py, difference.py       what a changed pipeline keeps, and what it would lose
+resetting.py                    one step begins anew
 """

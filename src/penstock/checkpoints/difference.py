@@ -99,9 +99,9 @@ def refuse_losses(found: PipelineDiff, *, allowed: bool | Collection[str]) -> No
         "\n".join(["the pipeline has changed, and would lose what the checkpoint holds:", *lines]),
         step="checkpoint",
         value=found.checkpoint,
-        hint=f"to go on without it: allow_lost_state=[{listed}], or "
+        hint=f"to go on without it: allow_lost_state=[{listed}], or on the command line "
         f"--allow-lost-state {' --allow-lost-state '.join(c.name for c in found.lost)}; "
-        "penstock diff shows all steps",
+        "rebuild=[...] computes steps afresh instead; penstock diff shows all steps",
         line="",
     )
 

@@ -10,6 +10,7 @@ import zlib
 
 import msgspec
 
+from penstock.checkpoints.offsets import Ranges
 from penstock.errors import CheckpointError
 
 FORMAT = 2
@@ -88,6 +89,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that each source has handed over, dead ones too, since its beginning."""
     numbered: int = 0
     """How many sources have been given numbers for their partitions, gone ones too."""
+    replayed: Ranges = []
+    """Offsets of the dead letters that this checkpoint holds the replay of."""
+    ended: list[str] = []
+    """Sources that had ended: what depends on their time alone was complete."""
 
     @property
     def pieces(self) -> list[FileRecord]:

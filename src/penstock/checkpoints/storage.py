@@ -87,7 +87,7 @@ class LocalStorage:
         """Lock the folder."""
         if self._lock >= 0:
             return
-        self._root.mkdir(parents=True, exist_ok=True)
+        _make_folder(self._root)
         handle = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,14 +116,14 @@ class LocalStorage:
     def write(self, path: str, data: bytes) -> None:
         """Make or replace a file; a reader that comes meanwhile may see a part of it."""
         target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         _write(target, data)
         _sync_folder(target.parent)
 
     def create(self, path: str, data: bytes) -> bool:
         """Make a file if there is none: complete under another name, then linked to its own."""
         target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}{PARTIAL}")
         try:
             _write(partial, data)
@@ -181,6 +181,14 @@ def _create_without_links(target: Path, data: bytes) -> bool:
         file.flush()
         os.fsync(file.fileno())
     return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and force their names to the disk."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,20 +12,19 @@ import polars as pl
 import typer
 
 import penstock as ps
+from penstock.cli.programs import load
 from penstock.errors import ConfigError
 from penstock.instants import duration_ns
 from penstock.operators.refusing import unpacked
+from penstock.runtime.replaying import request
 from penstock.tables_of_text import short, table
 
 app = typer.Typer(no_args_is_help=True, help="See what was refused, and have it tried again.")
 
 _STEP = "dead-letters"
+_POSITION = 40
 
 Checkpoint = Annotated[str, typer.Argument(help="The folder or URL of the checkpoint.")]
-Folder = Annotated[
-    Path | None,
-    typer.Option(help="Where the letters are, if not beside the checkpoint (dead_letters=)."),
-]
 Step = Annotated[
     str | None, typer.Option(help='Only those of a step: its name ("filter") or its id ("map-1").')
 ]
@@ -44,10 +43,9 @@ def list_letters(
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option(min=0, help="How many to list, the latest.")] = 20,
-    folder: Folder = None,
 ) -> None:
     """Count the dead letters by step and reason, and list the latest."""
-    letters = _chosen(checkpoint, folder, step, since, until)
+    letters = _chosen(checkpoint, step, since, until)
     if not letters.height:
         typer.echo("no dead letters")
         return
@@ -67,10 +65,9 @@ def show(
     checkpoint: Checkpoint,
     offsets: Annotated[list[int], typer.Argument(help="Numbers of letters, as list shows them.")],
     as_json: AsJson = False,  # noqa: FBT002
-    folder: Folder = None,
 ) -> None:
     """Show dead letters whole: bytes, position, step, reason."""
-    letters = ps.read_dead_letters(checkpoint, folder=folder)
+    letters = ps.read_dead_letters(checkpoint)
     known = set(letters["offset"])
     for offset in offsets:
         if offset not in known:
@@ -86,14 +83,59 @@ def show(
         typer.echo(json.dumps(_plain(letter)) if as_json else _text(letter))
 
 
+@app.command()
+def replay(
+    checkpoint: Checkpoint,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The repaired pipeline, a Python file: runs it, as penstock run does."),
+    ] = None,
+    step: Step = None,
+    offset: Annotated[
+        list[int] | None, typer.Option(help="Only this letter; may be given several times.")
+    ] = None,
+) -> None:
+    """Give dead letters again to the steps that refused them, each once whatever crashes.
+
+    Without a file they are marked, for the run on this checkpoint or the next one.
+    """
+    if step is not None and offset:
+        raise ConfigError(
+            "give --step or --offset, not both",
+            step=_STEP,
+            value=step,
+            hint="leave one out",
+            line="",
+        )
+    wanted: bool | str | list[int] = offset or step or True
+    if file is not None:
+        queries = load(file).queries
+        if not queries:
+            raise ConfigError(
+                "the file defines no query at its top level",
+                step=_STEP,
+                value=str(file),
+                hint="mark the letters without a file, and let main() run the pipeline",
+                line=str(file),
+            )
+        done = ps.run(*queries, checkpoint=checkpoint, replay_dead_letters=wanted).progress()
+        typer.echo(f"{done.rows_out:,} rows out, {done.dead_letters:,} dead letters", err=True)
+        return
+    count = request(checkpoint, wanted)
+    typer.echo(
+        f"{count:,} dead letters will be replayed, by the run on this checkpoint or by the next one"
+        if count
+        else "no dead letter waits"
+    )
+
+
 def _chosen(
     checkpoint: str,
-    folder: Path | None,
     step: str | None,
     since: str | None,
     until: str | None,
 ) -> pl.DataFrame:
-    letters = ps.read_dead_letters(checkpoint, folder=folder)
+    letters = ps.read_dead_letters(checkpoint)
     if step is not None:
         _check_step(letters, step)
         letters = letters.filter((pl.col("step") == step) | (pl.col("operator") == step))
@@ -161,7 +203,7 @@ def _rows(letters: pl.DataFrame) -> list[str]:
             _moment(row["time"]),
             row["operator"],
             "" if row["weight"] == 1 else f"{row['weight']:+}",
-            short(row["position"], 40),
+            _ending(row["position"]),
             short(row["reason"], 50),
             short(row["bytes"].decode(errors="backslashreplace"), 60),
         )
@@ -172,6 +214,11 @@ def _rows(letters: pl.DataFrame) -> list[str]:
 
 def _moment(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ending(position: str) -> str:
+    """Return the end of a position, which tells more than its beginning."""
+    return position if len(position) <= _POSITION else f"...{position[3 - _POSITION :]}"
 
 
 def _text(letter: dict[str, Any]) -> str:

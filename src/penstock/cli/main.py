@@ -20,6 +20,7 @@ from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
+from penstock.cli.sql import app as sql_app
 from penstock.errors import ConfigError, PenstockError, PlanError
 
 _EXITS = (
@@ -38,6 +39,7 @@ app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(state.app, name="state")
 
 app.add_typer(diff_app)
+app.add_typer(sql_app)
 app.add_typer(dead_letters.app, name="dead-letters")
 
 Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
@@ -101,9 +103,9 @@ def run(
 ) -> None:
     """Run the queries that a Python file defines, together, or else its main()."""
     program = load(file)
+    names = allow_lost_state or []
+    allowed = True if "all" in names else names
     if program.queries:
-        names = allow_lost_state or []
-        allowed = True if "all" in names else names
         done = ps.run(
             *program.queries,
             checkpoint=checkpoint,
@@ -118,7 +120,7 @@ def run(
             err=True,
         )
         return
-    program.call_main(checkpoint)
+    program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
 
 
 @app.command(epilog=_EXITS)

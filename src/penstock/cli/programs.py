@@ -12,6 +12,7 @@ from typing import Any
 
 import penstock as ps
 from penstock.errors import ConfigError
+from penstock.plan.identity import PROGRAM
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Program:
     streams: tuple[ps.Stream, ...]
     main: Callable[..., Any] | None
 
-    def call_main(self, checkpoint: str | None) -> None:
-        """Call ``main()``, or ``main(checkpoint=...)`` if it takes one."""
+    def call_main(self, **options: object) -> None:
+        """Call ``main()`` with those of the options that were given; it has to take them."""
         if self.main is None:
             raise ConfigError(
                 "the file defines neither a query nor main()",
@@ -33,18 +34,18 @@ class Program:
                 hint="end a stream in a sink and give it a name: counts = stream.sink_sqlite(...)",
                 line=str(self.file),
             )
-        if checkpoint is None:
-            self.main()
-        elif "checkpoint" in inspect.signature(self.main).parameters:
-            self.main(checkpoint=checkpoint)
-        else:
-            raise ConfigError(
-                "main() takes no checkpoint",
-                step="run",
-                value=checkpoint,
-                hint="let it be main(checkpoint=None) and hand it to ps.run(...)",
-                line=str(self.file),
-            )
+        given = {name: value for name, value in options.items() if value}
+        taken = inspect.signature(self.main).parameters
+        for name, value in given.items():
+            if name not in taken:
+                raise ConfigError(
+                    f"main() takes no {name}",
+                    step="run",
+                    value=str(value),
+                    hint=f"let it be main({name}=None) and hand it to ps.run(...)",
+                    line=str(self.file),
+                )
+        self.main(**given)
 
     def plans(self) -> Iterator[str]:
         """Return the plans of the queries together, or of the streams if there is no query."""
@@ -66,7 +67,7 @@ def load(file: Path) -> Program:
     """Import a Python file under another name than ``__main__`` and gather what it defines."""
     if not file.is_file():
         raise ConfigError("no such file", step="run", value=str(file), line=str(file))
-    spec = importlib.util.spec_from_file_location(f"penstock_program_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"{PROGRAM}{file.stem}", file)
     if spec is None or spec.loader is None:
         raise ConfigError("this is no Python file", step="run", value=str(file), line=str(file))
     module = importlib.util.module_from_spec(spec)

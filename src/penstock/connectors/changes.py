@@ -11,7 +11,7 @@ Pure Polars, no I/O; shared by every sink that keeps a table by key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -21,6 +21,9 @@ from penstock.errors import ConnectorError, Fault
 
 CHUNK_ROWS = 1_048_576
 """Rows gathered before they are written: bounds memory, yet lets changes of one key cancel."""
+
+
+_FRAME = "_penstock_frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,20 @@ class KeyedChanges:
     upserts: pl.DataFrame
 
 
-def keyed_changes(frame: pl.DataFrame, key: tuple[str, ...], step: str) -> KeyedChanges:
-    """Return the net change of ``frame`` per key.
+def keyed_changes(frames: Sequence[pl.DataFrame], key: tuple[str, ...], step: str) -> KeyedChanges:
+    """Return the net change of frames per key; each frame is the output of one epoch, in order.
 
-    With weights, equal rows cancel, and a key that would then have two living rows raises
-    ``ConnectorError`` naming it. Without weights (append-only rows) the last row of a key wins.
+    With weights, equal rows of a frame cancel, and a key that would then have two living rows raises
+    ``ConnectorError`` naming it. The last frame that names a key decides what becomes of it: state
+    that was freed is not taken back before the key is written anew. Without weights (append-only
+    rows) the last row of a key wins.
     """
     names = list(key)
+    frame = pl.concat(frames)
     if WEIGHT not in frame.columns:
         rows = _last_of_each(frame, names)
         return KeyedChanges(rows.select(names).clear(), rows)
-    net = consolidate(frame)
+    net = _decided(frames, names)
     inserted = net.filter(pl.col(WEIGHT) > 0)
     _refuse_two_living(inserted, names, step)
     gone = net.filter(pl.col(WEIGHT) < 0).select(names).unique(maintain_order=True)
@@ -53,6 +59,15 @@ def keyed_changes(frame: pl.DataFrame, key: tuple[str, ...], step: str) -> Keyed
         gone.join(inserted.select(names), on=names, how="anti", nulls_equal=True),
         inserted.drop(WEIGHT),
     )
+
+
+def _decided(frames: Sequence[pl.DataFrame], names: list[str]) -> pl.DataFrame:
+    """Return what the last frame of each key says of it, equal rows of a frame added up."""
+    if len(frames) == 1:
+        return consolidate(frames[0])
+    numbered = [f.with_columns(pl.lit(n, pl.UInt32).alias(_FRAME)) for n, f in enumerate(frames)]
+    net = consolidate(pl.concat(numbered).select([*frames[0].columns[:-1], _FRAME, WEIGHT]))
+    return net.filter(pl.col(_FRAME) == pl.col(_FRAME).max().over(names)).drop(_FRAME)
 
 
 def consolidate(frame: pl.DataFrame) -> pl.DataFrame:
@@ -92,24 +107,31 @@ def split_nulls(
 
 
 def chunks(frames: Iterable[pl.DataFrame], rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
-    """Yield the frames joined into pieces of at least ``rows`` rows; the last may be smaller.
+    """Yield the frames joined into pieces of at least ``rows`` rows; the last may be smaller."""
+    return map(pl.concat, gathered(frames, rows))
+
+
+def gathered(
+    frames: Iterable[pl.DataFrame], rows: int = CHUNK_ROWS
+) -> Iterator[list[pl.DataFrame]]:
+    """Yield the frames in lists of at least ``rows`` rows; the last may be smaller.
 
     The first frame counts even if it is empty, so that its schema is seen. Frames with other
-    columns begin a new piece.
+    columns begin a new list.
     """
     held: list[pl.DataFrame] = []
     for frame in frames:
         if frame.is_empty() and held:
             continue
         if held and held[0].schema != frame.schema:
-            yield pl.concat(held)
+            yield held
             held = []
         held.append(frame)
         if sum(map(len, held)) >= rows:
-            yield pl.concat(held)
+            yield held
             held = []
     if held:
-        yield pl.concat(held)
+        yield held
 
 
 def _last_of_each(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 import polars as pl
 
 from penstock.columns import WEIGHT, is_reserved
-from penstock.connectors.changes import KeyedChanges, chunks, keyed_changes
+from penstock.connectors.changes import KeyedChanges, gathered, keyed_changes
 from penstock.connectors.contract import SinkIdentity
 from penstock.connectors.epochs import Recorded, is_applied, refuse_fenced, take_over
 from penstock.connectors.sql_types import Dialect, column_types
@@ -88,18 +88,18 @@ class TableSink(ABC):
             for frame in frames[:1]:
                 self._see(frame.drop(WEIGHT, strict=False).schema)
             self._clear()
-        for frame in chunks(frames):
-            self._write(frame)
+        for together in gathered(frames):
+            self._write(together)
         if identity is not None:
             self._record(identity.sink_id, Recorded(epoch, identity.token))
 
-    def _write(self, frame: pl.DataFrame) -> None:
-        self._see(frame.drop(WEIGHT, strict=False).schema)
-        if frame.is_empty():
+    def _write(self, frames: list[pl.DataFrame]) -> None:
+        self._see(frames[0].drop(WEIGHT, strict=False).schema)
+        if all(frame.is_empty() for frame in frames):
             return
         if self._key:
-            self._change(keyed_changes(frame, self._key, self._step))
-        elif WEIGHT in frame.columns:
+            self._change(keyed_changes(frames, self._key, self._step))
+        elif WEIGHT in frames[0].columns:
             raise ConnectorError(
                 "changes arrived, but without a key this table only takes new rows",
                 step=self._step,
@@ -107,7 +107,7 @@ class TableSink(ABC):
                 hint="name the key columns with key=..., so that rows can be replaced and deleted",
             )
         else:
-            self._append(frame)
+            self._append(pl.concat(frames))
 
     def _see(self, schema: pl.Schema) -> None:
         """Create the table before the first frame; later frames must look the same."""

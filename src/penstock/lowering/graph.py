@@ -7,8 +7,23 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from penstock.connectors.contract import SinkSpec, SourceSpec
+from penstock.instants import Passing
 from penstock.operators.contract import Operator
 from penstock.plan.sources import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What comes in by one input of an operator.
+
+    ``schema``: the user's columns. ``bounds``: when the values of a column are behind the watermark.
+    ``partition``: the number that rows made up for it carry, where rows carry one.
+    """
+
+    schema: pl.Schema
+    changelog: bool
+    bounds: tuple[Passing, ...]
+    partition: int | None = None
 
 
 @dataclass(slots=True)
@@ -19,7 +34,8 @@ class Vertex:
     in a checkpoint: the user's (``named``), else one that is stable for an unchanged plan, and that
     a checkpoint of a changed one corrects; ``identity`` is equal while the
     step and all its options, expressions and functions included, are the same. ``schema``, of a
-    sink only: the columns of its frames, of a changelog with the weight.
+    sink only: the columns of its frames, of a changelog with the weight. ``reads``: of the first
+    operator of a step, what comes in.
     """
 
     number: int
@@ -40,6 +56,7 @@ class Vertex:
     sink: SinkSpec | None = None
     schema: pl.Schema | None = None
     key: tuple[str, ...] = ()
+    reads: tuple[Edge, ...] = ()
 
 
 @dataclass(slots=True)
@@ -58,6 +75,16 @@ class Graph:
                 found.add(current)
                 stack.extend(self.vertices[current].inputs)
         return frozenset(found)
+
+    def feeds_state(self, number: int) -> bool:
+        """Tell whether rows that a vertex is given reach anything that holds state."""
+        below = {number}
+        for vertex in self.vertices[number:]:
+            if vertex.number == number or below.intersection(vertex.inputs):
+                below.add(vertex.number)
+                if vertex.operator is not None and vertex.operator.state:
+                    return True
+        return False
 
     @property
     def sources(self) -> list[Vertex]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from penstock.lowering.aggregates import MAX_GROUP_ROWS, expiry_for
+from penstock.lowering.aggregates import expiry_for
+from penstock.operators.best_rows import BestRows, Only
 from penstock.operators.contract import Operator
 from penstock.operators.counted_rows import CountedRows
 from penstock.operators.distinct import Distinct
 from penstock.operators.latest_rows import LatestRows
-from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.running import Carried
 from penstock.operators.running import Running as RunningOperator
 from penstock.operators.sort_rows import LimitRows, SortRows
@@ -34,22 +34,14 @@ def lower_unique(node: Unique) -> list[Operator]:
         return [LatestRows(schema, subset, once=once, expiry=expiry)]
     if node.whole_rows:
         return [CountedRows(schema, once=once, expiry=expiry)]
-    keep = node.keep.value
-
-    def evaluate(rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.unique(SLOT, keep=keep, maintain_order=True)  # type: ignore[arg-type]
-
-    keys = tuple(pl.col(name) for name in subset)
-    return [
-        Recompute(
-            [RecomputeInput(schema, keys, changelog=True)],
-            evaluate,
-            output=schema,
-            step="unique",
-            max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
-            expiry=expiry,
-        )
-    ]
+    # "first" is the smallest row by all columns, "last" the largest.
+    by = [n for n, dtype in schema.items() if n not in subset and not dtype.is_nested()]
+    last = node.keep is Keep.LAST
+    flags = (last,) * len(by)
+    spec = TopSpec(1, node.subset, tuple(by), (), flags, flags, None)
+    limit = node.max_group_rows
+    only = Only.ALONE if once else Only.BEST
+    return [BestRows(schema, spec, schema, only=only, max_group_rows=limit, expiry=expiry)]
 
 
 def lower_top_k(node: TopK) -> list[Operator]:
@@ -58,28 +50,12 @@ def lower_top_k(node: TopK) -> list[Operator]:
     expiry = expiry_for(before, schema, {name: name for name in node.keys}, node.ttl_ns)
     if not before.changelog:
         return [TopRows(schema, _top_spec(node), expiry)]
-    by = [expr.alias(f"{_BY}{number}") for number, expr in enumerate(node.order.by)]
-    names = [expr.meta.output_name() for expr in by]
-
-    def evaluate(rows: pl.DataFrame) -> pl.DataFrame:
-        ordered = rows.with_columns(by).sort(
-            SLOT,
-            *names,
-            descending=[False, *node.order.descending],
-            nulls_last=[False, *node.order.nulls_last],
-            maintain_order=True,
-        )
-        place = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(SLOT)
-        rank = node.rank or f"{_BY}rank"
-        return ordered.with_columns(place.alias(rank)).filter(pl.col(rank) <= node.k)
-
     return [
-        Recompute(
-            [RecomputeInput(schema, tuple(pl.col(name) for name in node.keys), changelog=True)],
-            evaluate,
-            output=node.schema,
-            step="top_k",
-            max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+        BestRows(
+            schema,
+            _top_spec(node),
+            node.schema,
+            max_group_rows=node.max_group_rows,
             expiry=expiry,
         )
     ]

@@ -16,7 +16,7 @@ from penstock.lowering.aggregates import (
 )
 from penstock.lowering.direct import direct
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
-from penstock.lowering.graph import Graph, Vertex
+from penstock.lowering.graph import Edge, Graph, Vertex
 from penstock.lowering.guards import guarded
 from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
 from penstock.lowering.ordering import (
@@ -174,7 +174,10 @@ class _Builder:
         for operator in chain:
             kind = _kind(operator)
             part = "" if operator is keeper else f".{kind}"
-            inputs = (self._add(node, inputs, kind=kind, part=part, operator=operator),)
+            reads = self._reads(node.inputs) if operator is chain[0] else ()
+            inputs = (
+                self._add(node, inputs, kind=kind, part=part, operator=operator, reads=reads),
+            )
         return inputs[0]
 
     def _scan(self, node: Scan) -> int:
@@ -197,11 +200,26 @@ class _Builder:
             current = current.input
         steps.reverse()
         operator = Map(steps, " -> ".join(_verb(step) for step in steps), direct(steps))
-        number = self._add(node, (self._numbers[id(current)],), kind="map", operator=operator)
+        above, reads = (self._numbers[id(current)],), self._reads((current,))
+        number = self._add(node, above, kind="map", operator=operator, reads=reads)
         vertex = self.graph.vertices[number]
         vertex.text = " -> ".join(step.describe() for step in steps)
         vertex.identity = " ".join(map(identity, steps))
         return number
+
+    def _reads(self, nodes: Sequence[Node]) -> tuple[Edge, ...]:
+        """Describe the edges from nodes that are lowered already."""
+        found = []
+        for node in nodes:
+            partition = None
+            if id(node) in self._divided:
+                above = self.graph.ancestors(self._numbers[id(node)])
+                carrying = [v for v in self.graph.sources if v.carries_partition]
+                partition = next((v.partition_base for v in carrying if v.number in above), None)
+            properties, schema = node.properties, node.schema
+            bounds = (bound.over(name, schema[name]) for name, bound in properties.times.items())
+            found.append(Edge(schema, properties.changelog, tuple(bounds), partition))
+        return tuple(found)
 
     def _name(self, node: Node, kind: str, part: str) -> str:
         """Return the user's name, with ``part`` for what stands beside the operator it is for."""

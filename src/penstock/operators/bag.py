@@ -56,8 +56,13 @@ class Bag:
             self._by_hash.add(self._hashes(slots, rows), ids)
         return ids
 
-    def remove(self, slots: Ids, rows: pl.DataFrame, copies: Ids) -> None:
-        """Remove ``copies`` living rows equal to each row under its slot, if they are there."""
+    def remove(
+        self, slots: Ids, rows: pl.DataFrame, copies: Ids
+    ) -> tuple[Ids, pl.DataFrame, Ids] | None:
+        """Remove ``copies`` living rows equal to each row under its slot, if they are there.
+
+        Returns the slots, rows and copies that were not there, None if all were.
+        """
         columns = list(self.store.schema)
         match = [*columns, _SLOT]
         gone = rows.with_columns(
@@ -73,6 +78,14 @@ class Bag:
         latest = pl.int_range(pl.len(), 0, -1, dtype=pl.Int64).over(match).alias(_FROM_END)
         found = found.with_columns(latest).filter(pl.col(_FROM_END) <= pl.col(_COPIES))
         self.store.remove(found[_ID].to_numpy())
+        if found.height == gone[_COPIES].sum():
+            return None
+        taken = found.group_by(match).len(_FROM_END)
+        missing = gone.join(taken, on=match, how="left", nulls_equal=True).with_columns(
+            pl.col(_COPIES) - pl.col(_FROM_END).fill_null(0).cast(pl.Int64)
+        )
+        missing = missing.filter(pl.col(_COPIES) > 0)
+        return missing[_SLOT].to_numpy(), missing.select(columns), missing[_COPIES].to_numpy()
 
     def _candidates(self, touched: Ids, gone: pl.DataFrame) -> Ids:
         """Return, ascending per slot, ids of living rows that may be equal to one that is gone."""

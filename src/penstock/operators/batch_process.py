@@ -35,6 +35,7 @@ class BatchProcess(Operator):
     ) -> None:
         self._processor = processor
         self._spec = spec
+        self.step_name = spec.name
         self._table = KeyedTable(spec.key_schema, spec.state)
         self._stored = pl.Schema({**spec.key_schema, **spec.state})
         self._expiry = expiry(self._table) if expiry else None

@@ -74,6 +74,8 @@ class Operator:
     """Base of all operators. ``state`` maps a name to each primitive that must survive a crash."""
 
     state: Mapping[str, Stateful] = {}
+    step_name: str = ""
+    """What it calls itself in the dead letters of rows that it refuses."""
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Take the deltas of one epoch and return what changes in the output."""

@@ -112,6 +112,7 @@ class TtlExpiry:
         self._ttl_ns = ttl_ns
         self._touched = KeyedTable(pl.Schema({"slot": pl.Int64}), pl.Schema({"at": pl.Int64}))
         self._swept = MIN_INSTANT
+        self._known = False
         self.state: Mapping[str, Stateful] = {"touched": self._touched}
 
     def touch(self, slots: Slots, keys: pl.DataFrame, tick: Tick) -> None:  # noqa: ARG002
@@ -128,12 +129,25 @@ class TtlExpiry:
         if now is None or now - self._swept < self._ttl_ns // 8:
             return _NO_SLOTS
         self._swept = now
+        self._note_restored(now)
         rows = self._touched.live_slots()
         old = rows[(self._touched.get(rows)["at"] <= now - self._ttl_ns).to_numpy()]
         slots: Slots = self._touched.keys(old)["slot"].to_numpy()
         self._touched.delete(old)
         unused: Slots = slots[self._store.is_live(slots)]
         return unused
+
+    def _note_restored(self, now: int) -> None:
+        """Give the keys of a state that had no time to live before theirs, from now on."""
+        if self._known:
+            return
+        self._known = True
+        slots = self._store.live_slots()
+        unknown = self._touched.lookup(pl.DataFrame({"slot": slots})) < 0
+        fresh = slots[unknown]
+        if fresh.size:
+            rows = self._touched.assign(pl.DataFrame({"slot": fresh}), unique=True)
+            self._touched.set(rows, pl.DataFrame({"at": np.full(len(fresh), now, dtype=np.int64)}))
 
     @staticmethod
     def _time(tick: Tick) -> int | None:

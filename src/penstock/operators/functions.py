@@ -43,7 +43,7 @@ class MapFunction(Operator):
 
     def __init__(self, function: RowFunction, name: str) -> None:
         self._function = function
-        self._name = name
+        self._name = self.step_name = name
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Call the function, for each source partition apart where they are carried."""
@@ -77,7 +77,7 @@ class RememberedFunction(Operator):
     ) -> None:
         self._function = function
         self._schema = input_schema
-        self._name = name
+        self._name = self.step_name = name
         self._rows = KeyedTable(input_schema, pl.Schema({_COUNT: pl.Int64}))
         self._answers = RowStore(output)
         self.state = {"rows": self._rows, "answers": self._answers}

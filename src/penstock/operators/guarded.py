@@ -31,6 +31,7 @@ class Guarded(Operator):
     def __init__(self, operator: Operator, guard: Guard) -> None:
         self.operator = operator
         self._guard = guard
+        self.step_name = guard.name
 
     @property
     def state(self) -> Mapping[str, Stateful]:  # type: ignore[override]

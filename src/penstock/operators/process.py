@@ -78,6 +78,7 @@ class KeyedProcess(Operator):
     ) -> None:
         self._processor = processor
         self._spec = spec
+        self.step_name = spec.name
         self._table = KeyedTable(spec.key_schema, spec.state)
         self._event, self._processing = TimerStore(), TimerStore()
         self._expiry = expiry(self._table) if expiry else None

@@ -61,7 +61,7 @@ class Recompute(Operator):
     ) -> None:
         self._inputs = list(inputs)
         self._function = function
-        self._step_name = step
+        self._step_name = self.step_name = step
         self._limit = max_group_rows
         first = inputs[0]
         empty = pl.DataFrame(schema=first.schema).select(*first.keys) if first.keys else None

@@ -57,6 +57,8 @@ class WatermarkOperator(Operator):
     processing-time clock than ``max_ahead``, is a dead letter.
     """
 
+    step_name = "with_watermark"
+
     def __init__(self, rule: WatermarkRule) -> None:
         self.rule = rule
         self._unit = unit_ns(rule.dtype)

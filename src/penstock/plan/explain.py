@@ -32,7 +32,8 @@ def _tree(node: Node, first: str, rest: str, shown: dict[int, int]) -> Iterator[
         yield f"{first}(step {shown[id(node)]}, shown above)"
         return
     shown[id(node)] = len(shown) + 1
-    yield f"{first}{shown[id(node)]}. {node.describe()}  [{_facts(node.properties)}]"
+    name = f" as {node.label}" if node.label else ""
+    yield f"{first}{shown[id(node)]}. {node.describe()}{name}  [{_facts(node.properties)}]"
     yield from _children(node.inputs, rest, shown)
 
 

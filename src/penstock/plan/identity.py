@@ -14,6 +14,9 @@ from penstock.errors import PlanError
 from penstock.plan.expressions import fingerprint
 from penstock.plan.node import Node, options
 
+PROGRAM = "penstock_program_"
+"""Beginning of the module name under which the command line loads a script."""
+
 TUNING = frozenset(
     {
         "lateness_ns",
@@ -57,9 +60,15 @@ def _text(value: object) -> str:
         parts = (_text(getattr(value, f.name)) for f in dataclasses.fields(value))
         return f"{type(value).__name__}({', '.join(parts)})"
     if isinstance(value, Callable):  # type: ignore[arg-type]
-        name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+        name = f"{_module(value)}.{getattr(value, '__qualname__', '')}"
         return f"{name}:{_code(getattr(value, '__code__', None))}"
     return type(value).__name__
+
+
+def _module(value: object) -> str:
+    """Return where a function is from; a script has no name of its own, it depends on who runs it."""
+    name = str(getattr(value, "__module__", ""))
+    return "" if name == "__main__" or name.startswith(PROGRAM) else name
 
 
 def _code(code: CodeType | None) -> str:

@@ -70,6 +70,7 @@ def adopt(graph: Graph, manifest: Manifest, comparison: Comparison) -> Manifest:
         replaced=[carried[name] for name in manifest.replaced if name in carried],
         rows=_renamed(manifest.rows, carried),
         numbered=numbered,
+        ended=[carried[name] for name in manifest.ended if name in carried],
     )
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from penstock.checkpoints.changes import Comparison, compare
 from penstock.checkpoints.difference import difference, refuse_losses
 from penstock.checkpoints.manifest import FileRecord, Manifest, PartFiles
+from penstock.checkpoints.offsets import Ranges, offsets_of, ranges_of
 from penstock.checkpoints.opening import open_storage
 from penstock.checkpoints.pieces import PieceReader, PieceWriter
 from penstock.checkpoints.state_files import (
@@ -64,6 +65,8 @@ class _Capture:
     fresh: list[FreshPart]
     staged: dict[int, list[pl.DataFrame]]
     dead: list[pl.DataFrame]
+    replayed: Ranges
+    ended: list[str]
 
 
 class Checkpointer:
@@ -90,6 +93,12 @@ class Checkpointer:
         """The epoch of the newest checkpoint that was committed and applied."""
         self.captured: int | None = None
         """The epoch of the newest checkpoint that was begun."""
+        self.replayed: set[int] = set()
+        """Offsets of the dead letters replayed so far, here and in the checkpoint."""
+        self.ended: list[str] = []
+        """The sources that have ended, for the next checkpoint."""
+        self.ended_before: frozenset[str] = frozenset()
+        """The sources that had ended when the run before this one stopped."""
         self._takeover, self._after = options.takeover, options.after
         self._allowed = options.allow_lost_state
         self._targets = options.rebuild
@@ -127,6 +136,8 @@ class Checkpointer:
             manifest = adopt(self._graph, manifest, self._compare(manifest))
             self._steps, self._numbered = manifest.steps, manifest.numbered
             self._sinks.update(manifest.sinks)
+            self.replayed = offsets_of(manifest.replayed)
+            self.ended_before = frozenset(manifest.ended)
         self._manifest = manifest
         for vertex in self._graph.sinks:
             self._sinks.setdefault(vertex.name, self._new_sink_id(vertex.name))
@@ -144,9 +155,9 @@ class Checkpointer:
         if self._targets:
             self._plan = self._planned(comparison, manifest)
             if not isinstance(allowed, bool):
-                allowed = frozenset(allowed)
-            rebuilt = rebuilt_names(self._graph, self._plan, comparison)
-            allowed = allowed or rebuilt if isinstance(allowed, bool) else allowed | rebuilt
+                allowed = {*allowed, *rebuilt_names(self._graph, self._plan, comparison)}
+            elif not allowed:
+                allowed = rebuilt_names(self._graph, self._plan, comparison)
         refuse_losses(found, allowed=allowed)
         return comparison
 
@@ -287,10 +298,17 @@ class Checkpointer:
             fresh=collect(self._states()),
             staged=self._staged,
             dead=self._dead.take(),
+            replayed=ranges_of(self.replayed),
+            ended=self.ended,
         )
         self._staged, self._staged_rows = {}, 0
         self.captured = epoch
         self._background.start(lambda: self._make(capture))
+
+    @property
+    def replay_kept(self) -> set[int]:
+        """Offsets of the dead letters whose replay is in the newest checkpoint."""
+        return set() if self._manifest is None else offsets_of(self._manifest.replayed)
 
     def check(self) -> None:
         """Raise what went wrong beside the engine's thread."""
@@ -400,6 +418,8 @@ class Checkpointer:
             sinks=self._sinks,
             rows={names[number]: count for number, count in capture.rows.items()},
             numbered=self._numbered,
+            replayed=capture.replayed,
+            ended=capture.ended,
         )
 
     def close(self) -> None:

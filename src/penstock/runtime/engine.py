@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
@@ -14,16 +14,20 @@ from penstock.runtime.checkpointer import Checkpointer
 from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.dead_letter_limit import LimitWatch
 from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
-from penstock.runtime.executor import EpochOutput, Executor
+from penstock.runtime.executor import EpochOutput, Executor, Fed, Injected
 from penstock.runtime.feeds import Feed
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
 from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
+from penstock.runtime.replaying import Replayer, letters_named
 from penstock.runtime.switching import quick_switching
 from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
+
+_REPLAY_S = 1.0
+"""How late a run may notice that dead letters are wanted."""
 
 _TIDY_S = 1.0
 """How late a sink may notice that a file has been open for long enough."""
@@ -62,9 +66,15 @@ class Engine:
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
+        self._replay_due = 0.0
+        self._asked = False
+        self._replayed = False
         self._started_at = 0.0
         self._rate = RecentRate(0.0)
         self._limit = LimitWatch(options.dead_letter_limit)
+        self._replayer: Replayer | None = None
+        self.replay_noted = False
+        """Whether it is noted beside the checkpoint what is to be replayed."""
 
     def run(self) -> None:
         """Run until every source has ended or ``stop`` was called."""
@@ -153,6 +163,10 @@ class Engine:
             self._rows = self._checkpointer.rows
             self.epoch = self._checkpointer.epoch or 0
             closing.callback(self._checkpointer.join)  # before the sinks it writes to are closed
+            storage, replayed = self._checkpointer.store.storage, self._checkpointer.replayed
+            self._replayer = Replayer(self.graph, storage, replayed)
+            self._replayer.request(self.options.replay_dead_letters)
+            self.replay_noted = True
         self._alignment = Alignment(self.graph, self.options.max_drift_ns, self._clock.now())
         for number, feed in self._feeds.items():
             feed.start(self._positions.get(number))
@@ -180,10 +194,13 @@ class Engine:
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
         if self.executor.wants_step():
             self._epoch([])
+        self._replay_letters()
         while not self._stop.is_set():
             ready = self._wait()
             if self._stop.is_set():
                 break
+            if self._look_for_replays():
+                self._replay_letters()
             ended = self._ended()
             self._epoch(ready)
             if self._limit.exceeded:
@@ -216,7 +233,7 @@ class Engine:
                     return ready
                 self._tidy()
                 timeout = self._timeout()
-                if timeout <= 0:
+                if timeout <= 0 or self._look_for_replays():
                     return []
                 self._wake.wait(min(timeout, self._untidy_s()))
         return []
@@ -265,6 +282,29 @@ class Engine:
             waits.append(self._checkpoint_due - self._clock.elapsed())
         return min(waits)
 
+    def _replay_letters(self) -> None:
+        """Give the dead letters that are wanted to the steps that refused them."""
+        if self._replayer is None or self._checkpointer is None:
+            return
+        self._asked = False
+        self._replayer.forget(self._checkpointer.replay_kept)
+        over = [v.number for v in self.graph.sources if v.name in self._checkpointer.ended_before]
+        for batch in self._replayer.batches():
+            if self._stop.is_set():
+                break
+            output = self._run_epoch(batch.fed, batch.injected, over)
+            output.dead = letters_named(output.dead, batch)
+            self._deliver(output)
+            self._replayer.done(batch)
+            self._replayed = True
+
+    def _look_for_replays(self) -> bool:
+        """Look, once a second, whether somebody has asked for a replay."""
+        if self._replayer is not None and self._clock.elapsed() >= self._replay_due:
+            self._replay_due = self._clock.elapsed() + _REPLAY_S
+            self._asked = self._replayer.asked
+        return self._asked
+
     def _epoch(self, ready: Sequence[int]) -> None:
         fed = {}
         for number in ready:
@@ -273,13 +313,25 @@ class Engine:
                 fed[number] = taken
                 self._positions[number] = taken.position
                 self._rows[number] = self._rows.get(number, 0) + taken.rows
-        held = self._held.numbers
-        sources = {n: feed.state(held=n in held) for n, feed in self._feeds.items()}
-        self.epoch += 1
-        output = self.executor.run(self.epoch, fed, sources, self._clock.now())
-        self._rate.note(self._clock.elapsed(), self.executor.rows_in)
+        output = self._run_epoch(fed, {})
         self._limit.note(sum(taken.rows for taken in fed.values()), output.dead)
         self._deliver(output)
+
+    def _run_epoch(
+        self,
+        fed: Mapping[int, Fed],
+        injected: Mapping[int, Injected],
+        over: Collection[int] = (),
+    ) -> EpochOutput:
+        """Run an epoch; the sources ``over`` had ended before this run began."""
+        held = self._held.numbers
+        sources = {n: feed.state(held=n in held) for n, feed in self._feeds.items()}
+        for number in over:
+            sources[number].ended = True
+        self.epoch += 1
+        output = self.executor.run(self.epoch, fed, sources, self._clock.now(), injected)
+        self._rate.note(self._clock.elapsed(), self.executor.rows_in)
+        return output
 
     def _deliver(self, output: EpochOutput) -> None:
         self.dead_letters.add(output.dead)
@@ -295,8 +347,12 @@ class Engine:
     def _checkpoint(self) -> None:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
+        self._checkpointer.ended = self._ended_sources()
         self._checkpointer.begin(self.epoch, self._positions, self._rows, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
+
+    def _ended_sources(self) -> list[str]:
+        return [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
 
     def _acknowledge(self, positions: Mapping[int, Position]) -> None:
         """Let the sources forget what a checkpoint covers."""
@@ -309,9 +365,12 @@ class Engine:
             if keeper.captured != self.epoch:
                 self._checkpoint()
             keeper.settle()
+            if self._replayer is not None:
+                self._replayer.forget(keeper.replay_kept)
         for outlet in self._outlets.values():
             outlet.flush()
-        self.dead_letters.warn_of(self._steps(), at_least=1)
+        if not self._replayed:  # what was refused before may well be refused again
+            self.dead_letters.warn_of(self._steps(), at_least=1)
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""

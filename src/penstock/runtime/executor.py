@@ -11,9 +11,10 @@ import polars as pl
 from penstock.columns import PARTITION
 from penstock.connectors.contract import Position
 from penstock.errors import PenstockError
-from penstock.instants import MAX_INSTANT, MIN_INSTANT
+from penstock.instants import MAX_INSTANT, MIN_INSTANT, Passing
 from penstock.lowering.graph import Graph, Vertex
 from penstock.operators.contract import Operator, Sides, Tick
+from penstock.operators.refusing import refuse_each
 from penstock.plan.sources import Channel
 from penstock.runtime.letters import shown, stamped
 
@@ -35,6 +36,19 @@ class Fed:
     def rows(self) -> int:
         """Rows good and dead."""
         return sum(f.height for _, f in self.frames) + sum(f.height for f in self.dead)
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """Rows of dead letters for one input of an operator.
+
+    ``late``: when values of columns are behind the watermark. Such a row would change what is
+    complete, and is refused.
+    """
+
+    side: int
+    rows: pl.DataFrame
+    late: tuple[Passing, ...] = ()
 
 
 @dataclass(slots=True)
@@ -105,7 +119,12 @@ class Executor:
         self._seen = [None] * len(self.graph.vertices)
 
     def run(
-        self, epoch: int, fed: Mapping[int, Fed], sources: Mapping[int, SourceState], now: int
+        self,
+        epoch: int,
+        fed: Mapping[int, Fed],
+        sources: Mapping[int, SourceState],
+        now: int,
+        injected: Mapping[int, Injected] | None = None,
     ) -> EpochOutput:
         """Run one epoch and return what reaches the sinks."""
         output = EpochOutput()
@@ -120,7 +139,10 @@ class Executor:
                 self.watermarks[number] = MAX_INSTANT if sources[number].ended else MIN_INSTANT
             elif vertex.operator is not None:
                 tick = self._tick(vertex, epoch, sources, now, sides)
-                deltas[number] = self._operate(vertex, vertex.operator, deltas, tick)
+                inputs = [deltas[i] for i in vertex.inputs]
+                if injected and number in injected:
+                    _inject(vertex, injected[number], inputs, tick)
+                deltas[number] = self._operate(vertex, vertex.operator, inputs, tick)
             elif vertex.side is not None:
                 deltas[number] = self._side(vertex, late, dead)
                 self.watermarks[number] = self.watermarks[vertex.inputs[0]]
@@ -180,10 +202,9 @@ class Executor:
         )
 
     def _operate(
-        self, vertex: Vertex, operator: Operator, deltas: list[pl.DataFrame | None], tick: Tick
+        self, vertex: Vertex, operator: Operator, inputs: list[pl.DataFrame | None], tick: Tick
     ) -> pl.DataFrame | None:
         number, stats = vertex.number, self.stats[vertex.number]
-        inputs = [deltas[i] for i in vertex.inputs]
         rows = sum(d.height for d in inputs if d is not None)
         deadline = operator.deadline()
         due = deadline is not None and tick.now >= deadline
@@ -228,3 +249,23 @@ class Executor:
         if delta is not None and delta.height:
             output.sinks[vertex.number] = delta
             self.stats[vertex.number].rows_in += delta.height
+
+
+def _inject(vertex: Vertex, given: Injected, inputs: list[pl.DataFrame | None], tick: Tick) -> None:
+    """Put rows of dead letters among the inputs of an operator; those that are too late are refused."""
+    rows, name = given.rows, vertex.kind
+    if vertex.operator is not None and vertex.operator.step_name:
+        name = vertex.operator.step_name
+    for bound in given.late:
+        late = (bound.values(rows) <= bound.limit(tick.watermark)).fill_null(value=False)
+        if late.any():
+            times = rows.filter(late)[bound.column].cast(pl.String)
+            reasons = [
+                f"too late to be replayed: the watermark has passed {bound.column}={time}"
+                for time in times
+            ]
+            refuse_each(rows.filter(late), name, reasons, tick, side=given.side)
+            rows = rows.filter(~late)
+    if rows.height:
+        before = inputs[given.side]
+        inputs[given.side] = rows if before is None else pl.concat([before, rows])

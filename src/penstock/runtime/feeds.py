@@ -57,14 +57,17 @@ class Feed:
         """Read the ``rows`` rows before ``position`` again, in pieces, before ``start``.
 
         Ends early if there are fewer. The last piece ends at ``position``, if the source still has
-        the same rows.
+        the same rows. Partitions go on from there, so those that are read up to it still hold time
+        back.
         """
         self._source.seek(None)
+        partitions = tuple(self._source.partitions())
         if isinstance(self._source, StoppingSource):
             self._source.stop_at(position)
         while rows > 0:
             polled = self._source.poll(min(rows, max_rows), POLL_TIMEOUT_S)
-            fed = _fed(polled, tuple(self._source.partitions()))
+            partitions = tuple(dict.fromkeys([*partitions, *self._source.partitions()]))
+            fed = _fed(polled, partitions)
             rows -= fed.rows
             if fed.rows:
                 yield fed

@@ -38,6 +38,8 @@ def supervise(
         chosen = options if last is None else last.options
         if last is not None and last.rebuilt:
             chosen = replace(chosen, rebuild=())
+        if last is not None and last.replay_noted:
+            chosen = replace(chosen, replay_dead_letters=False)
         if after is not None:
             # Its own lock and token may still be there, so it takes over: from itself alone.
             chosen = replace(chosen, takeover=True, after=after)

@@ -1,55 +1,98 @@
-"""Where the dead letters of a checkpoint are, and how they are read back."""
+"""Where the dead letters of a checkpoint are, and which of them are wanted again.
+
+checkpoint/
+  dead-letters/                    a topic; on an object store a file for each epoch that had any
+  dead-letters-wanted/<id>.json    offsets that somebody wants to be replayed; gone when they are
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import io
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
 import polars as pl
 
+from penstock.checkpoints.offsets import Ranges, offsets_of, ranges_of
+from penstock.checkpoints.opening import Checkpoint, open_storage
+from penstock.checkpoints.storage import PARTIAL, Storage
+from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import ConfigError
 from penstock.runtime.letters import LETTER_SCHEMA
 from penstock.topics import Topic
 
 FOLDER = "dead-letters"
-"""Name of the topic in a checkpoint's folder."""
-
 OFFSET = "offset"
+REPLAYED = "replayed"
+WANTED = "dead-letters-wanted"
 
 
-def folder_of(checkpoint: str | Path, folder: str | Path | None, step: str) -> Path:
-    """Return the folder of the topic: the one given, or the one beside a local checkpoint."""
-    if folder is not None:
-        return Path(folder)
-    if "://" in str(checkpoint):
-        raise ConfigError(
-            "dead letters are kept on a local disk, this checkpoint is not",
-            step=step,
-            value=str(checkpoint),
-            hint="say where they are: dead_letters=FOLDER (on the command line --folder FOLDER)",
-        )
-    return Path(checkpoint) / FOLDER
+def read_letters(checkpoint: Checkpoint, options: Mapping[str, str | bool]) -> pl.DataFrame:
+    """Return all dead letters of a checkpoint, and which of them were replayed."""
+    storage = open_storage(checkpoint, options)
+    manifest = CheckpointStore(storage).peek()
+    if manifest is None and not storage.list("manifest-"):
+        raise ConfigError("there is no checkpoint", step="dead letters", value=storage.name)
+    replayed = offsets_of(manifest.replayed) if manifest is not None else set[int]()
+    letters = letters_of(storage)
+    return letters.with_columns(pl.col(OFFSET).is_in(list(replayed)).alias(REPLAYED))
 
 
-def read_letters(folder: Path, step: str) -> pl.DataFrame:
-    """Return all dead letters of a topic, numbered by ``offset``, oldest first."""
+def letters_of(storage: Storage) -> pl.DataFrame:
+    """Return all dead letters in a storage, numbered by ``offset``, oldest first."""
+    parts = list(_topic_parts(storage) if storage.folder is not None else _file_parts(storage))
+    empty = pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA})
+    return pl.concat([empty, *parts])
+
+
+def _topic_parts(storage: Storage) -> Iterator[pl.DataFrame]:
+    assert storage.folder is not None
+    folder = storage.folder / FOLDER
     if not Topic.exists(folder):
-        if not folder.parent.is_dir():
-            raise ConfigError("there is no checkpoint", step=step, value=str(folder.parent))
-        return pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA})
+        return
     with Topic.open(folder) as topic:
         if topic.schema != LETTER_SCHEMA:
             raise ConfigError(
-                "the topic does not hold dead letters of this version", step=step, value=str(folder)
+                "the topic does not hold dead letters of this version",
+                step="dead letters",
+                value=str(folder),
             )
-        parts = list(_records(topic))
-    return pl.concat(parts) if parts else pl.DataFrame(schema={OFFSET: pl.Int64(), **LETTER_SCHEMA})
+        at, end = topic.start_offsets()[0], topic.end_offsets()[0]
+        while at < end:
+            frame = topic.read(0, at).frame
+            yield _numbered(frame, at)
+            at += frame.height
 
 
-def _records(topic: Topic) -> Iterator[pl.DataFrame]:
-    at, end = topic.start_offsets()[0], topic.end_offsets()[0]
-    while at < end:
-        frame = topic.read(0, at).frame
-        number = pl.int_range(at, at + frame.height, dtype=pl.Int64, eager=True).alias(OFFSET)
-        yield frame.select(number, pl.all())
-        at += frame.height
+def _file_parts(storage: Storage) -> Iterator[pl.DataFrame]:
+    at = 0
+    for path in storage.list(f"{FOLDER}/"):
+        if not path.endswith(PARTIAL):
+            frame = pl.read_ipc(io.BytesIO(storage.read(path)))
+            yield _numbered(frame, at)
+            at += frame.height
+
+
+def _numbered(frame: pl.DataFrame, start: int) -> pl.DataFrame:
+    number = pl.int_range(start, start + frame.height, dtype=pl.Int64, eager=True).alias(OFFSET)
+    return frame.select(number, *LETTER_SCHEMA)
+
+
+def want(storage: Storage, offsets: Iterable[int]) -> None:
+    """Ask the run on this checkpoint, or the next one, to replay these letters."""
+    data = msgspec.json.encode(ranges_of(offsets))
+    storage.create(f"{WANTED}/{uuid.uuid4().hex}.json", data)
+
+
+def wanted(storage: Storage) -> dict[str, set[int]]:
+    """Return what is asked for, by file; nothing by one that whoever asked did not finish."""
+    found = {}
+    for path in storage.list(f"{WANTED}/"):
+        if not path.endswith(".json"):
+            continue
+        try:
+            found[path] = offsets_of(msgspec.json.decode(storage.read(path), type=Ranges))
+        except msgspec.DecodeError:
+            found[path] = set()
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.checkpoints.opening import RETAIN, Checkpoint
@@ -26,7 +26,8 @@ class RunOptions:
     checkpoints are kept; ``takeover`` whether a run that is alive is pushed aside; ``after`` the
     token of the run that this one restarts, which nobody else may have taken over from;
     ``max_drift_ns`` how far a source may run ahead, in event time, of those it is read with (None:
-    any far).
+    any far); ``allow_lost_state`` what a changed pipeline may lose; ``rebuild`` what is computed
+    afresh first.
     """
 
     checkpoint: Checkpoint | None = None
@@ -41,6 +42,7 @@ class RunOptions:
     memory_bytes: int | None = None
     max_drift_ns: int | None = MAX_DRIFT_NS
     dead_letter_limit: DeadLetterLimit | None = None
+    replay_dead_letters: bool | str | Sequence[int] = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -50,4 +52,11 @@ class RunOptions:
                 step="checkpoint",
                 value=self.retain,
                 hint="keep at least 1; more allow to fall back on an earlier one",
+            )
+        if self.rebuild and self.checkpoint is None:
+            raise ConfigError(
+                "rebuild= without a checkpoint",
+                step="rebuild",
+                value=", ".join(self.rebuild),
+                hint="a run without checkpoint= computes everything afresh anyway",
             )

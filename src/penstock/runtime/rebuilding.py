@@ -178,6 +178,9 @@ class Replay:
         should_stop: Callable[[], bool],
     ) -> bool:
         """Feed every source up to its position, in turns; False if it was to stop before that."""
+        uncounted = next((n for n in self._needed(positions) if n not in rows), None)
+        if uncounted is not None:
+            raise self._uncounted(uncounted)
         replays = {
             n: feeds[n].replay(positions[n], rows[n], max_rows) for n in self._needed(positions)
         }
@@ -211,6 +214,16 @@ class Replay:
                 del replays[number]
             else:
                 yield number, fed
+
+    def _uncounted(self, number: int) -> CheckpointError:
+        source = self._graph.vertices[number].source
+        return CheckpointError(
+            "the checkpoint does not say how many rows its sources have handed over",
+            step="rebuild",
+            value=source.name if source is not None else None,
+            hint="it is of an earlier version; start over with a new checkpoint and new sinks",
+            line="",
+        )
 
     def _incomplete(self, number: int, count: int, wanted: int) -> CheckpointError:
         source = self._graph.vertices[number].source

@@ -11,6 +11,7 @@ arrays and chunks of 64 KiB and more, and the cache.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import shutil
@@ -106,7 +107,7 @@ class SpilledBlock:
 class MemoryBudget:
     """Limit on the anonymous memory of all stores of a run; ``None`` is no limit.
 
-    ``folder`` belongs to one run: scratch left there by an earlier one is deleted.
+    Scratch in ``folder`` that a run left behind is deleted; that of a run that is alive is locked.
     """
 
     def __init__(self, limit_bytes: int | None = None, folder: Path | None = None) -> None:
@@ -120,8 +121,8 @@ class MemoryBudget:
         self._folder: Path | None = None
         self._parent = folder
         if folder is not None and folder.exists():
-            for stale in folder.glob(_PREFIX + "*"):
-                shutil.rmtree(stale, ignore_errors=True)
+            for other in folder.glob(_PREFIX + "*"):
+                _delete_if_stale(other)
 
     @property
     def scratch(self) -> Path:
@@ -129,7 +130,8 @@ class MemoryBudget:
         if self._folder is None:
             if self._parent is not None:
                 self._parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+            self._folder, lock = _locked_folder(self._parent)
+            weakref.finalize(self, os.close, lock)
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
@@ -209,6 +211,31 @@ class MemoryBudget:
         self._cached = 0
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _locked_folder(parent: Path | None) -> tuple[Path, int]:
+    """Make a scratch folder and lock it for as long as the handle returned is open."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if folder.exists():  # else somebody took it for stale before it was locked
+            return folder, handle
+        os.close(handle)
+
+
+def _delete_if_stale(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        return  # of a run that is alive
+    finally:
+        os.close(handle)
 
 
 _current: ContextVar[MemoryBudget | None] = ContextVar("penstock_memory_budget", default=None)

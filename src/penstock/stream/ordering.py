@@ -92,7 +92,8 @@ class OrderVerbs(StreamBase):
         either way. Of rows that compare equal the first to arrive wins; of a changelog the smaller
         by all columns. ``rank`` names a column to add, 1 for the best.
 
-        State: ``k`` rows a group over append-only rows; all rows of the groups over changes. Freed
+        State: ``k`` rows a group over append-only rows; all rows of the groups over changes (an
+        epoch reads the best of them only), ``max_group_rows`` of them if that is given. Freed
         as the watermark passes a column of ``group_by``, or ``ttl`` after the group's last row.
 
         >>> import penstock as ps, polars as pl

@@ -68,7 +68,8 @@ class CrashPoints:
     at a place that begins with ``place``. With neither, nothing happens but notes. ``torn`` is how
     much of a file in the making stays, from 0 to 1; ``zeros`` fills it up with zeros. With
     ``atomic`` nothing stays of a manifest in the making, as the contract of a storage says; without,
-    it is torn, as on a file system that has no hard links.
+    it is torn, as on a file system that has no hard links. ``then`` is called at the point instead
+    of dying there: start another run in it, and the one that was overtaken must be fenced.
 
     >>> import penstock as ps, polars as pl
     >>> from penstock.checkpoints.storage import MemoryStorage
@@ -96,6 +97,7 @@ class CrashPoints:
     torn: float = 0.5
     zeros: bool = False
     atomic: bool = False
+    then: Callable[[], None] | None = None
     reached: list[Point] = field(default_factory=list)
     dead: bool = False
     _left: int = field(init=False, repr=False)
@@ -121,6 +123,15 @@ class CrashPoints:
         if self.dead:
             raise Crash(f"{point}, after the crash")
         self.reached.append(point)
+        if not self._is_it(point):
+            return False
+        if self.then is None:
+            return True
+        then, self.then, self.at, self.name = self.then, None, None, None
+        then()
+        return False
+
+    def _is_it(self, point: Point) -> bool:
         if self.name is None:
             return self.at == len(self.reached) - 1
         if point.name != self.name or not point.place.startswith(self.place):

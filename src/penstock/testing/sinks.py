@@ -22,7 +22,15 @@ from typing import Any
 import polars as pl
 
 from penstock.columns import WEIGHT
-from penstock.connectors.contract import Accepts, Guarantee, Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import (
+    Accepts,
+    Guarantee,
+    ReplacingSink,
+    Sink,
+    SinkIdentity,
+    SinkSpec,
+    is_replaceable,
+)
 from penstock.errors import ConfigError, ConnectorError, FencedError
 from penstock.testing.contracts import Contract, exactly, is_frozen, shown
 from penstock.testing.values import edge_values
@@ -77,6 +85,8 @@ def check_sink(
         check.changing()
     if check.facts.accepts is Accepts.UPSERT:
         check.conflicting()
+    if is_replaceable(check.facts):
+        check.replacing()
     check.values()
 
 
@@ -190,6 +200,25 @@ class _SinkCheck:
         with self._begun(target, SinkIdentity(target, 3)) as sink:
             sink.apply(7, [rows((2, "b"))])
         self._holds(target, [(1, "a"), (2, "b")], rule)
+
+    def replacing(self) -> None:
+        """Replace what is there, by rows and by nothing; what is there already is skipped."""
+        target = self._target("replacing")
+        with self._begun(target, SinkIdentity(target, 1)) as sink:
+            if not isinstance(sink, ReplacingSink):
+                raise self._contract.broken(
+                    "a sink whose spec is replaceable has replace()", TypeError("it has none")
+                )
+            sink.apply(1, [rows((1, "a"), (2, "b"))])
+            sink.replace(2, [rows((2, "c")), rows((3, "d"))])
+            sink.replace(2, [rows((9, "again"))])
+        whole = [(2, "c"), (3, "d")]
+        self._holds(target, whole, "after replace() a sink holds exactly its rows, once")
+        self._is_at(target, 2, "replace() records its epoch")
+        with self._begun(target, SinkIdentity(target, 1)) as sink:
+            assert isinstance(sink, ReplacingSink)
+            sink.replace(3, [rows()])
+        self._holds(target, [], "after replace() by no rows a sink is empty")
 
     def crashing(self) -> None:
         """Fail before, between and after the frames of an epoch, in a new sink and a used one."""

@@ -40,6 +40,7 @@ def check_source(
     feed: Feed | None = None,
     expected: pl.DataFrame | None = None,
     secrets: Sequence[str] = (),
+    exclusive: bool = False,
     patience: timedelta = timedelta(seconds=20),
 ) -> None:
     """Check that a source keeps the contract; raise ``ContractBroken``, which names the rule.
@@ -47,7 +48,8 @@ def check_source(
     ``make`` returns a new spec of the same data each time. ``rows`` says how many rows (good and
     dead) are there to read, of a source that does not end by itself. ``feed`` is entered with each
     source that was opened, and brings the rows of one that only listens. ``expected`` are the good
-    rows, in any order; ``secrets`` are texts that no name or ``repr`` may show.
+    rows, in any order; ``secrets`` are texts that no name or ``repr`` may show. ``exclusive``: while
+    one is open no other can be.
 
     >>> import polars as pl
     >>> from penstock.connectors.batches.config import BatchesSpec
@@ -61,10 +63,12 @@ def check_source(
     if check.repeats:
         for max_rows in (1, 3):
             check.small_polls(whole, max_rows)
-        check.acknowledging(whole)
     if check.replays:
         check.seeking(whole)
-        check.beside_each_other(whole)
+        if not exclusive:
+            check.beside_each_other(whole)
+    if check.repeats:
+        check.acknowledging(whole)
     check.closing()
 
 

@@ -44,6 +44,7 @@ class AcknowledgingSpec:
 class AcknowledgingSource:
     port: int
     _had: dict[str, int] = field(default_factory=dict)
+    _safe: dict[str, int] = field(default_factory=dict)
     _partial: dict[socket.socket, bytes] = field(default_factory=dict)
     _closed: bool = False
 
@@ -55,19 +56,23 @@ class AcknowledgingSource:
 
     def seek(self, position: Position | None) -> None:
         self._had = dict(position) if isinstance(position, dict) else {}
+        self._safe = dict(self._had)
 
     def poll(self, max_rows: int, timeout_s: float) -> Polled:
         lines: list[bytes] = []
         if not self._closed:
             for key, _ in self._selector.select(min(timeout_s, 0.05)):
                 lines += self._serve(key.fileobj)
-        good, bad = [], []
+        good, bad, again = [], [], False
         for line in lines:
             sender, number, word = line.decode().split(" ")
             if int(number) <= self._had.get(sender, -1):
+                again = True
                 continue
             self._had[sender] = int(number)
             (bad if word == BAD else good).append((sender, int(number)))
+        if again:  # the acknowledgement was lost with its connection
+            self.acknowledge(self._safe)
         frame = pl.DataFrame(good, schema=SCHEMA, orient="row")
         places = [f"{sender} {number}" for sender, number in bad]
         dead = dead_letters("words", places, [b""] * len(bad), [BAD] * len(bad)) if bad else None
@@ -97,6 +102,7 @@ class AcknowledgingSource:
 
     def acknowledge(self, position: Position) -> None:
         assert isinstance(position, dict)
+        self._safe = dict(position)
         said = "".join(f"{sender} {number}\n" for sender, number in position.items()).encode()
         for peer in list(self._partial):
             with suppress(OSError):

@@ -15,7 +15,7 @@ from penstock.connectors.durable.config import DurableSpec
 from penstock.connectors.durable.source import DurableSource
 from penstock.connectors.sockets.config import UdpSpec
 from penstock.deferred import sqlite3
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, FencedError, QueryFailed
 from penstock.query import Query
 from penstock.topics import Topic
 from penstock.topics.store import Store
@@ -152,5 +152,32 @@ def test_a_full_disk_passes_and_nothing_acknowledged_is_lost(
     wanted = [n for n in range(sender.produced) if n not in sender.bad]
     query.start(checkpoint=tmp_path / "checkpoint")
     assert query.drain(LIMIT)
+    found = ps.scan_topic(tmp_path / "out", stop="at end").collect()
+    assert found["number"].to_list() == wanted
+
+
+def test_a_run_that_takes_over_goes_on_with_the_socket_and_its_topic(tmp_path: Path) -> None:
+    """The first run notices at its next checkpoint, lets go of port and folder, and ends."""
+    port = free_port()
+    sender = CarefulSender("s", port, seed=2)
+    first, second = (
+        ps.from_source(AcknowledgingSpec(port)).sink_topic(tmp_path / "out", partitions=1)
+        for _ in range(2)
+    )
+    first.start(checkpoint=tmp_path / "checkpoint", checkpoint_interval="20ms")
+    sender.start()
+    deadline = time.monotonic() + LIMIT
+    while sender.accepted < 100:
+        assert time.monotonic() < deadline
+        first.wait(0.02)
+    second.start(checkpoint=tmp_path / "checkpoint", checkpoint_interval="20ms", takeover=True)
+    with pytest.raises(QueryFailed) as caught:
+        first.wait(LIMIT)
+    assert isinstance(caught.value.__cause__, FencedError)
+    sender.finish()
+    second.stop()
+    wanted = [n for n in range(sender.produced) if n not in sender.bad]
+    second.start(checkpoint=tmp_path / "checkpoint")
+    assert second.drain(LIMIT)
     found = ps.scan_topic(tmp_path / "out", stop="at end").collect()
     assert found["number"].to_list() == wanted

@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from penstock.columns import DEAD_LETTER_SCHEMA
 from penstock.connectors.contract import Polled, Position, Source, SourceSpec
 from penstock.connectors.durable.config import DurableSpec
+from penstock.connectors.durable.shelf import Mark, Shelf
 from penstock.connectors.durable.source import DurableSource
 from penstock.deferred import sqlite3
 from penstock.errors import ConnectorError, Fault
 from penstock.testing import check_source
-from penstock.topics import Topic, journal
+from penstock.topics import Durability, Topic, journal
+from penstock.topics.journal import Kind
 from penstock.topics.store import Store
 
 from .scripted import SCHEMA, Scripted, ScriptedSpec, rows
@@ -433,3 +435,25 @@ def test_what_was_kept_is_read_as_the_contract_of_sources_says(tmp_path: Path) -
         until(lambda: 4 in within.acknowledged)
     never_opened = ScriptedSpec([], bounded=True)
     check_source(lambda: Copied(never_opened, str(folder)), rows=44, expected=rows(*range(40)))
+
+
+def test_a_reader_far_behind_costs_little_memory(tmp_path: Path) -> None:
+    """Ten thousand appends of a row each: few marks, and not every frame, are kept in memory."""
+    kept = journal.Journal(tmp_path, SCHEMA)
+    shelf = Shelf(kept, max_bytes=999_999)
+    one, alone = frozenset({0}), Mark(0, 0, 0, frozenset(), frozenset())
+    shelf.begin(kept.ends(), kept.ends(), alone)
+    kept.append(rows(*range(10_000)), None, b"", {}, Durability.OS)
+    for n in range(10_000):
+        shelf.put(rows(n), None, Mark(0, 0, 100, one, one))
+    assert len(shelf._marks) <= 2 * 256
+    assert len(shelf._backlogs[Kind.ROWS]._recent) <= 4096
+    assert not shelf.wait_for_room(0)
+    found: list[int] = []
+    while shelf.unread:
+        found += [n for frame in shelf.take(Kind.ROWS, 700) for n in frame["n"]]
+        shelf.pass_marks()
+    assert found == list(range(10_000))
+    assert shelf.wait_for_room(0)
+    assert not shelf._marks
+    kept.close()

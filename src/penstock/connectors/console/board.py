@@ -46,7 +46,7 @@ class Board:
         return 0 if self._rows is None else max(0, self._rows.height - self._max_rows)
 
     def _replace(self, frame: pl.DataFrame) -> None:
-        changes = keyed_changes(frame, self._key, self._step)
+        changes = keyed_changes([frame], self._key, self._step)
         if self._rows is None:
             self._rows = changes.upserts
             return

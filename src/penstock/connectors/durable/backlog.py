@@ -20,6 +20,9 @@ from penstock.topics.records import Records
 _RECENT_ROWS = 1 << 19
 """Rows kept in memory: half a second and more at full speed. Beyond, the journal is read."""
 
+_RECENT_FRAMES = 4096
+"""Frames kept in memory: one of a single row takes a kilobyte and more."""
+
 _READ_ROWS = 65_536
 """At least a whole stored batch, so that small polls do not decode it again each time."""
 
@@ -42,7 +45,8 @@ class Backlog:
 
     def added(self, frame: pl.DataFrame) -> None:
         """Note that ``frame`` was appended."""
-        if frame.height and self._recent_rows < _RECENT_ROWS:
+        room = self._recent_rows < _RECENT_ROWS and len(self._recent) < _RECENT_FRAMES
+        if frame.height and room:
             self._recent.append(Records(self.kind, self.end, frame))
             self._recent_rows += frame.height
         self.end += frame.height

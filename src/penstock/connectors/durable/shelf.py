@@ -12,6 +12,9 @@ import polars as pl
 from penstock.connectors.durable.backlog import Backlog
 from penstock.topics.journal import Journal, Kind
 
+_MARKS = 256
+"""How many marks there are at about the most: each frees its part of the bytes that may wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -76,8 +79,8 @@ class Shelf:
             if dead is not None:
                 self._backlogs[Kind.DEAD_LETTERS].added(dead)
             self._unread_bytes += mark.stored_bytes
-            ends = [self._backlogs[kind].end for kind in Kind]
-            self._marks.append(Mark(ends[0], ends[1], mark.stored_bytes, mark.during, mark.after))
+            ends = self.ends
+            self._mark(replace(mark, rows=ends[Kind.ROWS], dead=ends[Kind.DEAD_LETTERS]))
             self._pass()
             self._changed.notify_all()
 
@@ -173,6 +176,15 @@ class Shelf:
     def closed(self) -> bool:
         """Whether it is over."""
         return self._closed
+
+    def _mark(self, mark: Mark) -> None:
+        """Add a mark, or extend the last: a reader that is far behind needs no one for each append."""
+        last = self._marks[-1] if len(self._marks) > 1 else None
+        alike = last and (last.during, last.after) == (mark.during, mark.after)
+        if last and alike and last.stored_bytes * _MARKS < self._max_bytes:
+            mark = replace(mark, stored_bytes=last.stored_bytes + mark.stored_bytes)
+            self._marks.pop()
+        self._marks.append(mark)
 
     def _pass(self) -> None:
         """Drop the marks that everything before was taken of."""

@@ -83,6 +83,11 @@ class LineReader:
             self._jump(offset, line)
         return True
 
+    @property
+    def form(self) -> Format:
+        """The format, after ``begin`` under the header of the file if it has one."""
+        return self._form
+
     def _header(self) -> bool:
         while not self._ready() and self._fill():
             pass

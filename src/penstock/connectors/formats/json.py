@@ -21,13 +21,11 @@ a brace and hold no escape are not validated first: of these the reader takes no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import msgspec
 import polars as pl
@@ -43,6 +41,7 @@ from penstock.connectors.formats.contract import (
     within,
 )
 from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
+from penstock.connectors.formats.json_few import FAULTS, FEW, FewObjects
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
 from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
@@ -58,20 +57,6 @@ _VALID = msgspec.json.Decoder(_Object)
 CAREFUL_SLICE = 4096
 """A batch that holds a bad message is read in slices, so that only some pay for finding it."""
 
-_FEW = 64
-"""Messages up to which they are read one by one in Python."""
-
-_PLAIN: dict[type[pl.DataType], Any] = {
-    pl.Int64: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
-    pl.Float64: Annotated[float, msgspec.Meta(ge=-(2**53), le=2**53)],
-    pl.Boolean: bool,
-    pl.String: str,
-}
-"""What the values of a wire type are, where one by one they read as in the fast reader."""
-
-_HUGE = re.compile(rb"[0-9](?:[eE]|[0-9]{38})")
-"""Some number may be beyond 2**128 or any float: the fast reader refuses it under any key."""
-
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
 
@@ -79,8 +64,6 @@ _SHORT_LINE = 1000
 """Bytes of a line in which nothing can be nested as deeply as msgspec refuses (1,000 levels)."""
 
 _NEWLINE, _BRACE = b"\n{"
-
-_FAULTS = (msgspec.DecodeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -116,6 +99,11 @@ class Json:
         return {name: wire_type(dtype) for name, dtype in self.columns}
 
     @cached_property
+    def _as_read(self) -> bool:
+        """Whether no column needs another type than the reader gives it."""
+        return self._wire == dict(self.columns)
+
+    @cached_property
     def _typed(self) -> msgspec.json.Decoder[Any]:
         fields = [
             (f"f{i}", python_type(wire) | None, msgspec.field(name=name, default=None))
@@ -145,7 +133,7 @@ class Json:
 
     def _all_clean(self, messages: pl.Series) -> pl.DataFrame | None:
         """Read all messages at once; None if anything about them is unusual."""
-        if 0 < len(messages) <= _FEW and messages.dtype == pl.Binary:
+        if 0 < len(messages) <= FEW and messages.dtype == pl.Binary:
             raw = messages.to_list()
             if all(message and b"\n" not in message for message in raw):
                 return self.decode_block(b"\n".join(raw))
@@ -195,54 +183,17 @@ class Json:
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
 
-    def _few(self, block: bytes) -> pl.DataFrame | None:
-        """Read a few objects of plain values one by one; None if anything about them is unusual.
-
-        Each call into Polars costs as much as a hundred messages, and more while all cores are
-        busy. What is refused here although it may be good: escapes, numbers that another key could
-        hold but the fast reader not, and a key that seems to be there twice (of which the last
-        would count).
-        """
-        if self._spelled is None or b"\\" in block or _HUGE.search(block):
-            return None
-        decode = self._few_typed.decode
-        try:
-            rows = [decode(line) for line in block.removesuffix(b"\n").split(b"\n")]
-        except _FAULTS:
-            return None
-        columns = []
-        for i, (name, dtype) in enumerate(self._wire.items()):
-            values = list(map(attrgetter(f"f{i}"), rows))
-            missing = values.count(msgspec.UNSET)
-            if block.count(self._spelled[i]) != len(values) - missing:
-                return None
-            if missing:
-                values = [None if value is msgspec.UNSET else value for value in values]
-            columns.append(pl.Series(name, values, dtype=dtype, strict=True))
-        return pl.DataFrame(columns)
-
     @cached_property
-    def _spelled(self) -> list[bytes] | None:
-        """The keys as they stand in a message; None unless each column has one plain type."""
-        plain = all(wire.base_type() in _PLAIN for wire in self._wire.values())
-        return [msgspec.json.encode(name) for name in self._wire] if plain else None
-
-    @cached_property
-    def _few_typed(self) -> msgspec.json.Decoder[Any]:
-        fields = [
-            (f"f{i}", _PLAIN[wire.base_type()] | None | msgspec.UnsetType, field)
-            for i, (name, wire) in enumerate(self._wire.items())
-            for field in [msgspec.field(name=name, default=msgspec.UNSET)]
-        ]
-        return msgspec.json.Decoder(msgspec.defstruct("Few", fields))
+    def _few(self) -> FewObjects:
+        return FewObjects(self._wire)
 
     def _clean(self, block: bytes, lines: int) -> pl.DataFrame | None:
         """Read ``lines`` objects, one on each line; None if anything about them is unusual."""
         if self._decimals and long_number(block):
             return None
-        wire = self._few(block) if lines <= _FEW else None
+        wire = self._few.read(block) if lines <= FEW else None
         if wire is None:
-            if not (lines > _FEW and _reader_is_strict(block)) and not _valid(block, lines):
+            if not (lines > FEW and _reader_is_strict(block)) and not _valid(block, lines):
                 return None
             wire = self._ndjson(block, lines)
         if wire is None:
@@ -278,7 +229,7 @@ class Json:
     def _convert(self, wire: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
         """Give the columns their declared types, and say which rows that fails for."""
         columns, errors = [], []
-        if wire.schema == self.schema:
+        if self._as_read:
             return wire, []
         for name, dtype in self.columns:
             if wire[name].dtype == dtype:
@@ -339,7 +290,7 @@ def _halves(block: bytes) -> list[bytes]:
 def _valid(block: bytes, lines: int) -> bool:
     try:
         return len(_VALID.decode_lines(block)) == lines
-    except _FAULTS:
+    except FAULTS:
         return False
 
 

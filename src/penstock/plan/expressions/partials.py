@@ -11,6 +11,9 @@ import polars as pl
 
 from penstock.plan.expressions.fingerprint import fingerprint
 
+_WIDE_INTEGERS = (pl.Int64, pl.UInt64, pl.Int128, pl.UInt128)
+"""Integers of which 2**32 may not fit into an Int64 together."""
+
 _MICROSECONDS_PER_DAY = 86_400_000_000.0
 
 
@@ -182,6 +185,10 @@ def _mean(a: Aggregation) -> Split | None:
     if a.dtype.is_temporal() or a.dtype.is_decimal():
         exact = a.taken.to_physical().cast(pl.Int128).sum()
         total = partial(a, "exact", exact, _total, pl.Int128())
+    elif a.dtype.is_integer() or a.dtype == pl.Boolean:
+        # Added up as floats, the result would depend on how epochs are cut where sums are large.
+        wide = pl.Int128() if a.dtype in _WIDE_INTEGERS else pl.Int64()
+        total = partial(a, "whole", a.taken.cast(wide).sum(), _total, wide)
     else:
         total = partial(a, "total", a.taken.cast(pl.Float64).sum(), _total, pl.Float64())
     return Split((total, count), mean(pl.col(total.name), pl.col(count.name), a))

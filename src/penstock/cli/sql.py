@@ -1,0 +1,44 @@
+"""``penstock sql``: statements over files, URLs and the tables of a session."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+import penstock as ps
+
+app = typer.Typer(add_completion=False)
+
+
+class Shape(enum.StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@app.command()
+def sql(
+    text: Annotated[str, typer.Argument(help="One or several statements, separated by ;")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The folder of a durable session, with its tables.")
+    ] = None,
+    shape: Annotated[Shape, typer.Option("--format", help="How rows are written.")] = Shape.TABLE,
+) -> None:
+    """Run SQL: penstock sql "SELECT status, count(*) FROM 'access.csv' GROUP BY status"."""
+    with ps.Session(checkpoint) as session:
+        found = session.sql(text)
+    if found is None:
+        return
+    if shape is Shape.CSV:
+        typer.echo(found.write_csv(), nl=False)
+    elif shape is Shape.JSON:
+        typer.echo(found.write_ndjson(), nl=False)
+    else:
+        with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
+            typer.echo(str(found))

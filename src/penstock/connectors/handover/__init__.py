@@ -1,0 +1,1 @@
+"""History first, then a live source, without a gap or an overlap."""

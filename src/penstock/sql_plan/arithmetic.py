@@ -1,0 +1,235 @@
+"""Arithmetic of numbers, instants and intervals, as PostgreSQL defines it."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.scalars import Scalars, Translator
+from penstock.sql_plan.types import MAX_DIGITS, scale_of
+from penstock.sql_plan.values import Value, aligned, literal_as
+
+_QUOTIENT_SCALE = 16
+"""Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
+
+_MONTHS = {"year": 12, "month": 1, "quarter": 3, "decade": 120, "century": 1200}
+_MICROS = {
+    "week": 604_800_000_000,
+    "day": 86_400_000_000,
+    "hour": 3_600_000_000,
+    "minute": 60_000_000,
+    "second": 1_000_000,
+    "millisecond": 1_000,
+    "microsecond": 1,
+}
+_SHORT = {"y": "year", "mon": "month", "mo": "month", "w": "week", "d": "day", "h": "hour",
+          "hr": "hour", "m": "minute", "min": "minute", "s": "second", "sec": "second",
+          "ms": "millisecond", "us": "microsecond"}  # fmt: skip
+_PART = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+)?\s*")
+_CLOCK = re.compile(r"\s*([+-]?)(\d+):(\d+)(?::(\d+(?:\.\d+)?))?\s*")
+
+
+def interval(scalars: Scalars, node: exp.Expr) -> Value:
+    """Return a written interval: microseconds, and months apart, which have no fixed length."""
+    unit = node.args["unit"].name.lower() if node.args.get("unit") else None
+    text = str(scalars.written(node.this, "an interval"))
+    try:
+        months, micros = _span(text, unit)
+    except (KeyError, ValueError):
+        raise refuse(node, "cannot read the interval") from None
+    dtype = pl.Duration("us")
+    return Value(pl.lit(micros, dtype=pl.Int64).cast(dtype), dtype, months=months, literal=micros)
+
+
+def _span(text: str, unit: str | None) -> tuple[int, int]:
+    months, micros, at = 0, 0.0, 0
+    while at < len(text):
+        clock = _CLOCK.match(text, at)
+        if clock:
+            sign = -1 if clock[1] else 1
+            seconds = int(clock[2]) * 3600 + int(clock[3]) * 60 + float(clock[4] or 0)
+            micros, at = micros + sign * seconds * 1e6, clock.end()
+            continue
+        part = _PART.match(text, at)
+        if part is None:
+            raise ValueError(text)
+        name = _singular(part[2] or unit or "second")
+        if name in _MONTHS:
+            months += round(float(part[1]) * _MONTHS[name])
+        else:
+            micros += float(part[1]) * _MICROS[name]
+        at = part.end()
+    return months, round(micros)
+
+
+def _singular(unit: str) -> str:
+    low = unit.lower()
+    if low in _SHORT:
+        return _SHORT[low]
+    return {"centuries": "century"}.get(low, low.removesuffix("s"))
+
+
+def shifted(value: Value, span: Value, sign: int) -> Value:
+    """Return an instant or a date moved by an interval; a date becomes a timestamp."""
+    dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
+    expr = value.expr.cast(dtype) if value.dtype == pl.Date else value.expr
+    if span.months:
+        expr = expr.dt.offset_by(f"{sign * span.months}mo")
+    if not span.constant or span.literal:
+        length = span.expr.cast(pl.Duration(dtype.time_unit))  # type: ignore[attr-defined]
+        expr = expr + length if sign > 0 else expr - length
+    return Value(expr, dtype)
+
+
+def _is_instant(value: Value) -> bool:
+    return value.dtype == pl.Date or isinstance(value.dtype, pl.Datetime)
+
+
+def _sum(sign: int) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
+        if right.is_interval and _is_instant(left):
+            return shifted(left, right, sign)
+        if sign > 0 and left.is_interval and _is_instant(right):
+            return shifted(right, left, sign)
+        if left.dtype == pl.Date and right.dtype.is_integer():
+            return scalars.typed(left.expr.dt.offset_by(_days(right.expr * sign)))
+        if sign > 0 and right.dtype == pl.Date and left.dtype.is_integer():
+            return scalars.typed(right.expr.dt.offset_by(_days(left.expr)))
+        if sign < 0 and left.dtype == pl.Date and right.dtype == pl.Date:
+            days = (left.expr - right.expr).dt.total_days().cast(pl.Int32)
+            return Value(days, pl.Int32())
+        if left.is_interval and right.is_interval and (left.months or right.months):
+            months, micros = left.months + sign * right.months, left.literal + sign * right.literal
+            return Value(pl.lit(micros, dtype=pl.Duration("us")), pl.Duration("us"), months, micros)
+        if not _summable(left, right):
+            raise _no_operator(node, left, right)
+        one, two = _numbers(node, left, right)
+        return scalars.typed(one.expr + two.expr if sign > 0 else one.expr - two.expr)
+
+    return translate
+
+
+def _summable(left: Value, right: Value) -> bool:
+    numbers = left.dtype.is_numeric() and right.dtype.is_numeric()
+    spans = left.is_interval and right.is_interval
+    instants = isinstance(left.dtype, pl.Datetime) and isinstance(right.dtype, pl.Datetime)
+    nothing = pl.Null in (left.dtype, right.dtype)
+    return numbers or spans or instants or nothing or pl.Time in (left.dtype, right.dtype)
+
+
+def _no_operator(node: exp.Expr, left: Value, right: Value) -> Exception:
+    return refuse(node, f"no such operator for {left.dtype} and {right.dtype}")
+
+
+def _untyped(left: Value, right: Value) -> tuple[Value, Value]:
+    """Give a constant text the type of the number or instant beside it."""
+    for one, two in ((left, right), (right, left)):
+        if one.constant and one.dtype == pl.String and two.dtype != pl.String:
+            read = literal_as(one, two.dtype)
+            return (read, right) if one is left else (left, read)
+    return left, right
+
+
+def _days(count: pl.Expr) -> pl.Expr:
+    return pl.concat_str([count.cast(pl.Int64).cast(pl.String), pl.lit("d")])
+
+
+def _numbers(node: exp.Expr, left: Value, right: Value) -> list[Value]:
+    found = aligned(left, right)
+    if found is None:
+        raise _no_operator(node, left, right)
+    return found
+
+
+def _product(scalars: Scalars, node: exp.Expr) -> Value:
+    left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
+    for span, factor in ((left, right), (right, left)):
+        if span.is_interval and factor.dtype.is_numeric():
+            return _times(scalars, span, factor)
+    one, two = _arithmetic(node, left, right)
+    if one.dtype.is_decimal():
+        scale = scale_of(left.dtype) + scale_of(right.dtype)
+        wide = pl.Decimal(MAX_DIGITS, min(MAX_DIGITS, scale))
+        return Value(left.expr.cast(wide) * right.expr.cast(wide), wide)
+    return scalars.typed(one.expr * two.expr)
+
+
+def _times(scalars: Scalars, span: Value, factor: Value) -> Value:
+    if span.months:
+        if not (factor.constant and factor.dtype.is_integer()):
+            raise ValueError("months can be multiplied by whole constants only")
+        times = int(factor.literal)
+        expr = pl.lit(span.literal * times, dtype=pl.Duration("us"))
+        return Value(expr, span.dtype, span.months * times, span.literal * times)
+    return scalars.typed(
+        (span.expr.dt.total_microseconds() * factor.expr).cast(pl.Int64).cast(span.dtype)
+    )
+
+
+def _arithmetic(node: exp.Expr, left: Value, right: Value) -> list[Value]:
+    for value in (left, right):
+        if not (value.dtype.is_numeric() or value.dtype == pl.Null):
+            raise _no_operator(node, left, right)
+    return _numbers(node, left, right)
+
+
+def _quotient(scalars: Scalars, node: exp.Expr) -> Value:
+    left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
+    if left.is_interval and right.dtype.is_numeric():
+        micros = left.expr.dt.total_microseconds() / right.expr
+        return Value(micros.round().cast(pl.Int64).cast(left.dtype), left.dtype)
+    one, two = _arithmetic(node, left, right)
+    divisor = pl.when(two.expr != 0).then(two.expr)
+    if one.dtype.is_integer():
+        whole = one.expr.abs() // divisor.abs()
+        signed = pl.when((one.expr < 0) != (two.expr < 0)).then(-whole).otherwise(whole)
+        return Value(signed.cast(one.dtype), one.dtype)
+    if one.dtype.is_decimal():
+        scale = max(_QUOTIENT_SCALE, scale_of(one.dtype))
+        return scalars.typed(one.expr.cast(pl.Decimal(MAX_DIGITS, scale)) / divisor)
+    return scalars.typed(one.expr / two.expr)
+
+
+def _remainder(scalars: Scalars, node: exp.Expr) -> Value:
+    left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
+    one, two = _arithmetic(node, left, right)
+    rest = one.expr % pl.when(two.expr != 0).then(two.expr)
+    crossed = (rest != 0) & ((one.expr < 0) != (two.expr < 0))
+    return Value(pl.when(crossed).then(rest - two.expr).otherwise(rest), one.dtype)
+
+
+def _negative(scalars: Scalars, node: exp.Expr) -> Value:
+    value = scalars.value(node.this)
+    literal = -value.literal if value.constant and value.literal is not None else value.literal
+    return Value(-value.expr, value.dtype, -value.months, literal)
+
+
+def _bits(name: str) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        left, right = _arithmetic(node, *scalars.values([node.this, node.expression]))
+        return scalars.typed(getattr(left.expr, name)(right.expr))
+
+    return translate
+
+
+NODES: dict[type[exp.Expr], Translator] = {
+    exp.Add: _sum(1),
+    exp.Sub: _sum(-1),
+    exp.Mul: _product,
+    exp.Div: _quotient,
+    exp.IntDiv: _quotient,
+    exp.Mod: _remainder,
+    exp.Neg: _negative,
+    exp.Interval: interval,
+    exp.BitwiseAnd: _bits("__and__"),
+    exp.BitwiseOr: _bits("__or__"),
+    exp.BitwiseXor: _bits("__xor__"),
+}
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
+    exp.Div: ("typed", "safe"),
+    exp.Interval: ("unit",),
+}

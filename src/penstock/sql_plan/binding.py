@@ -1,0 +1,81 @@
+"""Binding: every name in an expression becomes the column of the stream that it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from sqlglot import exp
+
+from penstock.sql_plan.relations import Scope
+
+QUERIES = (exp.Subquery, exp.Exists, exp.Any, exp.All)
+"""Nodes whose inside is another query, with names of its own."""
+
+
+def bound(node: exp.Expr, scope: Scope) -> exp.Expr:
+    """Return the expression with columns in place of names; queries inside keep theirs."""
+
+    def bind(part: exp.Expr) -> exp.Expr | None:
+        if isinstance(part, exp.Column) and not isinstance(part.this, exp.Star):
+            return column(scope.find(part).column)
+        return None
+
+    return rewritten(node, bind)
+
+
+def column(name: str) -> exp.Column:
+    """Return a bound column."""
+    return exp.Column(this=exp.Identifier(this=name, quoted=True))
+
+
+def rewritten(node: exp.Expr, change: Callable[[exp.Expr], exp.Expr | None]) -> exp.Expr:
+    """Return a copy in which ``change`` has replaced what it did not return None for."""
+    found = change(node)
+    if found is not None:
+        return found
+    if is_query(node):
+        return node
+    copy = node.__class__()
+    for key, value in node.args.items():
+        if key == "query":
+            copy.args[key] = value
+        elif isinstance(value, list):
+            copy.set(key, [_part(item, change) for item in value])
+        else:
+            copy.set(key, _part(value, change))
+    copy.meta.update(node.meta)
+    return copy
+
+
+def _part(value: object, change: Callable[[exp.Expr], exp.Expr | None]) -> object:
+    return rewritten(value, change) if isinstance(value, exp.Expr) else value
+
+
+def is_query(node: exp.Expr) -> bool:
+    """Tell whether a node is a query used as a value or a condition."""
+    if isinstance(node, (exp.Any, exp.All)):
+        return isinstance(node.this, (exp.Query, exp.Subquery))
+    return isinstance(node, (exp.Subquery, exp.Exists, exp.Query))
+
+
+def replaced(node: exp.Expr, columns: Mapping[exp.Expr, str]) -> exp.Expr:
+    """Return the expression with columns in place of the parts that have been computed."""
+    return rewritten(node, lambda part: column(columns[part]) if part in columns else None)
+
+
+def parts(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield a node and all below it, outside of queries (which are yielded themselves)."""
+    yield node
+    if is_query(node):
+        return
+    for key, value in node.args.items():
+        if key == "query":
+            continue
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, exp.Expr):
+                yield from parts(item)
+
+
+def columns_in(node: exp.Expr) -> set[str]:
+    """Return the columns a bound expression reads itself."""
+    return {part.name for part in parts(node) if isinstance(part, exp.Column)}

@@ -1,0 +1,192 @@
+"""SQL text to syntax trees: a PostgreSQL-like dialect with sources, sinks, watermarks and windows."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.dialects.risingwave import RisingWave
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.parsers.risingwave import RisingWaveParser
+from sqlglot.tokenizer_core import Token, TokenType
+
+from penstock.errors import PlanError
+
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
+
+_BOUND = re.compile(r'"([^"]+)#\d+"')
+
+_WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+
+
+class PenstockSQL(RisingWave):
+    """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
+
+    class Parser(RisingWaveParser):
+        """Reads ``TUMBLE(TABLE t, DESCRIPTOR(ts), ...)`` as ``TUMBLE(t, ts, ...)``."""
+
+        FUNCTION_PARSERS = {
+            **RisingWaveParser.FUNCTION_PARSERS,
+            **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
+        }
+
+        def _read_window(self, name: str) -> exp.Expr:
+            arguments = self._parse_csv(self._read_window_argument)
+            return exp.Anonymous(this=name, expressions=arguments)
+
+        def _read_window_argument(self) -> exp.Expr | None:
+            self._match_text_seq("TABLE")
+            if self._match_text_seq("DESCRIPTOR"):
+                column: exp.Expr | None = self._parse_wrapped(self._parse_column)
+                return column
+            return self._parse_lambda()
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A statement, its text, and the clauses around it that are ours alone."""
+
+    node: exp.Expr
+    text: str
+    append_only: bool = False
+    on_close: bool = False
+    changelog: bool = False
+
+
+_SUFFIXES = {
+    "append_only": ("APPEND", "ONLY"),
+    "on_close": ("EMIT", "ON", "WINDOW", "CLOSE"),
+    "changes": ("EMIT", "CHANGES"),
+}
+_CHANGELOG = ("AS", "CHANGELOG", "FROM")
+
+
+def statements(text: str) -> list[Marked]:
+    """Return the statements of a text; a ``PlanError`` with the position where one cannot be read."""
+    try:
+        tokens = PenstockSQL().tokenize(text)
+    except TokenError as error:
+        raise PlanError(f"cannot read the SQL: {error}", step="sql") from None
+    return [_statement(text, part) for part in _split(tokens)]
+
+
+def parse(text: str) -> list[exp.Expr]:
+    """Return the statements of a text without clauses of ours."""
+    found = statements(text)
+    for marked in found:
+        if marked.append_only or marked.on_close or marked.changelog:
+            raise refuse(marked.node, "this clause belongs to a CREATE statement")
+    return [marked.node for marked in found]
+
+
+def _split(tokens: list[Token]) -> Iterator[list[Token]]:
+    part: list[Token] = []
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            if part:
+                yield part
+            part = []
+        else:
+            part.append(token)
+    if part:
+        yield part
+
+
+def _statement(text: str, tokens: list[Token]) -> Marked:
+    whole = text[tokens[0].start : tokens[-1].end + 1]
+    marks: set[str] = set()
+    while suffix := next((m for m, words in _SUFFIXES.items() if _ends(tokens, words)), None):
+        tokens = tokens[: -len(_SUFFIXES[suffix])]
+        marks.add(suffix)
+    words = [token.text.upper() for token in tokens]
+    at = next((i for i in range(len(words)) if tuple(words[i : i + 3]) == _CHANGELOG), None)
+    if at is not None:
+        source = tokens[at + 3]
+        tokens = [
+            *tokens[: at + 1],
+            *PenstockSQL().tokenize("SELECT * FROM"),
+            source,
+            *tokens[at + 4 :],
+        ]
+    node = _parsed(tokens, text)
+    return Marked(node, whole, "append_only" in marks, "on_close" in marks, at is not None)
+
+
+def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:
+    return tuple(token.text.upper() for token in tokens[-len(words) :]) == words
+
+
+def _parsed(tokens: list[Token], text: str) -> exp.Expr:
+    try:
+        found = PenstockSQL().parser().parse(tokens, text)
+    except ParseError as error:
+        first = error.errors[0]
+        near = str(first.get("highlight") or "")
+        raise PlanError(
+            f"cannot read the SQL at line {first.get('line')}, column {first.get('col')}, "
+            f"near {near!r}: {first.get('description')}",
+            step="sql",
+            value=near,
+        ) from None
+    if len(found) != 1 or found[0] is None:
+        raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
+    return found[0]
+
+
+def position(node: exp.Expr) -> str:
+    """Return where a construct stands in the text, as far as the parser remembers it."""
+    for part in node.walk():
+        if "line" in part.meta:
+            column = part.meta["col"] - (part.meta["end"] - part.meta["start"])
+            return f" at line {part.meta['line']}, column {column}"
+    return ""
+
+
+def refuse(node: exp.Expr, what: str, *, hint: str | None = None) -> PlanError:
+    """Return the error for a construct that cannot be planned; bound names are shown as written."""
+    text = _BOUND.sub(r"\1", node.sql(dialect=PenstockSQL))
+    return PlanError(f"{what}{position(node)}: {text}", step="sql", value=text, hint=hint)
+
+
+def require_only(node: exp.Expr, *known: str) -> None:
+    """Refuse a construct with a part that the caller does not read, rather than ignore that part."""
+    for name, value in node.args.items():
+        if name not in known and value not in (None, False, []):
+            said = name.rstrip("_").replace("_", " ").upper()
+            raise refuse(node, f"{said} is not supported here")
+
+
+def conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
+    """Yield the parts of a condition that must all hold, factoring out what alternatives share."""
+    if condition is None:
+        return
+    condition = condition.unnest()
+    if isinstance(condition, exp.And):
+        yield from conjuncts(condition.left)
+        yield from conjuncts(condition.right)
+    elif isinstance(condition, exp.Or):
+        yield from _factored(condition)
+    else:
+        yield condition
+
+
+def _factored(condition: exp.Or) -> Iterator[exp.Expr]:
+    """``(a AND b) OR (a AND c)`` is ``a AND (b OR c)``: a then serves as a key of a join."""
+    branches = [list(conjuncts(branch)) for branch in _alternatives(condition)]
+    shared = [part for part in branches[0] if all(part in branch for branch in branches[1:])]
+    yield from shared
+    rests = [[part for part in branch if part not in shared] for branch in branches]
+    if all(rests):
+        yield exp.or_(*(exp.and_(*rest, copy=False) for rest in rests), copy=False)
+
+
+def _alternatives(condition: exp.Expr) -> Iterator[exp.Expr]:
+    condition = condition.unnest()
+    if isinstance(condition, exp.Or):
+        yield from _alternatives(condition.left)
+        yield from _alternatives(condition.right)
+    else:
+        yield condition

@@ -1,0 +1,180 @@
+"""FROM and WHERE: the items, joined, with the rows that satisfy the conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+
+from penstock.sql_plan.binding import bound, column
+from penstock.sql_plan.context import Context
+from penstock.sql_plan.dialect import conjuncts, refuse
+from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.joins import Condition, condition, gather, outer
+from penstock.sql_plan.relations import Field, Relation, Scope
+from penstock.sql_plan.sources import item, nothing, renamed
+from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
+
+_OUTER = {"LEFT": "left", "RIGHT": "right", "FULL": "full"}
+
+
+@dataclass(slots=True)
+class Items:
+    """FROM items read so far: pieces that stand side by side, and the conditions that join them."""
+
+    pieces: list[Relation] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
+    fields: tuple[Field, ...] = ()
+    """What can be named, in the order of ``*``; a column of USING stands once."""
+
+    def add(self, relation: Relation) -> None:
+        """Put a piece beside the others."""
+        self.pieces.append(relation)
+        self.fields += relation.fields
+
+    def together(self) -> Relation:
+        """Join all pieces into one; conditions that hold queries wait."""
+        whole, self.conditions = gather(self.pieces, self.conditions)
+        self.pieces = [whole]
+        return whole
+
+
+def from_items(
+    context: Context, select: exp.Select, parent: Scope | None, outer_values: Relation | None
+) -> Items:
+    """Read the FROM clause of a query that is computed for ``outer_values``."""
+    items = Items()
+    if outer_values is not None:
+        items.pieces.append(outer_values)
+    source = select.args.get("from_")
+    if source is None:
+        if not items.pieces:
+            items.pieces.append(nothing(context))
+        return items
+    _add(context, items, source.this, parent, None)
+    for join in [*source.this.args.get("joins", []), *select.args.get("joins", [])]:
+        _add(context, items, join.this, parent, join)
+    for lateral in select.args.get("laterals", []):
+        _add(context, items, lateral, parent, None)
+    return items
+
+
+def _add(
+    context: Context,
+    items: Items,
+    node: exp.Expr,
+    parent: Scope | None,
+    join: exp.Join | None,
+) -> None:
+    side = _OUTER.get(join.side.upper()) if join is not None else None
+    if isinstance(node, exp.Unnest):
+        _unnest(context, items, node, parent, side)
+        return
+    relation, ties = _item(context, items, node, parent)
+    relation, named, hidden = _using(items, relation, join)
+    here = Scope(items.fields + relation.fields, parent)
+    on = join.args.get("on") if join is not None else None
+    found = [condition(bound(part, here)) for part in conjuncts(on)] + named + ties
+    if join is not None and join.kind.upper() in ("SEMI", "ANTI"):
+        raise refuse(join, "use EXISTS or NOT EXISTS")
+    if side is None or join is None:
+        items.add(relation)
+        items.conditions += found
+    else:
+        whole = items.together()
+        if any(not c.plain for c in found):
+            raise refuse(join, "a query in the condition of an outer join is not supported")
+        items.pieces = [outer(whole, relation, side, found)]
+        items.fields += relation.fields
+    if hidden:
+        items.fields = tuple(f for f in items.fields if f.column not in hidden)
+
+
+def _item(
+    context: Context, items: Items, node: exp.Expr, parent: Scope | None
+) -> tuple[Relation, list[Condition]]:
+    """Return an item, and what ties it to the rows before it if it names their columns."""
+    lateral = isinstance(node, exp.Lateral)
+    query = node.this if lateral else node
+    inside = query.this if isinstance(query, exp.Subquery) else None
+    if not isinstance(inside, exp.Query) or not (lateral or parent is not None):
+        return item(context, node, None, None), []
+    scope = Scope(items.fields if lateral else (), parent)
+    whole = items.together() if items.pieces else nothing(context)
+    if not free_columns(context, inside, scope, whole.stream.schema):
+        return item(context, node, None, None), []
+    own = planned(context, inside, whole, scope)
+    alias = node.args.get("alias") or query.args.get("alias")
+    shown = replace(own.relation, keys=(), domain=None, one_row=False)
+    if alias is not None:
+        shown = renamed(shown, alias.name, [c.name for c in alias.columns], node)
+    ties = [condition(exp.NullSafeEQ(this=column(a), expression=column(b))) for a, b in own.pairs]
+    return shown, ties
+
+
+def _unnest(
+    context: Context, items: Items, node: exp.Unnest, parent: Scope | None, side: str | None
+) -> None:
+    """Explode lists beside the rows they stand in."""
+    if len(node.expressions) != 1 or node.args.get("offset"):
+        raise refuse(node, "UNNEST takes one array, without ORDINALITY")
+    whole = items.together() if items.pieces else nothing(context)
+    alias = node.args.get("alias")
+    table = alias.name if alias else "unnest"
+    name = alias.columns[0].name if alias and alias.columns else table
+    made = context.names(name)
+    value = scalars_over(whole.stream.schema).value(
+        bound(node.expressions[0], Scope(items.fields, parent))
+    )
+    listed = whole.stream.with_columns(value.expr.alias(made))
+    if side != "left":
+        listed = listed.filter(value.expr.list.len() > 0)
+    items.pieces = [replace(whole, stream=listed.explode(made), one_row=False)]
+    items.fields += (Field(table, name, made),)
+
+
+def _using(
+    items: Items, relation: Relation, join: exp.Join | None
+) -> tuple[Relation, list[Condition], set[str]]:
+    """USING and NATURAL: equalities by name; the column of the side that is kept stands for both."""
+    if join is None:
+        return relation, [], set()
+    names = [part.name for part in join.args.get("using") or []]
+    if (join.method or "").upper() == "NATURAL":
+        theirs = {f.name for f in relation.fields}
+        names = [f.name for f in items.fields if f.name in theirs]
+    if names and join.side.upper() == "FULL":
+        raise refuse(join, "USING with a full join is not supported", hint="use ON and coalesce()")
+    found, hidden = [], set()
+    for name in names:
+        wanted = exp.Column(this=exp.to_identifier(name))
+        mine, other = Scope(items.fields).find(wanted), Scope(relation.fields).find(wanted)
+        found.append(condition(exp.EQ(this=column(mine.column), expression=column(other.column))))
+        hidden.add(mine.column if join.side.upper() == "RIGHT" else other.column)
+    return relation, found, hidden
+
+
+def where(context: Context, items: Items, node: exp.Expr | None, parent: Scope | None) -> Relation:
+    """Join the items, apply WHERE and what is left of ON."""
+    scope = Scope(items.fields, parent)
+    items.conditions += [condition(bound(part, scope)) for part in conjuncts(node)]
+    relation = items.together()
+    relation = replace(relation, fields=items.fields)
+    return filtered(context, relation, scope, [c.node for c in items.conditions])
+
+
+def filtered(
+    context: Context, relation: Relation, scope: Scope, conditions: list[exp.Expr]
+) -> Relation:
+    """Keep the rows for which all bound conditions are true, queries in them included."""
+    columns = relation.stream.columns
+    for node in conditions:
+        kept = kept_by(context, relation, scope, node)
+        if kept is not None:
+            relation = kept
+            continue
+        relation, (test,) = with_results(context, relation, scope, [node])
+        relation = relation.filtered([scalars_over(relation.stream.schema).predicate(test)])
+    if relation.stream.columns != columns:
+        relation = replace(relation, stream=relation.stream.select(columns))
+    return relation

@@ -1,0 +1,37 @@
+"""The one table of what can stand in an expression."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from penstock.sql_plan import (
+    arithmetic,
+    list_functions,
+    math_functions,
+    text_functions,
+    time_functions,
+)
+from penstock.sql_plan.scalars import CORE, READS, Scalars
+
+_NODES = {
+    **CORE,
+    **arithmetic.NODES,
+    **text_functions.NODES,
+    **time_functions.NODES,
+    **math_functions.NODES,
+    **list_functions.NODES,
+}
+_FUNCTIONS = {**text_functions.FUNCTIONS, **list_functions.FUNCTIONS}
+_READS = {
+    **READS,
+    **arithmetic.READS,
+    **text_functions.READS,
+    **time_functions.READS,
+    **math_functions.READS,
+    **list_functions.READS,
+}
+
+
+def scalars_over(schema: pl.Schema) -> Scalars:
+    """Return the translator of expressions over the columns of a schema."""
+    return Scalars(schema, _NODES, _FUNCTIONS, _READS)

@@ -1,0 +1,167 @@
+"""Joins of FROM items: which are joined in which order, and by what keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.scans import concat
+from penstock.sql_plan.binding import columns_in, is_query, parts
+from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.relations import Relation
+from penstock.sql_plan.values import aligned
+from penstock.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A bound part of a condition, with the columns it reads."""
+
+    node: exp.Expr
+    columns: frozenset[str]
+    plain: bool
+    """Whether it holds no query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An equality between two relations; ``safe``: nulls are equal to each other."""
+
+    left: pl.Expr
+    right: pl.Expr
+    safe: bool
+    condition: Condition | None = None
+
+
+def condition(node: exp.Expr) -> Condition:
+    """Return a bound part of a condition."""
+    plain = not any(is_query(part) or "query" in part.args for part in parts(node))
+    return Condition(node, frozenset(columns_in(node)), plain)
+
+
+def gather(pieces: list[Relation], conditions: list[Condition]) -> tuple[Relation, list[Condition]]:
+    """Join pieces into one; returns it and the conditions that still have to be applied.
+
+    Conditions on one piece filter it first; pieces that an equality connects are joined before
+    others, in the order they were written.
+    """
+    plain = [c for c in conditions if c.plain]
+    rest = [c for c in conditions if not c.plain]
+    used = [c for c in plain if any(c.columns <= piece.columns for piece in pieces)]
+    waiting = [c for c in plain if c not in used]
+    result, *others = [_filtered(piece, used) for piece in pieces]
+    while others:
+        following = next((p for p in others if keys_between(result, p, waiting)), others[0])
+        others.remove(following)
+        here = [c for c in waiting if c.columns <= result.columns | following.columns]
+        result = inner(result, following, here)
+        waiting = [c for c in waiting if c not in here]
+    return result, rest + waiting
+
+
+def _filtered(piece: Relation, conditions: Sequence[Condition]) -> Relation:
+    scalars = scalars_over(piece.stream.schema)
+    mine = [c for c in conditions if c.columns <= piece.columns]
+    return piece.filtered([scalars.predicate(c.node) for c in mine])
+
+
+def keys_between(left: Relation, right: Relation, conditions: Sequence[Condition]) -> list[Key]:
+    """Return the equalities between the two sides, each side brought to one type."""
+    found = [_key(left, right, item) for item in conditions]
+    return [key for key in found if key is not None]
+
+
+def _key(left: Relation, right: Relation, item: Condition) -> Key | None:
+    node = item.node
+    if not isinstance(node, (exp.EQ, exp.NullSafeEQ)):
+        return None
+    one, two = columns_in(node.this), columns_in(node.expression)
+    if not (one and two):
+        return None
+    pair = (node.this, node.expression)
+    if two <= left.columns and one <= right.columns:
+        pair = (node.expression, node.this)
+    elif not (one <= left.columns and two <= right.columns):
+        return None
+    a = scalars_over(left.stream.schema).value(pair[0])
+    b = scalars_over(right.stream.schema).value(pair[1])
+    same = aligned(a, b)
+    if same is None:
+        raise refuse(node, f"cannot compare {a.dtype} and {b.dtype}")
+    return Key(same[0].expr, same[1].expr, isinstance(node, exp.NullSafeEQ), item)
+
+
+def joined(left: Stream, right: Stream, how: str, keys: Sequence[Key]) -> Stream:
+    """Join two streams on keys of both kinds: where some are null-safe, nulls of the others go."""
+    safe = any(key.safe for key in keys)
+    if safe:
+        strict = [key.right.is_not_null() for key in keys if not key.safe]
+        right = right.filter(*strict) if strict else right
+    return left.join(
+        right,
+        left_on=[key.left for key in keys],
+        right_on=[key.right for key in keys],
+        how=how,
+        nulls_equal=safe,
+        coalesce=None if how in ("semi", "anti") else False,
+    )
+
+
+def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> Relation:
+    """Join two relations on conditions."""
+    keys = keys_between(left, right, conditions)
+    taken = [key.condition for key in keys]
+    schema = pl.Schema({**left.stream.schema, **right.stream.schema})
+    scalars = scalars_over(schema)
+    predicates = [scalars.predicate(c.node) for c in conditions if c not in taken]
+    if keys:
+        stream = joined(left.stream, right.stream, "inner", keys)
+        stream = stream.filter(*predicates) if predicates else stream
+    elif predicates:
+        stream = left.stream.join_where(right.stream, *predicates)
+    else:
+        stream = left.stream.join(right.stream, how="cross")
+    one_row = left.one_row and right.one_row
+    return replace(_beside(left, right), stream=stream, one_row=one_row)
+
+
+def _beside(left: Relation, right: Relation) -> Relation:
+    """Return both sides' fields and outer values; the stream is still to come."""
+    fields, keys = left.fields + right.fields, left.keys + right.keys
+    return Relation(left.stream, fields, keys, left.domain or right.domain)
+
+
+def outer(left: Relation, right: Relation, how: str, conditions: Sequence[Condition]) -> Relation:
+    """Join two relations, keeping rows without a partner of the left, right or both sides.
+
+    What is more than equalities is an inner join, and the rows of each side that have no part in
+    it are added, padded with nulls.
+    """
+    keys = keys_between(left, right, conditions)
+    if keys and len(keys) == len(conditions) and not any(key.safe for key in keys):
+        stream = joined(left.stream, right.stream, how, keys)
+        return replace(_beside(left, right), stream=stream)
+    matched = inner(left, right, conditions)
+    whole = [matched.stream]
+    for side, kept in ((left, how in ("left", "full")), (right, how in ("right", "full"))):
+        if kept:
+            whole.append(_padded(_unmatched(side, matched), matched.stream))
+    return replace(matched, stream=concat(whole), one_row=False)
+
+
+def _unmatched(side: Relation, matched: Relation) -> Stream:
+    columns = side.stream.columns
+    present = matched.stream.select(columns).unique()
+    return side.stream.join(present, on=columns, how="anti", nulls_equal=True)
+
+
+def _padded(stream: Stream, like: Stream) -> Stream:
+    cells = [
+        pl.col(name) if name in stream.schema else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in like.schema.items()
+    ]
+    return stream.select(cells)

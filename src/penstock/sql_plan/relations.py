@@ -1,0 +1,157 @@
+"""What a FROM clause gives: a stream, and the names its columns go by."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.errors import PlanError
+from penstock.plan.ranking import Ordering
+from penstock.sql_plan.dialect import position
+from penstock.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as SQL sees it: ``table.name``, and the column of the stream that holds it."""
+
+    table: str | None
+    name: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A stream with columns of unique names, and the fields of the FROM items it was built from.
+
+    ``keys`` are columns that every step has to keep apart: the outer values that a correlated
+    subquery is computed for, all of which ``domain`` holds. ``one_row``: at most one row for each.
+    """
+
+    stream: Stream
+    fields: tuple[Field, ...]
+    keys: tuple[str, ...] = ()
+    domain: Stream | None = None
+    one_row: bool = False
+    order: Ordering | None = None
+    """The order that ORDER BY of the query asks for, over the columns of the stream."""
+
+    @property
+    def columns(self) -> set[str]:
+        """The names of the stream's columns."""
+        return set(self.stream.columns)
+
+    def dtype(self, column: str) -> pl.DataType:
+        """Type of a column of the stream."""
+        return self.stream.schema[column]
+
+    def filtered(self, predicates: Sequence[pl.Expr]) -> Relation:
+        """Keep the rows for which all predicates are true."""
+        return replace(self, stream=self.stream.filter(*predicates)) if predicates else self
+
+    def pruned(self, wanted: set[str]) -> Relation:
+        """Drop the columns that nothing reads; one stays, so that rows can be counted."""
+        columns = [c for c in self.stream.columns if c in wanted or c in self.keys]
+        columns = columns or self.stream.columns[:1]
+        if len(columns) == len(self.stream.columns):
+            return self
+        fields = tuple(f for f in self.fields if f.column in columns)
+        return replace(self, stream=self.stream.select(columns), fields=fields)
+
+
+class Names:
+    """Makes column names that are unique in one statement."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count(1)
+
+    def __call__(self, hint: str) -> str:
+        """Return a new name that begins with ``hint``."""
+        return f"{hint}#{next(self._count)}"
+
+
+@dataclass(slots=True)
+class Scope:
+    """The fields a query can name; ``used`` notes the columns that queries inside took from it."""
+
+    fields: tuple[Field, ...]
+    parent: Scope | None = None
+    used: dict[str, None] = field(default_factory=dict)
+
+    def find(self, node: exp.Column) -> Field:
+        """Return the field a column names, of this query or of one around it."""
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.own(node)
+            if found is not None:
+                if scope is not self:
+                    scope.used[found.column] = None
+                return found
+            scope = scope.parent
+        raise self._unknown(node)
+
+    def chain(self) -> list[Scope]:
+        """Return this scope and those around it, innermost first."""
+        return [self] if self.parent is None else [self, *self.parent.chain()]
+
+    def mapped(self, columns: Mapping[str, str]) -> Scope:
+        """Return the same scopes with other columns, without the fields that have none there."""
+        parent = None if self.parent is None else self.parent.mapped(columns)
+        kept = (f for f in self.fields if f.column in columns)
+        return Scope(tuple(replace(f, column=columns[f.column]) for f in kept), parent)
+
+    def own(self, node: exp.Column) -> Field | None:
+        """Return the field of this query that a column names; refuses one that several have."""
+        candidates = [f for f in self.fields if _is(node.table, f.table, node.args.get("table"))]
+        exact = [f for f in candidates if f.name == node.name]
+        if not exact and not node.this.args.get("quoted"):
+            exact = [f for f in candidates if f.name.lower() == node.name.lower()]
+        if len({f.column for f in exact}) > 1:
+            tables = sorted({f"{f.table}.{f.name}" for f in exact})
+            raise PlanError(
+                f"column {node.name!r}{position(node)} is ambiguous",
+                step="sql",
+                value=node.name,
+                alternatives=tables,
+            )
+        return exact[0] if exact else None
+
+    def of_table(self, table: str | None) -> list[Field]:
+        """Return the fields a star stands for."""
+        return [f for f in self.fields if table is None or _is(table, f.table, None)]
+
+    def _unknown(self, node: exp.Column) -> PlanError:
+        known: list[str] = []
+        scope: Scope | None = self
+        while scope is not None:
+            known += [f"{f.table}.{f.name}" if node.table else f.name for f in scope.fields]
+            scope = scope.parent
+        name = f"{node.table}.{node.name}" if node.table else node.name
+        return PlanError(
+            f"no column {name!r}{position(node)}",
+            step="sql",
+            value=name,
+            alternatives=sorted(set(known)),
+        )
+
+
+def _is(wanted: str, table: str | None, node: exp.Expr | None) -> bool:
+    if not wanted or wanted == table:
+        return True
+    quoted = node is not None and node.args.get("quoted")
+    return not quoted and table is not None and wanted.lower() == table.lower()
+
+
+def relation_of(
+    stream: Stream, table: str | None, names: Names, aliases: Iterable[str] = ()
+) -> Relation:
+    """Return a table as a FROM item: its columns get names unique in the statement."""
+    given = list(aliases)
+    shown = given + stream.columns[len(given) :]
+    fields = tuple(Field(table, name, names(name)) for name in shown)
+    exprs = [pl.col(c).alias(f.column) for c, f in zip(stream.columns, fields, strict=True)]
+    return Relation(stream.select(exprs), fields)

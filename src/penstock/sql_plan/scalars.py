@@ -1,0 +1,323 @@
+"""SQL expressions over one row to Polars expressions, with PostgreSQL's types and nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.errors import PlanError
+from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.types import MAX_DIGITS, dtype_of
+from penstock.sql_plan.values import Value, aligned, constant, literal_as
+
+_OPERANDS = ("this", "expression", "expressions")
+
+Translator = Callable[["Scalars", exp.Expr], Value]
+"""Translates one kind of node; its arguments it asks the ``Scalars`` for."""
+
+
+class Scalars:
+    """Translates expressions over the columns of one schema.
+
+    Columns have been bound: a node names a column of the schema. ``nodes`` say how each kind of
+    node is translated; functions by name come last. ``reads`` are the arguments beyond operands that
+    a translator knows of; a node with others is refused.
+    """
+
+    def __init__(
+        self,
+        schema: pl.Schema,
+        nodes: dict[type[exp.Expr], Translator],
+        functions: dict[str, Translator],
+        reads: dict[type[exp.Expr], tuple[str, ...]],
+    ) -> None:
+        self.schema = schema
+        self._nodes = nodes
+        self._functions = functions
+        self._reads = reads
+
+    def value(self, node: exp.Expr) -> Value:
+        """Return the translation of an expression."""
+        for kind in type(node).__mro__:
+            if kind in self._nodes:
+                return self._checked(self._nodes[kind], node)
+        name = (node.name if isinstance(node, exp.Anonymous) else node.key).upper()
+        if name in self._functions:
+            return self._checked(self._functions[name], node)
+        raise refuse(node, f"{name} is not supported")
+
+    def _checked(self, translate: Translator, node: exp.Expr) -> Value:
+        require_only(node, *_OPERANDS, *self._reads.get(type(node), ()))
+        try:
+            return translate(self, node)
+        except PlanError:
+            raise
+        except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise refuse(node, f"wrong types or value ({reason})") from error
+
+    def values(self, nodes: Sequence[exp.Expr]) -> list[Value]:
+        """Return the translations of several."""
+        return [self.value(node) for node in nodes]
+
+    def typed(self, expr: pl.Expr) -> Value:
+        """Return an expression with the type Polars gives it."""
+        return Value(expr, self.dtype(expr))
+
+    def dtype(self, expr: pl.Expr) -> pl.DataType:
+        """Return the type of an expression."""
+        return pl.LazyFrame(schema=self.schema).select(expr.alias("x")).collect_schema()["x"]
+
+    def predicate(self, node: exp.Expr) -> pl.Expr:
+        """Return a condition; refuses what is not a boolean."""
+        value = self.value(node)
+        if value.dtype == pl.Null:
+            return pl.lit(None, dtype=pl.Boolean)
+        if value.constant and value.dtype == pl.String:
+            value = literal_as(value, pl.Boolean())
+        if value.dtype != pl.Boolean:
+            raise refuse(node, f"a condition must be boolean, not {value.dtype}")
+        return value.expr
+
+    def text(self, node: exp.Expr) -> pl.Expr:
+        """Return an expression as text."""
+        value = self.value(node)
+        return value.expr if value.dtype == pl.String else value.expr.cast(pl.String)
+
+    def number(self, node: exp.Expr) -> Value:
+        """Return a number; an untyped text counts as a float."""
+        value = self.value(node)
+        if value.constant and value.dtype in (pl.String, pl.Null):
+            return literal_as(value, pl.Float64()) if value.literal is not None else value
+        if not value.dtype.is_numeric():
+            raise refuse(node, f"a number is needed, not {value.dtype}")
+        return value
+
+    def written(self, node: exp.Expr | None, what: str) -> object:
+        """Return a constant's Python value; refuses what is not written down in the statement."""
+        if node is None:
+            return None
+        value = None if node.find(exp.Column) else self.value(node)
+        if value is None or not value.constant:
+            raise refuse(node, f"{what} must be a constant")
+        return value.literal
+
+
+def _literal(_: Scalars, node: exp.Expr) -> Value:
+    text = node.name
+    if node.args.get("is_string"):
+        return constant(text, pl.String())
+    if "e" in text.lower():
+        return constant(float(text), pl.Float64())
+    if "." in text:
+        number = Decimal(text)
+        digits = max(len(number.as_tuple().digits), -int(number.as_tuple().exponent))
+        return constant(
+            number, pl.Decimal(min(MAX_DIGITS, digits), -int(number.as_tuple().exponent))
+        )
+    whole = int(text)
+    for dtype in (pl.Int32(), pl.Int64(), pl.Int128()):
+        if whole <= int(pl.select(dtype.max()).item()):
+            return constant(whole, dtype)
+    raise refuse(node, "too large a number")
+
+
+def _column(scalars: Scalars, node: exp.Expr) -> Value:
+    return Value(pl.col(node.name), scalars.schema[node.name])
+
+
+def _boolean(_: Scalars, node: exp.Expr) -> Value:
+    return constant(bool(node.this), pl.Boolean())
+
+
+def _null(_: Scalars, __: exp.Expr) -> Value:
+    return constant(None, pl.Null())
+
+
+def _inner(scalars: Scalars, node: exp.Expr) -> Value:
+    return scalars.value(node.this)
+
+
+def _logic(combine: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        left, right = scalars.predicate(node.this), scalars.predicate(node.expression)
+        return Value(combine(left, right), pl.Boolean())
+
+    return translate
+
+
+def _not(scalars: Scalars, node: exp.Expr) -> Value:
+    return Value(~scalars.predicate(node.this), pl.Boolean())
+
+
+def both(scalars: Scalars, node: exp.Expr, *parts: exp.Expr) -> list[Value]:
+    """Return operands as the one type they are compared or united in."""
+    values = scalars.values(parts)
+    found = aligned(*values)
+    if found is None:
+        raise refuse(node, f"no common type of {', '.join(str(v.dtype) for v in values)}")
+    return found
+
+
+def _compare(combine: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        left, right = both(scalars, node, node.this, node.expression)
+        return Value(combine(left.expr, right.expr), pl.Boolean())
+
+    return translate
+
+
+def _between(scalars: Scalars, node: exp.Expr) -> Value:
+    value, low, high = both(scalars, node, node.this, node.args["low"], node.args["high"])
+    return Value((value.expr >= low.expr) & (value.expr <= high.expr), pl.Boolean())
+
+
+def _in(scalars: Scalars, node: exp.Expr) -> Value:
+    value, *others = both(scalars, node, node.this, *node.expressions)
+    if all(o.constant and o.literal is not None for o in others):
+        listed = pl.Series([o.literal for o in others], dtype=value.dtype)
+        return Value(value.expr.is_in(listed.implode()), pl.Boolean())
+    found = value.expr == others[0].expr
+    for other in others[1:]:
+        found = found | (value.expr == other.expr)
+    return Value(found, pl.Boolean())
+
+
+def _is(scalars: Scalars, node: exp.Expr) -> Value:
+    value = scalars.value(node.this)
+    if not isinstance(node.expression, (exp.Null, exp.Boolean)):
+        raise refuse(node, "IS stands before NULL, TRUE or FALSE")
+    if isinstance(node.expression, exp.Null):
+        return Value(value.expr.is_null(), pl.Boolean())
+    wanted = bool(node.expression.this)
+    return Value(value.expr.eq_missing(pl.lit(wanted)), pl.Boolean())
+
+
+def _case(scalars: Scalars, node: exp.Expr) -> Value:
+    branches = node.args["ifs"]
+    subject = node.args.get("this")
+    tests = [exp.EQ(this=subject, expression=b.this) if subject else b.this for b in branches]
+    conditions = [scalars.predicate(test) for test in tests]
+    default = node.args.get("default") or exp.Null()
+    *results, otherwise = both(scalars, node, *(b.args["true"] for b in branches), default)
+    return _chosen(conditions, results, otherwise)
+
+
+def _if(scalars: Scalars, node: exp.Expr) -> Value:
+    default = node.args.get("false") or exp.Null()
+    result, otherwise = both(scalars, node, node.args["true"], default)
+    return _chosen([scalars.predicate(node.this)], [result], otherwise)
+
+
+def _chosen(conditions: list[pl.Expr], results: list[Value], otherwise: Value) -> Value:
+    found = otherwise.expr
+    for condition, result in zip(reversed(conditions), reversed(results), strict=True):
+        found = pl.when(condition).then(result.expr).otherwise(found)
+    return Value(found, otherwise.dtype)
+
+
+def _cast(scalars: Scalars, node: exp.Expr) -> Value:
+    target = dtype_of(node.args["to"])
+    value = scalars.value(node.this)
+    if value.constant and value.dtype in (pl.String, pl.Null) and value.literal is not None:
+        if isinstance(target, pl.Duration):
+            return scalars.value(exp.Interval(this=node.this))
+        return literal_as(value, target)
+    return Value(cast(value, target, strict=not isinstance(node, exp.TryCast)), target)
+
+
+def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
+    """Convert as PostgreSQL does: a float or decimal to a whole number is rounded, text is read."""
+    expr = value.expr
+    if target.is_integer() and (value.dtype.is_float() or value.dtype.is_decimal()):
+        return expr.round(0).cast(target, strict=strict)
+    if value.dtype == pl.String and isinstance(target, pl.Datetime):
+        naive = expr.str.to_datetime(time_unit=target.time_unit, strict=strict)
+        return naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
+    if value.dtype == pl.String and target == pl.Date:
+        return expr.str.to_date("%Y-%m-%d", strict=strict)
+    if value.dtype == pl.String and target == pl.Boolean:
+        low = expr.str.strip_chars().str.to_lowercase()
+        return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
+    if isinstance(value.dtype, pl.Datetime) and isinstance(target, pl.Datetime):
+        return _zoned(expr, value.dtype, target)
+    return expr.cast(target, strict=strict)
+
+
+_BOOLEANS = dict.fromkeys(("t", "true", "yes", "on", "1"), True)
+_BOOLEANS |= dict.fromkeys(("f", "false", "no", "off", "0"), False)
+
+
+def _zoned(expr: pl.Expr, source: pl.Datetime, target: pl.Datetime) -> pl.Expr:
+    if source.time_zone is None and target.time_zone is not None:
+        return expr.cast(pl.Datetime(target.time_unit)).dt.replace_time_zone(target.time_zone)
+    if source.time_zone is not None and target.time_zone is None:
+        utc = expr.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        return utc.cast(target)
+    return expr.cast(target)
+
+
+def _coalesce(scalars: Scalars, node: exp.Expr) -> Value:
+    values = both(scalars, node, node.this, *node.expressions)
+    return Value(pl.coalesce([v.expr for v in values]), values[0].dtype)
+
+
+def _nullif(scalars: Scalars, node: exp.Expr) -> Value:
+    value, other = both(scalars, node, node.this, node.expression)
+    return Value(
+        pl.when(~(value.expr == other.expr).fill_null(value=False)).then(value.expr), value.dtype
+    )
+
+
+def _extreme(combine: Callable[[list[pl.Expr]], pl.Expr]) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        values = both(scalars, node, node.this, *node.expressions)
+        return Value(combine([v.expr for v in values]), values[0].dtype)
+
+    return translate
+
+
+CORE: dict[type[exp.Expr], Translator] = {
+    exp.Literal: _literal,
+    exp.Column: _column,
+    exp.Boolean: _boolean,
+    exp.Null: _null,
+    exp.Paren: _inner,
+    exp.And: _logic(lambda a, b: a & b),
+    exp.Or: _logic(lambda a, b: a | b),
+    exp.Not: _not,
+    exp.EQ: _compare(lambda a, b: a == b),
+    exp.NEQ: _compare(lambda a, b: a != b),
+    exp.LT: _compare(lambda a, b: a < b),
+    exp.LTE: _compare(lambda a, b: a <= b),
+    exp.GT: _compare(lambda a, b: a > b),
+    exp.GTE: _compare(lambda a, b: a >= b),
+    exp.NullSafeEQ: _compare(lambda a, b: a.eq_missing(b)),
+    exp.NullSafeNEQ: _compare(lambda a, b: a.ne_missing(b)),
+    exp.Between: _between,
+    exp.In: _in,
+    exp.Is: _is,
+    exp.Case: _case,
+    exp.If: _if,
+    exp.Cast: _cast,
+    exp.TryCast: _cast,
+    exp.Coalesce: _coalesce,
+    exp.Nullif: _nullif,
+    exp.Greatest: _extreme(pl.max_horizontal),
+    exp.Least: _extreme(pl.min_horizontal),
+}
+
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
+    exp.Literal: ("is_string",),
+    exp.Column: (),
+    exp.Between: ("low", "high"),
+    exp.Case: ("ifs", "default"),
+    exp.If: ("true", "false"),
+    exp.Cast: ("to",),
+    exp.TryCast: ("to", "safe", "requires_string"),
+    exp.Greatest: ("ignore_nulls",),
+    exp.Least: ("ignore_nulls",),
+}

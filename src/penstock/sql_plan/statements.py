@@ -1,0 +1,77 @@
+"""The door to SQL: one query over streams that are given by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.errors import PlanError
+from penstock.scans import scan_batches
+from penstock.sql_plan.context import Context
+from penstock.sql_plan.dialect import parse, refuse
+from penstock.sql_plan.queries import plan
+from penstock.sql_plan.relations import Relation
+from penstock.stream import Stream
+
+
+def sql(query: str, /, **tables: Any) -> Stream:
+    """Return the result of an SQL query over streams (or Polars frames) as a stream.
+
+    Tables are named by keyword; the query may use them in any way, the result is kept up to date
+    as they change; a quoted file or URL is a table too (``FROM 'orders.csv'``). Expressions and
+    types are PostgreSQL's. ORDER BY counts with LIMIT; a stream has
+    no order of its own.
+
+    >>> import penstock as ps, polars as pl
+    >>> bids = ps.scan_batches([pl.DataFrame({"auction": [1, 1, 2], "price": [5, 7, 3]})])
+    >>> top = ps.sql("SELECT auction, max(price) AS best FROM bids GROUP BY auction", bids=bids)
+    >>> top.collect().sort("auction").rows()
+    [(1, 7), (2, 3)]
+    """
+    statements = parse(query)
+    if len(statements) != 1:
+        raise PlanError(f"one query is needed, not {len(statements)} statements", step="sql")
+    statement = statements[0]
+    if not isinstance(statement, (exp.Query, exp.Values)):
+        raise refuse(statement, "not a query", hint="write SELECT ...")
+    streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
+    context = Context(lambda name: streams.get(name.lower()), lambda: list(tables), plan)
+    return shown(plan(context, statement, None, None))
+
+
+def _stream(name: str, table: Any) -> Stream:
+    if isinstance(table, Stream):
+        return table
+    if isinstance(table, pl.LazyFrame):
+        table = table.collect()
+    if isinstance(table, pl.DataFrame):
+        return scan_batches([table])
+    raise PlanError(
+        f"table {name!r} is a {type(table).__name__}",
+        step="sql",
+        hint="give a Stream or a Polars frame",
+    )
+
+
+def shown(relation: Relation) -> Stream:
+    """Return a query's stream with its columns named as the query names them, each once."""
+    return named(relation, output_names(relation))
+
+
+def named(relation: Relation, names: list[str]) -> Stream:
+    """Return a query's stream with these column names."""
+    cells = [pl.col(f.column).alias(n) for f, n in zip(relation.fields, names, strict=True)]
+    return relation.stream.select(cells)
+
+
+def output_names(relation: Relation) -> list[str]:
+    """Return the names of a query's columns; a name given twice gets a number, as in DuckDB."""
+    names: list[str] = []
+    for field in relation.fields:
+        name, again = field.name, 1
+        while name in names:
+            name, again = f"{field.name}_{again}", again + 1
+        names.append(name)
+    return names

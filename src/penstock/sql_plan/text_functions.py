@@ -1,0 +1,260 @@
+"""Functions on text, as PostgreSQL defines them: positions count from 1, a null makes a null."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.scalars import Scalars, Translator
+from penstock.sql_plan.values import Value
+
+_TEXT = pl.String()
+_COUNT = pl.Int32()
+
+
+def _of_text(apply: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType = _TEXT) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        return Value(apply(scalars.text(first(node))).cast(dtype), dtype)
+
+    return translate
+
+
+def first(node: exp.Expr) -> exp.Expr:
+    """Return the first argument of a function."""
+    found: exp.Expr = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
+    return found
+
+
+def arguments(node: exp.Expr, count: int) -> list[exp.Expr]:
+    """Return the arguments of a function known by name only; refuses another number of them."""
+    if len(node.expressions) != count:
+        raise refuse(node, f"{node.name} takes {count} arguments")
+    return list(node.expressions)
+
+
+def _pattern(like: str, escape: str = "\\") -> str:
+    found, at = "", 0
+    while at < len(like):
+        char = like[at]
+        if char == escape and at + 1 < len(like):
+            at += 1
+            found += re.escape(like[at])
+        else:
+            found += {"%": ".*", "_": "."}.get(char, re.escape(char))
+        at += 1
+    return f"(?s)^{found}$"
+
+
+def _like(*, ignore_case: bool) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        pattern, escape = node.expression, "\\"
+        if isinstance(node.parent, exp.Escape):
+            escape = str(scalars.written(node.parent.expression, "ESCAPE"))
+        written = scalars.written(pattern, "the pattern of LIKE")
+        if written is None:
+            return Value(pl.lit(None, dtype=pl.Boolean), pl.Boolean())
+        regex = ("(?i)" if ignore_case else "") + _pattern(str(written), escape)
+        found = scalars.text(node.this).str.contains(regex)
+        return Value(~found if node.args.get("negate") else found, pl.Boolean())
+
+    return translate
+
+
+def _escape(scalars: Scalars, node: exp.Expr) -> Value:
+    return scalars.value(node.this)
+
+
+def _matches(*, ignore_case: bool) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        regex = str(scalars.written(node.expression, "a regular expression"))
+        flags = "(?i)" if ignore_case else ""
+        return Value(scalars.text(node.this).str.contains(flags + regex), pl.Boolean())
+
+    return translate
+
+
+def _concat(scalars: Scalars, node: exp.Expr) -> Value:
+    left, right = scalars.value(node.this), scalars.value(node.expression)
+    if isinstance(left.dtype, pl.List) or isinstance(right.dtype, pl.List):
+        return scalars.typed(pl.concat_list(left.expr, right.expr))
+    parts = [v.expr if v.dtype == _TEXT else v.expr.cast(_TEXT) for v in (left, right)]
+    return Value(pl.concat_str(parts), _TEXT)
+
+
+def _concat_function(scalars: Scalars, node: exp.Expr) -> Value:
+    parts = [scalars.text(part) for part in node.expressions]
+    return Value(pl.concat_str(parts, ignore_nulls=True), _TEXT)
+
+
+def _concat_ws(scalars: Scalars, node: exp.Expr) -> Value:
+    separator, *parts = node.expressions
+    between = str(scalars.written(separator, "the separator"))
+    return Value(
+        pl.concat_str([scalars.text(p) for p in parts], separator=between, ignore_nulls=True), _TEXT
+    )
+
+
+def _substring(scalars: Scalars, node: exp.Expr) -> Value:
+    text = scalars.text(node.this)
+    start_node, length_node = node.args.get("start"), node.args.get("length")
+    start = pl.lit(1) if start_node is None else scalars.number(start_node).expr.cast(pl.Int64)
+    begin = pl.max_horizontal(start - 1, pl.lit(0, dtype=pl.Int64))
+    begin = pl.when(start.is_not_null()).then(begin)
+    if length_node is None:
+        return Value(pl.when(begin.is_not_null()).then(text.str.slice(begin)), _TEXT)
+    length = scalars.number(length_node).expr.cast(pl.Int64)
+    end = pl.max_horizontal(start - 1 + length - begin, pl.lit(0, dtype=pl.Int64))
+    known = begin.is_not_null() & length.is_not_null()
+    return Value(pl.when(known).then(text.str.slice(begin, end.cast(pl.UInt64))), _TEXT)
+
+
+def _trim(scalars: Scalars, node: exp.Expr) -> Value:
+    text, chars = scalars.text(node.this), node.expression
+    what = " " if chars is None else str(scalars.written(chars, "the characters to trim"))
+    side = str(node.args.get("position") or "BOTH").upper()
+    strip = {"LEADING": text.str.strip_chars_start, "TRAILING": text.str.strip_chars_end}
+    return Value(strip.get(side, text.str.strip_chars)(what), _TEXT)
+
+
+def _replace(scalars: Scalars, node: exp.Expr) -> Value:
+    old = scalars.written(node.expression, "the text to replace")
+    new = scalars.text(node.args["replacement"])
+    return Value(scalars.text(node.this).str.replace_all(str(old), new, literal=True), _TEXT)
+
+
+def _position(scalars: Scalars, node: exp.Expr) -> Value:
+    text, part = scalars.text(node.this), scalars.text(node.args["substr"])
+    before = text.str.find(part, literal=True)
+    bytes_before = before.fill_null(0)
+    chars = text.str.encode("hex").str.slice(0, bytes_before * 2).str.decode("hex")
+    position = chars.cast(_TEXT).str.len_chars() + 1
+    known = text.is_not_null() & part.is_not_null()
+    found = pl.when(before.is_not_null()).then(position).otherwise(0)
+    return Value(pl.when(known).then(found).cast(_COUNT), _COUNT)
+
+
+def _split_part(scalars: Scalars, node: exp.Expr) -> Value:
+    text = scalars.text(node.this)
+    separator = scalars.text(node.args["delimiter"])
+    index = scalars.written(node.args["part_index"], "the field")
+    if not isinstance(index, int) or index == 0:
+        raise refuse(node, "the field of split_part counts from 1, or from the end from -1")
+    parts = text.str.split(separator)
+    at = index - 1 if index > 0 else index
+    found = parts.list.get(at, null_on_oob=True).fill_null("")
+    return Value(pl.when(text.is_not_null()).then(found), _TEXT)
+
+
+def _left(scalars: Scalars, node: exp.Expr) -> Value:
+    count = scalars.number(node.expression).expr.cast(pl.Int64)
+    return Value(scalars.text(node.this).str.head(count), _TEXT)
+
+
+def _right(scalars: Scalars, node: exp.Expr) -> Value:
+    count = scalars.number(node.expression).expr.cast(pl.Int64)
+    return Value(scalars.text(node.this).str.tail(count), _TEXT)
+
+
+def _pad(scalars: Scalars, node: exp.Expr) -> Value:
+    text = scalars.text(node.this)
+    width = scalars.written(node.expression, "the width")
+    fill_node = node.args.get("fill_pattern")
+    fill = " " if fill_node is None else scalars.written(fill_node, "the fill")
+    if not isinstance(width, int) or not isinstance(fill, str) or len(fill) != 1:
+        raise refuse(node, "padding takes a width and one character")
+    padded = (
+        text.str.pad_start(width, fill)
+        if node.args.get("is_left")
+        else text.str.pad_end(width, fill)
+    )
+    return Value(padded.str.head(width), _TEXT)
+
+
+def _repeat(scalars: Scalars, node: exp.Expr) -> Value:
+    times = scalars.written(node.args["times"], "the number of times")
+    if not isinstance(times, int):
+        raise refuse(node, "repeat takes a whole number")
+    parts = [scalars.text(node.this)] * max(0, times)
+    return Value(pl.concat_str(parts) if parts else pl.lit(""), _TEXT)
+
+
+def _regexp_replace(scalars: Scalars, node: exp.Expr) -> Value:
+    regex = str(scalars.written(node.expression, "a regular expression"))
+    new = scalars.written(node.args.get("replacement"), "the replacement") or ""
+    flags = str(scalars.written(node.args.get("modifiers"), "flags") or "")
+    new = re.sub(r"\\(\d)", r"${\1}", str(new).replace("$", "$$"))
+    regex = f"(?i){regex}" if "i" in flags else regex
+    text = scalars.text(node.this)
+    replaced = text.str.replace_all(regex, new) if "g" in flags else text.str.replace(regex, new)
+    return Value(replaced, _TEXT)
+
+
+def _regexp_extract(scalars: Scalars, node: exp.Expr) -> Value:
+    regex = str(scalars.written(node.expression, "a regular expression"))
+    group = scalars.written(node.args.get("group"), "the group") or 0
+    return Value(scalars.text(node.this).str.extract(regex, int(str(group))).fill_null(""), _TEXT)
+
+
+def _starts_with(scalars: Scalars, node: exp.Expr) -> Value:
+    return Value(
+        scalars.text(node.this).str.starts_with(scalars.text(node.expression)), pl.Boolean()
+    )
+
+
+def _initcap(text: pl.Expr) -> pl.Expr:
+    return text.str.to_titlecase()
+
+
+NODES: dict[type[exp.Expr], Translator] = {
+    exp.Lower: _of_text(lambda t: t.str.to_lowercase()),
+    exp.Upper: _of_text(lambda t: t.str.to_uppercase()),
+    exp.Length: _of_text(lambda t: t.str.len_chars(), _COUNT),
+    exp.Reverse: _of_text(lambda t: t.str.reverse()),
+    exp.Initcap: _of_text(_initcap),
+    exp.Like: _like(ignore_case=False),
+    exp.ILike: _like(ignore_case=True),
+    exp.Escape: _escape,
+    exp.RegexpLike: _matches(ignore_case=False),
+    exp.RegexpILike: _matches(ignore_case=True),
+    exp.DPipe: _concat,
+    exp.Concat: _concat_function,
+    exp.ConcatWs: _concat_ws,
+    exp.Substring: _substring,
+    exp.Trim: _trim,
+    exp.Replace: _replace,
+    exp.StrPosition: _position,
+    exp.SplitPart: _split_part,
+    exp.Left: _left,
+    exp.Right: _right,
+    exp.Pad: _pad,
+    exp.Repeat: _repeat,
+    exp.RegexpReplace: _regexp_replace,
+    exp.RegexpExtract: _regexp_extract,
+    exp.StartsWith: _starts_with,
+}
+FUNCTIONS: dict[str, Translator] = {
+    "CHAR_LENGTH": _of_text(lambda t: t.str.len_chars(), _COUNT),
+    "OCTET_LENGTH": _of_text(lambda t: t.str.len_bytes(), _COUNT),
+    "BTRIM": _of_text(lambda t: t.str.strip_chars(" ")),
+}
+READS: dict[type[exp.Expr], tuple[str, ...]] = {
+    exp.Like: ("negate",),
+    exp.ILike: ("negate",),
+    exp.Length: ("encoding",),
+    exp.Concat: ("safe", "coalesce"),
+    exp.ConcatWs: ("safe", "coalesce"),
+    exp.DPipe: ("safe",),
+    exp.Substring: ("start", "length"),
+    exp.Trim: ("position",),
+    exp.Replace: ("replacement",),
+    exp.StrPosition: ("substr",),
+    exp.SplitPart: ("delimiter", "part_index"),
+    exp.Pad: ("is_left", "fill_pattern"),
+    exp.Repeat: ("times",),
+    exp.RegexpReplace: ("replacement", "modifiers", "single_replace"),
+    exp.RegexpExtract: ("group",),
+}

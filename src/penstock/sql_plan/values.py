@@ -1,0 +1,92 @@
+"""A typed value of an SQL expression, and how values are brought to a common type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from penstock.sql_plan.types import common
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A Polars expression with its type.
+
+    ``months`` is the part of an interval that has no fixed length; ``literal`` the Python value of
+    a constant, ``NOT_CONSTANT`` otherwise.
+    """
+
+    expr: pl.Expr
+    dtype: pl.DataType
+    months: int = 0
+    literal: Any = ...
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is written down in the statement."""
+        return self.literal is not ...
+
+    @property
+    def is_interval(self) -> bool:
+        """Whether it is a span of time."""
+        return isinstance(self.dtype, pl.Duration)
+
+    def to(self, dtype: pl.DataType) -> Value:
+        """Return it as another type, where that loses nothing."""
+        if dtype == self.dtype:
+            return self
+        return Value(self.expr.cast(dtype), dtype, literal=self.literal)
+
+
+def aligned(*values: Value) -> list[Value] | None:
+    """Return values as the one type that can hold them all; None if there is none.
+
+    A constant text takes the type of what it stands beside, as an untyped literal of PostgreSQL.
+    """
+    typed = [v for v in values if not (v.constant and v.dtype in (pl.String, pl.Null))]
+    target: pl.DataType | None = typed[0].dtype if typed else pl.String()
+    for value in typed[1:]:
+        target = None if target is None else common(target, value.dtype)
+    if target is None:
+        return None
+    return [_as(value, target) for value in values]
+
+
+def _as(value: Value, target: pl.DataType) -> Value:
+    if value.constant and value.dtype == pl.String and target != pl.String:
+        return literal_as(value, target)
+    return value.to(target)
+
+
+def literal_as(value: Value, target: pl.DataType) -> Value:
+    """Read a constant text as another type."""
+    series = pl.Series([value.literal], dtype=pl.String)
+    if isinstance(target, pl.Datetime):
+        naive = series.str.to_datetime(time_unit=target.time_unit, strict=True)
+        series = naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
+        series = series.cast(target)
+    elif target == pl.Date:
+        series = series.str.to_date(strict=True)
+    elif target == pl.Time:
+        series = series.str.to_time(strict=True)
+    elif target == pl.Boolean:
+        series = pl.Series([_boolean(value.literal)], dtype=pl.Boolean)
+    else:
+        series = series.cast(target)
+    return constant(series.item(), target)
+
+
+def constant(literal: Any, dtype: pl.DataType) -> Value:
+    """Return a constant."""
+    return Value(pl.lit(literal, dtype=dtype), dtype, literal=literal)
+
+
+def _boolean(text: str) -> bool:
+    known = {"t": True, "true": True, "yes": True, "on": True, "1": True}
+    known |= {"f": False, "false": False, "no": False, "off": False, "0": False}
+    try:
+        return known[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"not a boolean: {text!r}") from None

@@ -1,0 +1,5 @@
+"""Session: tables and views that SQL statements make, change, and keep up to date."""
+
+from penstock.sql_session.session import Session
+
+__all__ = ["Session"]

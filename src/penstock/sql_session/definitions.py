@@ -1,0 +1,163 @@
+"""CREATE TABLE and CREATE VIEW: from a statement to what the catalogue holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.columns import is_reserved
+from penstock.errors import PlanError
+from penstock.sql_plan.arithmetic import interval
+from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.statements import named
+from penstock.sql_plan.types import dtype_of
+from penstock.sql_session.contents import Contents
+from penstock.sql_session.execute import contents_of, planned
+from penstock.sql_session.maintenance import Maintained
+from penstock.sql_session.relations import Catalogue, Column, Table, View
+
+_CREATE = ("this", "kind", "expression", "exists", "replace", "properties")
+
+
+def table_of(node: exp.Create, *, append_only: bool) -> Table:
+    """Return the table that ``CREATE TABLE t (columns and constraints)`` makes."""
+    require_only(node, *_CREATE)
+    schema = node.this
+    if not isinstance(schema, exp.Schema):
+        raise refuse(node, "a table needs columns", hint="CREATE TABLE t (a INT, b TEXT)")
+    columns: list[Column] = []
+    keys: list[tuple[str, ...]] = []
+    watermark = None
+    for part in schema.expressions:
+        if isinstance(part, exp.ColumnDef):
+            column, is_key = _column(part)
+            columns.append(column)
+            keys += [(column.name,)] if is_key else []
+        elif isinstance(part, exp.PrimaryKey):
+            keys.append(tuple(item.name for item in part.expressions))
+        elif isinstance(part, exp.WatermarkColumnConstraint):
+            watermark = _watermark(part)
+        else:
+            raise refuse(part, "this constraint is not supported")
+    table = Table(schema.this.name, tuple(columns), *_one_key(keys, node), append_only, watermark)
+    _check(table, node)
+    return table
+
+
+def _one_key(keys: list[tuple[str, ...]], node: exp.Expr) -> tuple[tuple[str, ...]]:
+    if len(keys) > 1:
+        raise refuse(node, "a table has one primary key")
+    return (keys[0] if keys else (),)
+
+
+def _check(table: Table, node: exp.Expr) -> None:
+    names = [column.name for column in table.columns]
+    lowered = [name.lower() for name in names]
+    if not names:
+        raise refuse(node, "a table needs columns")
+    for name in names:
+        if lowered.count(name.lower()) > 1:
+            raise refuse(node, f"column {name!r} is given twice")
+        if is_reserved(name):
+            raise refuse(node, f"column name {name!r} is reserved")
+    wanted = [*table.key, *([table.watermark[0]] if table.watermark else [])]
+    for name in wanted:
+        if name not in names:
+            raise PlanError(f"no column {name!r}", step="sql", value=name, alternatives=names)
+    if table.append_only and table.key:
+        raise refuse(node, "an append-only table has no primary key")
+    if table.watermark is not None and not table.append_only:
+        raise refuse(node, "a watermark needs rows that stay", hint="add APPEND ONLY at the end")
+
+
+def _column(node: exp.ColumnDef) -> tuple[Column, bool]:
+    if node.args.get("kind") is None:
+        raise refuse(node, "a column needs a type")
+    required, is_key, default = False, False, None
+    for constraint in node.args.get("constraints") or []:
+        kind = constraint.args["kind"]
+        if isinstance(kind, exp.PrimaryKeyColumnConstraint):
+            is_key = True
+        elif isinstance(kind, exp.NotNullColumnConstraint):
+            required = not kind.args.get("allow_null")
+        elif isinstance(kind, exp.DefaultColumnConstraint):
+            default = kind.this
+        else:
+            raise refuse(constraint, "this constraint is not supported")
+    dtype = dtype_of(node.args["kind"])
+    if default is not None:
+        scalars_over(pl.Schema()).value(default)
+    return Column(node.name, dtype, required or is_key, default), is_key
+
+
+def _watermark(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
+    """``WATERMARK FOR ts AS ts - INTERVAL '5 seconds'``."""
+    name, rule = node.this.name, node.expression
+    if isinstance(rule, exp.Column) and rule.name == name:
+        return name, 0
+    if (
+        isinstance(rule, exp.Sub)
+        and isinstance(rule.expression, exp.Interval)
+        and rule.this.name == name
+    ):
+        span = interval(scalars_over(pl.Schema()), rule.expression)
+        if not span.months:
+            return name, int(span.literal) * 1_000
+    raise refuse(node, f"a watermark is {name}, or {name} less a fixed INTERVAL")
+
+
+def view_of(catalogue: Catalogue, node: exp.Create, text: str, *, maintained: bool) -> View:
+    """Return the view that a statement makes; a maintained one is still to be filled."""
+    require_only(node, *_CREATE)
+    given = [c.name for c in node.this.expressions] if isinstance(node.this, exp.Schema) else []
+    name = node.this.this.name if isinstance(node.this, exp.Schema) else node.this.name
+    query = node.expression
+    if query is None:
+        raise refuse(node, "a view needs a query")
+    relation, reads = planned(catalogue, query, once=False)
+    names = given + [f.name for f in relation.fields[len(given) :]]
+    _check_names(names, len(relation.fields), node)
+    view = View(name, query, named(relation, names), frozenset(reads), text)
+    if maintained:
+        view.maintained, view.contents = Maintained(view.stream), Contents(view.schema)
+    return view
+
+
+def fill(catalogue: Catalogue, view: View) -> None:
+    """Compute a maintained view afresh from what it reads."""
+    view.maintained, view.contents = Maintained(view.stream), Contents(view.schema)
+    delta = view.maintained.step(weighted_contents(catalogue, set(view.reads)))
+    if delta is not None:
+        view.contents.apply(delta)
+
+
+def weighted_contents(catalogue: Catalogue, names: set[str]) -> dict[str, pl.DataFrame]:
+    """Return the rows of relations as the first delta of a plan that reads them."""
+    found = {}
+    for name, rows in contents_of(catalogue, names)().items():
+        relation = catalogue[name.lower()]
+        assert relation.contents is not None
+        found[name] = relation.contents.weighted() if relation.changelog else rows
+    return found
+
+
+def _check_names(names: list[str], count: int, node: exp.Expr) -> None:
+    if len(names) > count:
+        raise refuse(node, f"{len(names)} names for {count} columns")
+    for name in names:
+        if names.count(name) > 1:
+            raise refuse(node, f"column {name!r} is there twice", hint="name one of them with AS")
+        if is_reserved(name):
+            raise refuse(node, f"column name {name!r} is reserved")
+
+
+def dependents(catalogue: Catalogue, names: set[str]) -> Iterator[str]:
+    """Yield the views that read any of these, directly or through other views."""
+    found = {name.lower() for name in names}
+    for key, item in catalogue.items():
+        if isinstance(item, View) and item.reads & found and key not in found:
+            found.add(key)
+            yield key

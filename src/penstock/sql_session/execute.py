@@ -1,0 +1,76 @@
+"""Answering a SELECT from what tables and views hold now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+from sqlglot import exp
+
+from penstock.columns import WEIGHT
+from penstock.operators.deltas import consolidate, repeat_rows
+from penstock.sql_plan.context import Context
+from penstock.sql_plan.queries import plan
+from penstock.sql_plan.relations import Relation
+from penstock.sql_plan.statements import named, output_names
+from penstock.sql_session.maintenance import Maintained
+from penstock.sql_session.relations import Catalogue, Table, View, reading
+from penstock.stream import Stream
+
+
+def planned(catalogue: Catalogue, query: exp.Expr, *, once: bool) -> tuple[Relation, set[str]]:
+    """Plan a query over a catalogue; returns the names of the tables and views it reads too."""
+    read: set[str] = set()
+    return plan(context_of(catalogue, read, once=once), query, None, None), read
+
+
+def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
+    """Return what a query is planned in; ``read`` collects what it reads."""
+
+    def stream_of(name: str) -> Stream | None:
+        found = catalogue.get(name.lower())
+        if found is None:
+            return None
+        if isinstance(found, View) and found.contents is None:
+            inside = context_of(catalogue, read, once=once)
+            return named(plan(inside, found.query, None, None), found.schema.names())
+        read.add(found.name.lower())
+        return reading(found, once=once)
+
+    return Context(stream_of, lambda: [item.name for item in catalogue.values()], plan)
+
+
+def answer(catalogue: Catalogue, query: exp.Expr) -> pl.DataFrame:
+    """Return the rows of a query as they are now, in its order."""
+    relation, read = planned(catalogue, query, once=True)
+    return rows_of(relation, contents_of(catalogue, read))
+
+
+def contents_of(catalogue: Catalogue, names: set[str]) -> Callable[[], dict[str, pl.DataFrame]]:
+    """Return what gives the rows of relations by name."""
+
+    def rows() -> dict[str, pl.DataFrame]:
+        found = {}
+        for name in names:
+            relation = catalogue[name]
+            assert isinstance(relation, Table) or relation.contents is not None
+            assert relation.contents is not None
+            found[relation.name] = relation.contents.rows()
+        return found
+
+    return rows
+
+
+def rows_of(relation: Relation, contents: Callable[[], dict[str, pl.DataFrame]]) -> pl.DataFrame:
+    """Run a plan once over rows."""
+    delta = Maintained(relation.stream).step(contents(), ended=True)
+    if delta is None:
+        delta = pl.DataFrame(schema=relation.stream.schema)
+    if WEIGHT in delta.columns:
+        delta = repeat_rows(consolidate(delta))
+    if relation.order is not None:
+        delta = relation.order.sort(delta)
+    names = output_names(relation)
+    return delta.select(
+        pl.col(f.column).alias(name) for f, name in zip(relation.fields, names, strict=True)
+    )

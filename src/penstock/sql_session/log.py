@@ -1,0 +1,119 @@
+"""The durable half of a session: every statement's effect in one SQLite database, in order.
+
+session.db
+  log(number, text)               a definition, run again when the session is opened
+  log(number, relation, delta)    a delta of a table, Arrow IPC
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from penstock.deferred import sqlite3
+from penstock.errors import CheckpointError, ConfigError
+
+_FILE = "session.db"
+_FORMAT = 1
+_REWRITE_AFTER = 256
+"""Changes of a table after which they are replaced by its rows, if there are as many of these."""
+
+
+class SessionLog:
+    """Appends statements and changes; a commit is on disk when it returns."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise CheckpointError(
+                "another session holds this checkpoint",
+                step="session",
+                value=str(folder),
+                hint="close the other session, or use another folder",
+            ) from error
+        self._database = sqlite3.connect(folder / _FILE, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._prepare(folder)
+
+    def _prepare(self, folder: Path) -> None:
+        found = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, _FORMAT):
+            raise ConfigError(
+                f"session format {found} is not {_FORMAT}",
+                step="session",
+                value=str(folder),
+                hint="use the version of Penstock that wrote it, or a new folder",
+            )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, relation TEXT, text TEXT, "
+            "delta BLOB, rows INTEGER NOT NULL DEFAULT 0)"
+        )
+        self._database.execute("CREATE INDEX IF NOT EXISTS by_relation ON log (relation)")
+        self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def entries(self) -> Iterator[tuple[str | None, str | pl.DataFrame]]:
+        """Yield (None, statement) and (table, delta) in the order they were made."""
+        found = self._database.execute("SELECT relation, text, delta FROM log ORDER BY number")
+        for relation, text, delta in found.fetchall():
+            yield relation, text if relation is None else pl.read_ipc(io.BytesIO(delta))
+
+    def commit(
+        self,
+        statements: Sequence[str] = (),
+        changes: Sequence[tuple[str, pl.DataFrame]] = (),
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Write what a statement did, all of it or nothing; ``gone`` tables lose their changes."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            for relation in gone:
+                self._database.execute("DELETE FROM log WHERE relation = ?", (relation,))
+            for text in statements:
+                self._database.execute("INSERT INTO log (text) VALUES (?)", (text,))
+            for relation, delta in changes:
+                self._append(relation, delta)
+            self._database.execute("COMMIT")
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+
+    def _append(self, relation: str, delta: pl.DataFrame) -> None:
+        buffer = io.BytesIO()
+        delta.write_ipc(buffer, compression="zstd")
+        self._database.execute(
+            "INSERT INTO log (relation, delta, rows) VALUES (?, ?, ?)",
+            (relation, buffer.getvalue(), delta.height),
+        )
+
+    def worth_rewriting(self, relation: str, rows: int) -> bool:
+        """Tell whether a table's changes have become more than its rows."""
+        count, logged = self._database.execute(
+            "SELECT count(*), coalesce(sum(rows), 0) FROM log WHERE relation = ?", (relation,)
+        ).fetchone()
+        return bool(count >= _REWRITE_AFTER and logged >= rows)
+
+    def rewrite(self, relation: str, rows: pl.DataFrame) -> None:
+        """Replace the changes of a table by its rows."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            self._database.execute("DELETE FROM log WHERE relation = ?", (relation,))
+            self._append(relation, rows)
+            self._database.execute("COMMIT")
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._database.close()
+        os.close(self._lock)
