@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +32,12 @@ def pipeline(source: str, folder: Path) -> list[Query]:
     ]
 
 
+def stop_at_the_end(query: Query) -> None:
+    """Stop when the standard input ends."""
+    sys.stdin.read()
+    query.request_stop()
+
+
 def main() -> None:
     """Run until told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -44,8 +51,8 @@ def main() -> None:
     while query.progress().state == "created" and not query.wait(0.01):
         pass
     print("running", flush=True)
-    sys.stdin.read()
-    query.stop()
+    threading.Thread(target=stop_at_the_end, args=(query,), daemon=True).start()
+    query.wait()
 
 
 if __name__ == "__main__":
