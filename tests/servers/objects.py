@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -91,12 +92,14 @@ def _running(*command: str) -> Iterator[str]:
             said.append(line)
             found = _LISTENS.search(line)
             if found:
+                # It logs every request, and would stand still with a pipe that nobody reads.
+                threading.Thread(target=process.stdout.read, daemon=True).start()
                 yield found[0]
                 return
         raise AssertionError(f"{command[0]} does not start:\n{''.join(said)}")
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def _put(url: str, headers: dict[str, str]) -> None:
