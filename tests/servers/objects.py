@@ -86,6 +86,7 @@ def _running(*command: str) -> Iterator[str]:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     assert process.stdout is not None
+    rest = threading.Thread(target=process.stdout.read, daemon=True)
     try:
         said = []
         for line in process.stdout:
@@ -93,13 +94,16 @@ def _running(*command: str) -> Iterator[str]:
             found = _LISTENS.search(line)
             if found:
                 # It logs every request, and would stand still with a pipe that nobody reads.
-                threading.Thread(target=process.stdout.read, daemon=True).start()
+                rest.start()
                 yield found[0]
                 return
         raise AssertionError(f"{command[0]} does not start:\n{''.join(said)}")
     finally:
         process.kill()
         process.wait()
+        if rest.is_alive():
+            rest.join()
+        process.stdout.close()
 
 
 def _put(url: str, headers: dict[str, str]) -> None:
