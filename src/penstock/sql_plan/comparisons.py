@@ -9,23 +9,31 @@ from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, both
-from penstock.sql_plan.values import Value
+from penstock.sql_plan.values import Value, literal_as
 
 _Combine = Callable[[pl.Expr, pl.Expr], pl.Expr]
-_FALSE = pl.lit(False)  # noqa: FBT003
 
 
 def _compare(combine: _Combine) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         left, right = node.this.unnest(), node.expression.unnest()
-        if isinstance(right, (exp.Any, exp.All)):
-            return Value(_with_elements(scalars, node, right), pl.Boolean())
+        some = _quantifier(right)
+        if some is not None:
+            return Value(_with_elements(scalars, node, right, some=some), pl.Boolean())
         if _is_row(left) or _is_row(right):
             return Value(_rows(scalars, node, left, right), pl.Boolean())
         one, two = both(scalars, node, node.this, node.expression)
         return Value(combine(one.expr, two.expr), pl.Boolean())
 
     return translate
+
+
+def _quantifier(node: exp.Expr) -> bool | None:
+    """Tell ANY (True) and ALL (False) of an array from what is neither (None)."""
+    if isinstance(node, (exp.Any, exp.All)):
+        return isinstance(node, exp.Any)
+    name = node.name.upper() if isinstance(node, exp.Anonymous) else ""
+    return {"ANY": True, "SOME": True, "ALL": False}.get(name)
 
 
 def _is_row(node: exp.Expr) -> bool:
@@ -87,11 +95,11 @@ _ORDERS: dict[type[exp.Expr], tuple[_Combine, _Combine]] = {
 }
 
 
-def _with_elements(scalars: Scalars, node: exp.Expr, test: exp.Any | exp.All) -> pl.Expr:
+def _with_elements(scalars: Scalars, node: exp.Expr, test: exp.Expr, *, some: bool) -> pl.Expr:
     """``x = ANY (array)``: true, false, or null where an element that is null could decide."""
-    array = _array(scalars, node, test.this.unnest())
+    argument = test.expressions[0] if isinstance(test, exp.Anonymous) else test.this
+    array = _array(scalars, node, argument.unnest())
     value = scalars.value(node.this)
-    some = isinstance(test, exp.Any)
     kept = array.list.drop_nulls()
     decided = _decided(value.expr, kept, node, some=some)
     unknown = value.expr.is_null() | (array.list.len() != kept.list.len())
@@ -111,9 +119,7 @@ def _with_elements(scalars: Scalars, node: exp.Expr, test: exp.Any | exp.All) ->
 def _array(scalars: Scalars, node: exp.Expr, argument: exp.Expr) -> pl.Expr:
     value = scalars.value(argument)
     if value.constant and value.dtype == pl.String:
-        value = scalars.value(
-            exp.Cast(this=argument, to=exp.DataType.build("text[]", dialect="postgres"))
-        )
+        value = literal_as(value, pl.List(scalars.value(node.this).dtype))
     if not isinstance(value.dtype, pl.List):
         raise refuse(node, f"ANY and ALL take an array or a query, not {value.dtype}")
     return value.expr

@@ -46,11 +46,7 @@ def _element(scalars: Scalars, node: exp.Expr) -> Value:
         raise refuse(node, "one index is needed")
     if isinstance(node.expressions[0], exp.Slice):
         return _slice(scalars, value, node.expressions[0])
-    index = (
-        scalars.number(node.expressions[0]).expr.cast(pl.Int64)
-        + 1
-        - int(node.args.get("offset") or 0)
-    )
+    index = scalars.number(node.expressions[0]).expr.cast(pl.Int64)
     at = pl.when(index > 0).then(index - 1)
     return Value(value.expr.list.get(at, null_on_oob=True), element_type(value))
 
@@ -83,6 +79,11 @@ def _length(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 
 def _cardinality(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     return _sizes(scalars, arguments, empty_is_null=False)
+
+
+def _subscripts(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    count = _cardinality(scalars, arguments).expr
+    return Value(pl.int_ranges(1, count + 1, dtype=pl.Int32), pl.List(pl.Int32()))
 
 
 def _lower(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
@@ -261,6 +262,8 @@ FUNCTIONS: dict[str, Translator] = {
     "ARRAYTOSTRING": Call(2, 3, _join),
     "ARRAY_TO_STRING": Call(2, 3, _join),
     "STRINGTOARRAY": Call(2, 3, _split),
+    "STRING_TO_TABLE": Call(2, 3, _split),
+    "GENERATE_SUBSCRIPTS": Call(2, 2, _subscripts),
     "STRING_TO_ARRAY": Call(2, 3, _split),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {

@@ -97,5 +97,6 @@ FUNCTIONS: dict[str, Translator] = {
     "REGEXP_SUBSTR": Call(2, 2, _substr),
     "REGEXP_MATCH": Call(2, 3, _match),
     "REGEXP_SPLIT_TO_ARRAY": Call(2, 3, _split),
+    "REGEXP_SPLIT_TO_TABLE": Call(2, 3, _split),
     "REGEXPSPLIT": Call(2, 3, _split),
 }

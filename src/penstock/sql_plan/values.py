@@ -86,7 +86,7 @@ def literal_as(value: Value, target: pl.DataType) -> Value:
         series = pl.Series([_boolean(value.literal)], dtype=pl.Boolean)
     else:
         series = series.cast(target)
-    return constant(series.item(), target)
+    return constant(series.to_list()[0], target)
 
 
 def constant(literal: Any, dtype: pl.DataType) -> Value:
