@@ -77,7 +77,7 @@ def _one_set(
     keys: list[exp.Expr],
     calls: list[exp.Expr],
 ) -> Relation:
-    groups = [values[node].expr.alias(known[node]) for node in wanted]
+    groups = [_key(relation, values[node]).alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     outer = [pl.col(name) for name in relation.keys]
     if groups:
@@ -99,6 +99,14 @@ def _one_set(
     return replace(
         relation, stream=stream.select(columns or pl.all()), fields=(), one_row=not groups
     )
+
+
+def _key(relation: Relation, value: Value) -> pl.Expr:
+    """Return a key; a constant one is a column too, so that no rows are no groups."""
+    if not value.constant:
+        return value.expr
+    some = pl.col(relation.stream.columns[0]).is_null()
+    return pl.when(some).then(value.expr).otherwise(value.expr)
 
 
 def _over_all(

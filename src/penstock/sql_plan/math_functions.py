@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
@@ -87,7 +88,7 @@ def _of_wholes(name: str) -> Call:
         if not (one.dtype.is_integer() and two.dtype.is_integer()):
             raise refuse(arguments[0], f"{name} takes whole numbers")
         pairs = pl.struct(one.expr.alias("a"), two.expr.alias("b"))
-        found = pairs.map_batches(compute, return_dtype=pl.Int64(), is_elementwise=True)
+        found = row_wise(pairs, compute, pl.Int64())
         dtype = pl.Int64() if pl.Int64() in (one.dtype, two.dtype) else pl.Int32()
         return Value(found.cast(dtype), dtype)
 

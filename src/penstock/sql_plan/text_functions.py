@@ -110,7 +110,10 @@ def _lists(scalars: Scalars, left: Value, right: Value) -> Value:
     parts = [v.expr.fill_null(pl.lit([], dtype=v.dtype)) if isinstance(v.dtype, pl.List)
              else v.expr.cast(listed) if v.dtype == pl.Null else v.expr
              for v in (left, right)]  # fmt: skip
-    return scalars.typed(pl.concat_list(parts))
+    joined = pl.concat_list(parts)
+    if isinstance(left.dtype, pl.List) and isinstance(right.dtype, pl.List):
+        joined = pl.when(left.expr.is_not_null() | right.expr.is_not_null()).then(joined)
+    return scalars.typed(joined)
 
 
 def _concat_function(scalars: Scalars, node: exp.Expr) -> Value:

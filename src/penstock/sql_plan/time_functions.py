@@ -10,7 +10,7 @@ from sqlglot import exp
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, cast
-from penstock.sql_plan.values import Value, ratio
+from penstock.sql_plan.values import Value, literal_as, ratio
 
 _WHOLE = ("year", "month", "day", "hour", "minute", "quarter", "week", "isoyear")
 _UNITS = {
@@ -148,7 +148,11 @@ def _bin(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     stride = scalars.value(exp.Cast(this=arguments[0], to=exp.DataType.build("interval")))
     if not stride.is_interval or stride.months or not stride.literal:
         raise refuse(arguments[0], "the stride is a constant interval without months")
-    value, origin = scalars.value(arguments[1]), scalars.value(arguments[2])
+    value, said = scalars.value(arguments[1]), arguments[2]
+    said = exp.Literal.string(said.name) if isinstance(said, exp.Var) else said
+    origin = scalars.value(said)
+    if origin.constant and origin.dtype == pl.String:
+        origin = literal_as(origin, pl.Datetime("us"))
     dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
     one, two = (cast(v, dtype, strict=True).dt.epoch("us") for v in (value, origin))
     size = int(stride.expr.pipe(lambda e: pl.select(e.dt.total_microseconds())).item())

@@ -2,7 +2,7 @@
 -- postgres
 CREATE TABLE n (id INT PRIMARY KEY, i INT, b BIGINT, f DOUBLE PRECISION, d NUMERIC(12, 3));
 CREATE MATERIALIZED VIEW v1 AS
-SELECT id, (ROW(i, d)).f1 AS a, (ROW(f, 'x')).f2 AS b FROM n;
+SELECT id, (ROW(i, d)).f1 AS a, (ROW(f, i)).f2 AS b FROM n;
 -- step
 INSERT INTO n VALUES (1, 7, 10000000000, 2.5, 1.005), (2, -7, -3, -0.25, -12.5), (3, 0, 0, 0, 0), (4, NULL, NULL, NULL, NULL);
 -- step
