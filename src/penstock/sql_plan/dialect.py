@@ -25,9 +25,16 @@ _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
+    INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
+
     class Parser(RisingWaveParser):
         """Reads ``TUMBLE(TABLE t, DESCRIPTOR(ts), ...)`` as ``TUMBLE(t, ts, ...)``."""
 
+        LAMBDAS = {  # in PostgreSQL ``f(j -> 'a')`` reads JSON
+            token: read
+            for token, read in RisingWaveParser.LAMBDAS.items()
+            if token is not TokenType.ARROW
+        }
         FUNCTION_PARSERS = {
             **RisingWaveParser.FUNCTION_PARSERS,
             **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
