@@ -36,12 +36,13 @@ def sql(query: str, /, **tables: Any) -> Stream:
     statement = statements[0]
     if not isinstance(statement, (exp.Query, exp.Values)):
         raise refuse(statement, "not a query", hint="write SELECT ...")
-    streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
+    streams = {name.lower(): as_stream(name, table) for name, table in tables.items()}
     context = Context(lambda name: streams.get(name.lower()), lambda: list(tables), plan)
     return shown(plan(context, statement, None, None))
 
 
-def _stream(name: str, table: Any) -> Stream:
+def as_stream(name: str, table: Any) -> Stream:
+    """Return a stream, or the rows of a Polars frame, as a stream."""
     if isinstance(table, Stream):
         return table
     if isinstance(table, pl.LazyFrame):
