@@ -41,7 +41,7 @@ def sql(query: str, /, **tables: Any) -> Stream:
         raise refuse(statement, "not a query", hint="write SELECT ...")
     made = [created_function(one.node) for one in before]
     with_functions(statement, {function.name.lower(): function for function in made})
-    streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
+    streams = {name.lower(): as_stream(name, table) for name, table in tables.items()}
     context = Context(
         lambda name: streams.get(name.lower()),
         lambda: list(tables),
@@ -56,7 +56,8 @@ def _is_function(marked: Marked) -> bool:
     return isinstance(node, exp.Create) and str(node.args.get("kind")).upper() == "FUNCTION"
 
 
-def _stream(name: str, table: Any) -> Stream:
+def as_stream(name: str, table: Any) -> Stream:
+    """Return a stream, or the rows of a Polars frame, as a stream."""
     if isinstance(table, Stream):
         return table
     if isinstance(table, pl.LazyFrame):
