@@ -16,6 +16,9 @@ from penstock.sql_plan.values import Value, aligned, constant, literal_as
 
 _OPERANDS = ("this", "expression", "expressions")
 
+FUNCTION = "function"
+"""Where the meta data of a call hold the translator of the user's function that is called."""
+
 Translator = Callable[["Scalars", exp.Expr], Value]
 """Translates one kind of node; its arguments it asks the ``Scalars`` for."""
 
@@ -42,6 +45,8 @@ class Scalars:
 
     def value(self, node: exp.Expr) -> Value:
         """Return the translation of an expression."""
+        if FUNCTION in node.meta:
+            return self._checked(node.meta[FUNCTION], node)
         for kind in type(node).__mro__:
             if kind in self._nodes:
                 return self._checked(self._nodes[kind], node)
