@@ -1,6 +1,7 @@
 """Reads the SQL cases of ``corpus/<group>/<name>.sql``.
 
-The first line says what the case shows; then comes SQL with marks on lines of their own. Before the first mark stand the tables and views;
+The first line says what the case shows; then comes SQL with marks on lines of their own.
+Before the first mark stand the tables and views;
 after each ``-- step`` every view must equal the oracle's.
 
 ``-- postgres``           PostgreSQL is the oracle of this case, not DuckDB
@@ -21,7 +22,9 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "corpus"
 _MARK = re.compile(r"^-- (postgres|step|check|rows|refused)\b:?\s*(.*)$")
-_VIEW = re.compile(r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?);\s*$", re.S | re.M)
+_VIEW = re.compile(
+    r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?);\s*$", re.S | re.M
+)
 
 
 @dataclass(slots=True)

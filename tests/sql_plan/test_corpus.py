@@ -101,7 +101,9 @@ def take(session: ps.Session, oracle: Oracle, step: Step) -> None:
     for view in step.views:
         found = session.table(view).rows()
         wanted = step.rows[view] if view in step.rows else oracle.rows(f"SELECT * FROM {view}")
-        assert same_rows(found, wanted), f"{view} after {step.text}\nfound  {found}\nwanted {wanted}"
+        assert same_rows(found, wanted), (
+            f"{view} after {step.text}\nfound  {found}\nwanted {wanted}"
+        )
 
 
 def asked_again(session: ps.Session, case: Case) -> None:
@@ -153,9 +155,12 @@ def test_a_wrong_answer_is_found(fault: Callable[[str], str]) -> None:
         "-- step\nINSERT INTO t VALUES (1), (2);\n-- step\nDELETE FROM t;\n"
     )
     right, wrong = read("right", text), read("wrong", fault(text))
-    with ps.Session() as session, pytest.raises(AssertionError):
+    found = []
+    with ps.Session() as session:
         oracle = DuckDBOracle()
         for ours, theirs in zip(wrong.steps, right.steps, strict=True):
             session.sql(ours.text)
             oracle.run(theirs.text)
-            take(session, oracle, Step(views=theirs.views, rows=ours.rows))
+            wanted = ours.rows.get("s", oracle.rows("SELECT * FROM s"))
+            found.append(same_rows(session.table("s").rows(), wanted))
+    assert not all(found)

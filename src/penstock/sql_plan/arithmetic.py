@@ -6,7 +6,7 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse
-from penstock.sql_plan.intervals import span
+from penstock.sql_plan import intervals
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.types import MAX_DIGITS, scale_of
 from penstock.sql_plan.values import Value, aligned, literal_as, ratio
@@ -14,12 +14,13 @@ from penstock.sql_plan.values import Value, aligned, literal_as, ratio
 _QUOTIENT_SCALE = 16
 """Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
 
+
 def interval(scalars: Scalars, node: exp.Expr) -> Value:
     """Return a written interval: microseconds, and months apart, which have no fixed length."""
     unit = node.args["unit"].name.lower() if node.args.get("unit") else None
     text = str(scalars.written(node.this, "an interval"))
     try:
-        months, micros = span(text, unit)
+        months, micros = intervals.span(text, unit)
     except ValueError:
         raise refuse(node, "cannot read the interval") from None
     dtype = pl.Duration("us")

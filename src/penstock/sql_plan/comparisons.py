@@ -73,17 +73,17 @@ def _all_equal(pairs: list[tuple[pl.Expr, pl.Expr]]) -> pl.Expr:
     return found
 
 
-def _in_order(
-    pairs: list[tuple[pl.Expr, pl.Expr]], orders: tuple[_Combine, _Combine]
-) -> pl.Expr:
+def _in_order(pairs: list[tuple[pl.Expr, pl.Expr]], orders: tuple[_Combine, _Combine]) -> pl.Expr:
     """The first pair that differs decides; the last one also whether equality counts."""
     strict, last = orders
     *before, (a, b) = pairs
     found = last(a, b)
     for a, b in reversed(before):
-        found = pl.when((a == b).fill_null(value=True) & a.is_not_null() & b.is_not_null()).then(
-            found
-        ).otherwise(strict(a, b))
+        found = (
+            pl.when((a == b).fill_null(value=True) & a.is_not_null() & b.is_not_null())
+            .then(found)
+            .otherwise(strict(a, b))
+        )
     return found
 
 

@@ -104,9 +104,7 @@ def _code_points(text: pl.Series) -> pl.Series:
 
 def _ascii(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     first = scalars.text(arguments[0]).str.head(1)
-    return Value(
-        row_wise(first, _code_points, pl.Int32()), pl.Int32()
-    )
+    return Value(row_wise(first, _code_points, pl.Int32()), pl.Int32())
 
 
 def _characters(codes: pl.Series) -> pl.Series:
@@ -116,9 +114,7 @@ def _characters(codes: pl.Series) -> pl.Series:
 
 def _chr(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     codes = scalars.number(arguments[0]).expr.cast(pl.Int64)
-    return Value(
-        row_wise(codes, _characters, _TEXT), _TEXT
-    )
+    return Value(row_wise(codes, _characters, _TEXT), _TEXT)
 
 
 FUNCTIONS: dict[str, Translator] = {

@@ -29,9 +29,7 @@ _ANY = msgspec.json.Decoder()
 Step = str | int
 
 
-def _each(
-    expr: pl.Expr, read: Callable[[str], object], dtype: pl.DataType
-) -> pl.Expr:
+def _each(expr: pl.Expr, read: Callable[[str], object], dtype: pl.DataType) -> pl.Expr:
     """Apply a function to every text that is there; msgspec reads about a million a second."""
 
     def compute(texts: pl.Series) -> pl.Series:
@@ -120,7 +118,9 @@ def _extract_path(read: Callable[..., object]) -> Call:
     def apply(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
         path = [step for node in arguments[1:] for step in _path(scalars, node)]
         steps = tuple(_index(str(step)) for step in path)
-        return Value(_each(scalars.text(arguments[0]), functools.partial(read, path=steps), _TEXT), _TEXT)
+        return Value(
+            _each(scalars.text(arguments[0]), functools.partial(read, path=steps), _TEXT), _TEXT
+        )
 
     return Call(2, 9, apply)
 

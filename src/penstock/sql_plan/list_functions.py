@@ -141,7 +141,9 @@ def _exploded(pairs: pl.Series) -> pl.LazyFrame:
     """Return an array's elements ``a`` beside the value ``x``, with row ``i`` and position ``n``."""
     frame = pairs.struct.unnest().lazy().with_row_index("i")
     numbers = pl.int_ranges(1, pl.col("a").list.len() + 1, dtype=_WHOLE)
-    return frame.with_columns(numbers.alias("n")).filter(pl.col("a").list.len() > 0).explode("a", "n")
+    return (
+        frame.with_columns(numbers.alias("n")).filter(pl.col("a").list.len() > 0).explode("a", "n")
+    )
 
 
 def _back(pairs: pl.Series, found: pl.LazyFrame, column: str) -> pl.Series:

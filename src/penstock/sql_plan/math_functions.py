@@ -41,7 +41,10 @@ def _round(scalars: Scalars, node: exp.Expr) -> Value:
         raise refuse(node, "round takes a whole number of digits")
     if digits < 0:
         unit = 10**-digits
-        whole = ratio(value.expr.cast(_FLOAT), pl.lit(float(unit))).round(mode="half_away_from_zero") * unit
+        whole = (
+            ratio(value.expr.cast(_FLOAT), pl.lit(float(unit))).round(mode="half_away_from_zero")
+            * unit
+        )
         return Value(whole.cast(value.dtype), value.dtype)
     if value.dtype.is_integer():
         return value
@@ -60,7 +63,10 @@ def _truncated(scalars: Scalars, node: exp.Expr) -> Value:
         return value
     if isinstance(value.dtype, pl.Decimal) and digits >= 0:
         scale = min(digits, value.dtype.scale)
-        return Value(value.expr.truncate(scale).cast(pl.Decimal(MAX_DIGITS, scale)), pl.Decimal(MAX_DIGITS, scale))
+        return Value(
+            value.expr.truncate(scale).cast(pl.Decimal(MAX_DIGITS, scale)),
+            pl.Decimal(MAX_DIGITS, scale),
+        )
     unit = 10.0**digits
     cut = ratio((value.expr.cast(_FLOAT) * unit).truncate(), pl.lit(unit))
     return Value(cut.cast(value.dtype), value.dtype)

@@ -232,25 +232,30 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     if isinstance(target, pl.Decimal) and isinstance(value.dtype, pl.Decimal):
         rounded = expr.round(target.scale, mode="half_away_from_zero")
         return rounded.cast(target, strict=strict)
-    if value.dtype == pl.String and isinstance(target, pl.Datetime):
-        naive = expr.str.to_datetime(time_unit=target.time_unit, strict=strict)
-        return naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
-    if value.dtype == pl.String and target == pl.Date:
-        return expr.str.to_date("%Y-%m-%d", strict=strict)
-    if value.dtype == pl.String and target == pl.Binary:
-        hexed = expr.str.strip_prefix("\\x").str.decode("hex", strict=False)
-        return pl.when(expr.str.starts_with("\\x")).then(hexed).otherwise(expr.cast(pl.Binary))
-    if value.dtype == pl.String and target.is_numeric():
-        return expr.str.strip_chars().cast(target, strict=strict)
-    if value.dtype == pl.Boolean and target.is_integer():
-        return expr.cast(target)
+    if value.dtype == pl.String:
+        return _read(expr, target, strict=strict)
     if value.dtype.is_integer() and target == pl.Boolean:
         return expr != 0
-    if value.dtype == pl.String and target == pl.Boolean:
-        low = expr.str.strip_chars().str.to_lowercase()
-        return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
     if isinstance(value.dtype, pl.Datetime) and isinstance(target, pl.Datetime):
         return _zoned(expr, value.dtype, target)
+    return expr.cast(target, strict=strict)
+
+
+def _read(expr: pl.Expr, target: pl.DataType, *, strict: bool) -> pl.Expr:
+    """Read text as another type."""
+    if isinstance(target, pl.Datetime):
+        naive = expr.str.to_datetime(time_unit=target.time_unit, strict=strict)
+        return naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
+    if target == pl.Date:
+        return expr.str.to_date("%Y-%m-%d", strict=strict)
+    if target == pl.Binary:
+        hexed = expr.str.strip_prefix("\\x").str.decode("hex", strict=False)
+        return pl.when(expr.str.starts_with("\\x")).then(hexed).otherwise(expr.cast(pl.Binary))
+    if target.is_numeric():
+        return expr.str.strip_chars().cast(target, strict=strict)
+    if target == pl.Boolean:
+        low = expr.str.strip_chars().str.to_lowercase()
+        return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
     return expr.cast(target, strict=strict)
 
 

@@ -123,7 +123,7 @@ def _items(text: str, target: pl.List) -> list[Any]:
     if not (inside.startswith("{") and inside.endswith("}")):
         raise ValueError(f"an array is written as {{1,2}}, not {text!r}")
     inner = target.inner if isinstance(target.inner, pl.DataType) else target.inner()
-    found = []
+    found: list[Any] = []
     for quoted, plain in _ITEM.findall(inside[1:-1]):
         if plain.strip().upper() == "NULL":
             found.append(None)
