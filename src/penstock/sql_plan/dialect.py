@@ -71,7 +71,7 @@ class Marked:
     def refuse_clauses(self) -> None:
         """Refuse the clauses that say how a view's results leave, where they say nothing."""
         if self.append_only or self.on_close or self.emits_changes or self.changelog:
-            raise refuse(self.node, "this clause does not belong to this statement")
+            raise refuse(self.node, "this clause belongs to a CREATE statement")
 
 
 _SUFFIXES = {

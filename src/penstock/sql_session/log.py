@@ -3,6 +3,7 @@
 session.db
   log(number, text)               a definition, run again when the session is opened
   log(number, relation, delta)    a delta of a table, Arrow IPC
+  notes(key, value)               position/NAME, schema/NAME, outbox/NAME/EPOCH, epoch, token, session
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -40,7 +41,11 @@ class SessionLog:
                 value=str(folder),
                 hint="close the other session, or use another folder",
             ) from error
-        self._database = sqlite3.connect(folder / _FILE, isolation_level=None)
+        self._database = sqlite3.connect(
+            folder / _FILE,
+            isolation_level=None,
+            check_same_thread=False,  # the session's lock is held
+        )
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._prepare(folder)
@@ -58,6 +63,9 @@ class SessionLog:
             "CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, relation TEXT, text TEXT, "
             "delta BLOB, rows INTEGER NOT NULL DEFAULT 0)"
         )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value BLOB)"
+        )
         self._database.execute("CREATE INDEX IF NOT EXISTS by_relation ON log (relation)")
         self._database.execute(f"PRAGMA user_version = {_FORMAT}")
 
@@ -72,6 +80,7 @@ class SessionLog:
         statements: Sequence[str] = (),
         changes: Sequence[tuple[str, pl.DataFrame]] = (),
         gone: Sequence[str] = (),
+        notes: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """Write what a statement did, all of it or nothing; ``gone`` tables lose their changes."""
         self._database.execute("BEGIN IMMEDIATE")
@@ -82,10 +91,26 @@ class SessionLog:
                 self._database.execute("INSERT INTO log (text) VALUES (?)", (text,))
             for relation, delta in changes:
                 self._append(relation, delta)
+            for key, value in (notes or {}).items():
+                self._note(key, value)
             self._database.execute("COMMIT")
         except BaseException:
             self._database.execute("ROLLBACK")
             raise
+
+    def notes(self, prefix: str) -> dict[str, bytes]:
+        """Return the notes whose keys begin so, in order of their keys."""
+        found = self._database.execute(
+            "SELECT key, value FROM notes WHERE substr(key, 1, ?) = ? ORDER BY key",
+            (len(prefix), prefix),
+        )
+        return dict(found.fetchall())
+
+    def _note(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._database.execute("DELETE FROM notes WHERE key = ?", (key,))
+        else:
+            self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
     def _append(self, relation: str, delta: pl.DataFrame) -> None:
         buffer = io.BytesIO()
@@ -97,10 +122,12 @@ class SessionLog:
 
     def worth_rewriting(self, relation: str, rows: int) -> bool:
         """Tell whether a table's changes have become more than its rows."""
-        count, logged = self._database.execute(
-            "SELECT count(*), coalesce(sum(rows), 0) FROM log WHERE relation = ?", (relation,)
+        count, logged, largest = self._database.execute(
+            "SELECT count(*), coalesce(sum(rows), 0), coalesce(max(rows), 0) FROM log "
+            "WHERE relation = ?",
+            (relation,),
         ).fetchone()
-        return bool(count >= _REWRITE_AFTER and logged >= rows)
+        return bool(count >= _REWRITE_AFTER and logged >= rows and logged >= 2 * largest)
 
     def rewrite(self, relation: str, rows: pl.DataFrame) -> None:
         """Replace the changes of a table by its rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -40,6 +40,8 @@ class Maintained:
     def __init__(self, stream: Stream) -> None:
         self._executor = Executor(lower([SinkNode(input=stream.node, spec=ResultSpec())]))
         self._epoch = 0
+        self.complete: frozenset[str] = frozenset()
+        """The relations it was told nothing more comes from."""
         self._once: dict[int, Sequence[tuple[int, pl.DataFrame]]] = {
             vertex.number: whole(vertex.source)
             for vertex in self._executor.graph.sources
@@ -48,9 +50,17 @@ class Maintained:
         self.dead_letters = pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
 
     def step(
-        self, deltas: Mapping[str, pl.DataFrame], *, ended: bool = False
+        self,
+        deltas: Mapping[str, pl.DataFrame],
+        *,
+        ended: bool = False,
+        complete: Collection[str] = (),
     ) -> pl.DataFrame | None:
-        """Take the deltas of what is read, by name; return the delta of the result."""
+        """Take the deltas of what is read, by name; return the delta of the result.
+
+        ``ended``: nothing more comes; ``complete`` names the relations of which that is true.
+        """
+        self.complete = frozenset(complete)
         fed: dict[int, Fed] = {}
         states: dict[int, SourceState] = {}
         for vertex in self._executor.graph.sources:
@@ -59,7 +69,8 @@ class Maintained:
             if vertex.number in self._once:
                 states[vertex.number] = SourceState((0,), caught_up=True, ended=True)
             else:
-                states[vertex.number] = SourceState((0,), caught_up=True, ended=ended)
+                over = ended or vertex.source.name.lower() in complete
+                states[vertex.number] = SourceState((0,), caught_up=True, ended=over)
                 if frame is not None:
                     fed[vertex.number] = Fed([(0, frame)], None, [], (0,))
         fed |= {n: Fed(list(frames), None, [], (0,)) for n, frames in self._once.items() if frames}
