@@ -26,24 +26,50 @@ _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
+    INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
+
     class Parser(RisingWaveParser):
         """Reads ``TUMBLE(TABLE t, DESCRIPTOR(ts), ...)`` as ``TUMBLE(t, ts, ...)``."""
 
+        LAMBDAS = {  # in PostgreSQL ``f(j -> 'a')`` reads JSON
+            token: read
+            for token, read in RisingWaveParser.LAMBDAS.items()
+            if token is not TokenType.ARROW
+        }
         FUNCTION_PARSERS = {
             **RisingWaveParser.FUNCTION_PARSERS,
             **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
         }
 
-        def _read_window(self, name: str) -> exp.Expr:
-            arguments = self._parse_csv(self._read_window_argument)
-            return exp.Anonymous(this=name, expressions=arguments)
+        FUNC_TOKENS = {*RisingWaveParser.FUNC_TOKENS, TokenType.SESSION}
+        FUNCTIONS = {
+            **RisingWaveParser.FUNCTIONS,
+            "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
+        }
 
-        def _read_window_argument(self) -> exp.Expr | None:
+        def _read_window(self, name: str) -> exp.Expr:
+            partition: list[exp.Expr] = []
+            arguments = self._parse_csv(lambda: self._read_window_argument(partition))
+            found = exp.Anonymous(this=name, expressions=arguments)
+            if partition:
+                found.set("partition_by", partition)
+            return found
+
+        def _read_window_argument(self, partition: list[exp.Expr]) -> exp.Expr | None:
             self._match_text_seq("TABLE")
             if self._match_text_seq("DESCRIPTOR"):
                 column: exp.Expr | None = self._parse_wrapped(self._parse_column)
                 return column
-            return self._parse_lambda()
+            argument: exp.Expr | None = self._parse_lambda()
+            if self._match(TokenType.PARTITION_BY):
+                by = self._parse_disjunction()
+                partition += by.expressions if isinstance(by, exp.Tuple) else [by.unnest()]
+            return argument
+
+
+def _regexp_extract(text: exp.Expr, regex: exp.Expr, *group: exp.Expr) -> exp.Expr:
+    """The third argument is a group, as in Flink and DuckDB."""
+    return exp.RegexpExtract(this=text, expression=regex, group=group[0] if group else None)
 
 
 @dataclass(frozen=True, slots=True)

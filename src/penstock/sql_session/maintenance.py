@@ -55,10 +55,12 @@ class Maintained:
         *,
         ended: bool = False,
         complete: Collection[str] = (),
+        now: int | None = None,
     ) -> pl.DataFrame | None:
         """Take the deltas of what is read, by name; return the delta of the result.
 
         ``ended``: nothing more comes; ``complete`` names the relations of which that is true.
+        ``now`` is the processing time in nanoseconds since 1970 UTC, by default the machine's.
         """
         self.complete = frozenset(complete)
         fed: dict[int, Fed] = {}
@@ -76,7 +78,9 @@ class Maintained:
         fed |= {n: Fed(list(frames), None, [], (0,)) for n, frames in self._once.items() if frames}
         self._once = dict.fromkeys(self._once, ())
         self._epoch += 1
-        output = self._executor.run(self._epoch, fed, states, time.time_ns())
+        output = self._executor.run(
+            self._epoch, fed, states, time.time_ns() if now is None else now
+        )
         self._keep_dead(output.dead)
         return next(iter(output.sinks.values()), None)
 

@@ -168,7 +168,9 @@ class Session:
             deliveries = [f.delivery for f in self._upkeep.outflows.values() if f.delivery]
             for delivery in deliveries:
                 delivery.flush()
-            failed = [f.error for f in [*self._inflows.flows.values(), *deliveries] if f.error]
+            errors = [f.error for f in self._inflows.flows.values()]
+            errors += [delivery.error for delivery in deliveries]
+        failed = [error for error in errors if error is not None]
         if failed:
             raise QueryFailed(f"a source or sink failed: {failed[0]}", line="") from failed[0]
         return done
