@@ -62,6 +62,7 @@ class Session:
             try:
                 self._recover(log)
             except BaseException:
+                self._inflows.close()
                 log.close()
                 raise
 
@@ -176,7 +177,9 @@ class Session:
         return done
 
     def dead_letters(self) -> pl.DataFrame:
-        """Return the rows that sources could not decode and expressions could not be computed for."""
+        """Return the rows that expressions of views could not be computed for, and of those that
+        sources could not decode the latest 1,000.
+        """
         with self._lock:
             return self._upkeep.dead_letters()
 

@@ -16,6 +16,9 @@ from penstock.sql_session.log import SessionLog
 from penstock.sql_session.outflow import Outflow, into_table, operations, packed, unpacked
 from penstock.sql_session.relations import Table, View
 
+_KEPT_DEAD = 1_000
+"""As many as a query shows: a source that brings nothing else must not fill the memory."""
+
 Deltas = Mapping[str, pl.DataFrame]
 
 
@@ -34,7 +37,7 @@ class Upkeep:
         self.log: SessionLog | None = None
         self.epoch = 0
         self.watchers: list[Watcher] = []
-        self._dead: list[pl.DataFrame] = []
+        self._dead = pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
         self._session = ""
         self._token = 0
 
@@ -212,17 +215,15 @@ class Upkeep:
     # -- dead letters ----------------------------------------------------------------------------
 
     def keep_dead(self, frames: Iterable[pl.DataFrame]) -> None:
-        """Keep rows that a source refused."""
-        self._dead += frames
+        """Keep the latest rows that sources refused."""
+        found = [frame.select(DEAD_LETTER_SCHEMA.names()) for frame in frames]
+        self._dead = pl.concat([self._dead, *found], how="vertical_relaxed").tail(_KEPT_DEAD)
 
     def dead_letters(self) -> pl.DataFrame:
         """Return the rows that were refused."""
         views = [*self.maintained(), *(flow.view for flow in self.outflows.values())]
         found = [v.maintained.dead_letters for v in views if v.maintained is not None]
-        own = [frame.select(DEAD_LETTER_SCHEMA.names()) for frame in self._dead]
-        return pl.concat(
-            [pl.DataFrame(schema=DEAD_LETTER_SCHEMA), *own, *found], how="vertical_relaxed"
-        )
+        return pl.concat([self._dead, *found], how="vertical_relaxed")
 
     # -- the log ---------------------------------------------------------------------------------
 
