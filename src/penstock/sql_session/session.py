@@ -18,6 +18,13 @@ from penstock.scans import scan_batches
 from penstock.sql_plan.dialect import Marked, refuse, statements
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import sql_type
+from penstock.sql_plan.user_functions import (
+    UserFunction,
+    calls,
+    created_function,
+    given_function,
+    with_functions,
+)
 from penstock.sql_session import changes
 from penstock.sql_session.changes import Change
 from penstock.sql_session.definitions import dependents, fill, table_of, view_of
@@ -49,6 +56,7 @@ class Session:
     def __init__(self, checkpoint: str | Path | None = None) -> None:
         self._lock = threading.RLock()
         self._relations: dict[str, Table | View] = {}
+        self._functions: dict[str, UserFunction] = {}
         self._log: SessionLog | None = None
         self._closed = False
         self._opening = False
@@ -72,6 +80,31 @@ class Session:
         with self._lock:
             self._refuse_closed()
             return answer(self._relations, exp.select("*").from_(exp.to_table(name)))
+
+    def function(self, name: str, function: Callable[..., Any], types: Sequence[Any]) -> None:
+        """Let statements call a Python function; ``types``: of its arguments, then of its result.
+
+        A function whose parameters are annotated ``pl.Series`` is called with whole columns, any
+        other once a row. A durable session could not open its views again without it: there,
+        ``CREATE FUNCTION name(a TEXT) RETURNS INT LANGUAGE python AS $$ def name(a): ... $$``.
+
+        >>> import penstock as ps, polars as pl
+        >>> with ps.Session() as session:
+        ...     session.function("shout", lambda text: text.upper() + "!", [pl.String, pl.String])
+        ...     session.sql("SELECT shout('hello') AS said").item()
+        'HELLO!'
+        """
+        with self._lock:
+            self._refuse_closed()
+            if self._log is not None:
+                raise PlanError(
+                    f"function {name!r} would be gone when the session is opened again",
+                    step="function",
+                    hint="write CREATE FUNCTION ... LANGUAGE python AS $$ its text $$",
+                )
+            if name.lower() in self._functions:
+                raise PlanError(f"function {name!r} exists already", step="function", value=name)
+            self._functions[name.lower()] = given_function(name, function, types)
 
     def dead_letters(self) -> pl.DataFrame:
         """Return the rows that expressions of maintained views could not be computed for."""
@@ -111,7 +144,7 @@ class Session:
             raise PlanError("the session is closed", step="session", hint="open a new one")
 
     def _run(self, marked: Marked) -> pl.DataFrame | None:
-        node = marked.node
+        node = with_functions(marked.node, self._functions)
         if isinstance(node, (exp.Query, exp.Values)):
             if marked.on_close or marked.changelog or marked.append_only:
                 raise refuse(node, "this clause belongs to a CREATE statement")
@@ -219,6 +252,9 @@ class Session:
         if kind == "INDEX":  # a hint: every operator keeps the index it needs
             changes.table_of(self._relations, node.this.args["table"], "index")
             return
+        if kind == "FUNCTION":
+            self._create_function(marked)
+            return
         if kind not in ("TABLE", "VIEW"):
             raise refuse(node, f"CREATE {kind} is not supported")
         name = (node.this.this if isinstance(node.this, exp.Schema) else node.this).name
@@ -268,8 +304,45 @@ class Session:
         text = f'CREATE TABLE "{table.name}" ({defined}){suffix}'
         return table, text, [Change(table, weighted(rows, 1), rows)]
 
+    def _create_function(self, marked: Marked) -> None:
+        node = marked.node
+        assert isinstance(node, exp.Create)
+        function = created_function(node)
+        if function.name.lower() in self._functions:
+            if node.args.get("exists"):
+                return
+            if not node.args.get("replace"):
+                raise refuse(node, f"function {function.name!r} exists already")
+            self._refuse_if_called(function.name, node)
+        self._commit(marked.text)
+        self._functions[function.name.lower()] = function
+
+    def _drop_function(self, node: exp.Expr) -> None:
+        name = (node.args.get("tables") or [node.this])[0].name
+        if name.lower() not in self._functions:
+            if node.args.get("exists"):
+                return
+            raise PlanError(
+                f"no function {name!r}",
+                step="sql",
+                value=name,
+                alternatives=[function.name for function in self._functions.values()],
+            )
+        self._refuse_if_called(name, node)
+        self._commit(f'DROP FUNCTION "{name}"')
+        del self._functions[name.lower()]
+
+    def _refuse_if_called(self, name: str, node: exp.Expr) -> None:
+        views = (r for r in self._relations.values() if isinstance(r, View))
+        above = [v.name for v in views if name.lower() in (c.name.lower() for c in calls(v.query))]
+        if above:
+            raise refuse(node, f"{', '.join(above)} calls it", hint="DROP the view first")
+
     def _drop(self, marked: Marked) -> None:
         node = marked.node
+        if str(node.args.get("kind")).upper() == "FUNCTION":
+            self._drop_function(node)
+            return
         names = set()
         for part in node.args.get("tables") or [node.this]:
             name = part.name.lower()
@@ -357,6 +430,7 @@ class Session:
 
     def _explain(self, text: str) -> pl.DataFrame:
         (marked,) = statements(text)
+        with_functions(marked.node, self._functions)
         node = marked.node.expression if isinstance(marked.node, exp.Create) else marked.node
         if not isinstance(node, exp.Query):
             raise refuse(marked.node, "EXPLAIN shows the plan of a query")
@@ -368,7 +442,7 @@ class Session:
         (marked,) = statements(query)
         with self._lock:
             self._refuse_closed()
-            rows = answer(self._relations, marked.node)
+            rows = answer(self._relations, with_functions(marked.node, self._functions))
         return scan_batches([rows])
 
     # -- opening again ---------------------------------------------------------------------------
