@@ -26,7 +26,15 @@ _TIMEOUT_S = 3600
 
 
 def _measured(name: str, kind: str, engine: str, folder: Path) -> dict[str, float] | None:
-    command = [sys.executable, "-m", "benchmarks.nexmark.run_query", name, kind, engine, str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.nexmark.run_query",
+        name,
+        kind,
+        engine,
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     if done.returncode:
         print(f"{name} {kind} {engine} failed: {done.stderr.strip().splitlines()[-1:]}", flush=True)
@@ -36,7 +44,9 @@ def _measured(name: str, kind: str, engine: str, folder: Path) -> dict[str, floa
 
 
 def _query(name: str, kind: str, folder: Path, events: int) -> dict[str, object] | None:
-    runs = {engine: _measured(name, kind, engine, folder) for engine in ("stream", "duckdb", "polars")}
+    runs = {
+        engine: _measured(name, kind, engine, folder) for engine in ("stream", "duckdb", "polars")
+    }
     stream = runs.pop("stream")
     if stream is None:
         return None

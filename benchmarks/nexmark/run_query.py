@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: ``python -m benchmarks.nexmark.run_query q5 parquet stream folder``.
+"""One measurement in a process of its own: ``run_query q5 parquet stream folder``.
 
 Prints one JSON object: seconds, peak resident memory, rows out. ``stream`` is Penstock; ``duckdb``
 and ``polars`` answer once over the same files.
@@ -7,7 +7,6 @@ and ``polars`` answer once over the same files.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -76,7 +75,9 @@ def main() -> None:
     """Measure and print."""
     name, kind, engine, folder = sys.argv[1:]
     seconds, rows = ENGINES[engine](name, Path(folder), kind)
-    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage: a process inherits the peak of the one that started it.
+    status = Path("/proc/self/status").read_text()
+    rss_mb = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     print(json.dumps({"seconds": seconds, "rss_mb": rss_mb, "rows": rows}))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-import penstock as ps
 from benchmarks.nexmark import batch
 from benchmarks.nexmark.generator import Nexmark
+
+import penstock as ps
 from penstock.operators.deltas import repeat_rows
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.maintenance import Maintained
@@ -49,9 +49,7 @@ def cut(tables: Tables, seed: int) -> list[Tables]:
         name: [0, *sorted(chance.choices(range(frame.height + 1), k=EPOCHS - 1)), frame.height]
         for name, frame in tables.items()
     }
-    return [
-        {n: f[ends[n][i] : ends[n][i + 1]] for n, f in tables.items()} for i in range(EPOCHS)
-    ]
+    return [{n: f[ends[n][i] : ends[n][i + 1]] for n, f in tables.items()} for i in range(EPOCHS)]
 
 
 def timed(frame: pl.DataFrame, now: int) -> pl.DataFrame:

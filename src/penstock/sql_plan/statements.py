@@ -32,14 +32,14 @@ def sql(query: str, /, **tables: Any) -> Stream:
     >>> top.collect().sort("auction").rows()
     [(1, 7), (2, 3)]
     """
-    *before, marked = statements(query) or [None]
-    if marked is None or not all(map(_is_function, before)):
-        count = len(before) + (marked is not None)
-        raise PlanError(f"one query is needed, not {count} statements", step="sql")
+    found = statements(query)
+    made = [created_function(node) for node in map(_function, found[:-1]) if node is not None]
+    if len(found) != len(made) + 1:
+        raise PlanError(f"one query is needed, not {len(found)} statements", step="sql")
+    marked = found[-1]
     statement = marked.node
     if not isinstance(statement, (exp.Query, exp.Values)) or marked.changelog or marked.append_only:
         raise refuse(statement, "not a query", hint="write SELECT ...")
-    made = [created_function(one.node) for one in before]
     with_functions(statement, {function.name.lower(): function for function in made})
     streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
     context = Context(
@@ -51,9 +51,11 @@ def sql(query: str, /, **tables: Any) -> Stream:
     return shown(plan(context, statement, None, None))
 
 
-def _is_function(marked: Marked) -> bool:
+def _function(marked: Marked) -> exp.Create | None:
     node = marked.node
-    return isinstance(node, exp.Create) and str(node.args.get("kind")).upper() == "FUNCTION"
+    if isinstance(node, exp.Create) and str(node.args.get("kind")).upper() == "FUNCTION":
+        return node
+    return None
 
 
 def _stream(name: str, table: Any) -> Stream:
