@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.dialects.risingwave import RisingWave
@@ -14,6 +14,7 @@ from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError
+from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
 
@@ -25,9 +26,16 @@ _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
+    INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
+
     class Parser(RisingWaveParser):
         """Reads ``TUMBLE(TABLE t, DESCRIPTOR(ts), ...)`` as ``TUMBLE(t, ts, ...)``."""
 
+        LAMBDAS = {  # in PostgreSQL ``f(j -> 'a')`` reads JSON
+            token: read
+            for token, read in RisingWaveParser.LAMBDAS.items()
+            if token is not TokenType.ARROW
+        }
         FUNCTION_PARSERS = {
             **RisingWaveParser.FUNCTION_PARSERS,
             **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
@@ -75,13 +83,30 @@ class Marked:
     text: str
     append_only: bool = False
     on_close: bool = False
+    emits_changes: bool = False
     changelog: bool = False
+    clauses: Clauses = field(default_factory=Clauses)
+    line: int = 1
+    column: int = 1
+
+    @property
+    def title(self) -> str:
+        """``CREATE SINK name``: the statement without anything that may be secret."""
+        if not isinstance(self.node, exp.Create):
+            return type(self.node).__name__.upper()
+        kind = self.clauses.kind or str(self.node.args.get("kind")).upper()
+        return f"CREATE {kind} {created_name(self.node)}"
+
+    def refuse_clauses(self) -> None:
+        """Refuse the clauses that say how a view's results leave, where they say nothing."""
+        if self.append_only or self.on_close or self.emits_changes or self.changelog:
+            raise refuse(self.node, "this clause does not belong to this statement")
 
 
 _SUFFIXES = {
     "append_only": ("APPEND", "ONLY"),
     "on_close": ("EMIT", "ON", "WINDOW", "CLOSE"),
-    "changes": ("EMIT", "CHANGES"),
+    "emits_changes": ("EMIT", "CHANGES"),
 }
 _CHANGELOG = ("AS", "CHANGELOG", "FROM")
 
@@ -91,7 +116,7 @@ def statements(text: str) -> list[Marked]:
     try:
         tokens = PenstockSQL().tokenize(text)
     except TokenError as error:
-        raise PlanError(f"cannot read the SQL: {error}", step="sql") from None
+        raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
     return [_statement(text, part) for part in _split(tokens)]
 
 
@@ -99,9 +124,20 @@ def parse(text: str) -> list[exp.Expr]:
     """Return the statements of a text without clauses of ours."""
     found = statements(text)
     for marked in found:
-        if marked.append_only or marked.on_close or marked.changelog:
-            raise refuse(marked.node, "this clause belongs to a CREATE statement")
+        marked.refuse_clauses()
     return [marked.node for marked in found]
+
+
+def created_name(node: exp.Create) -> str:
+    """Return the name that a CREATE statement gives."""
+    named = node.this.this if isinstance(node.this, exp.Schema) else node.this
+    return str(named.name)
+
+
+def _unclosed(error: TokenError) -> str:
+    """Say what the tokenizer missed, without the text around it, which may hold a password."""
+    said = str(error)
+    return said if said.startswith("Missing") else "a quote or a comment is not closed"
 
 
 def _split(tokens: list[Token]) -> Iterator[list[Token]]:
@@ -119,10 +155,16 @@ def _split(tokens: list[Token]) -> Iterator[list[Token]]:
 
 def _statement(text: str, tokens: list[Token]) -> Marked:
     whole = text[tokens[0].start : tokens[-1].end + 1]
+    first = tokens[0]
+    clauses, tokens = taken_out(tokens)
     marks: set[str] = set()
     while suffix := next((m for m, words in _SUFFIXES.items() if _ends(tokens, words)), None):
         tokens = tokens[: -len(_SUFFIXES[suffix])]
         marks.add(suffix)
+    if {"on_close", "emits_changes"} <= marks:
+        raise PlanError(
+            f"EMIT ON WINDOW CLOSE and EMIT CHANGES are both given at line {first.line}", step="sql"
+        )
     words = [token.text.upper() for token in tokens]
     at = next((i for i in range(len(words)) if tuple(words[i : i + 3]) == _CHANGELOG), None)
     if at is not None:
@@ -134,7 +176,17 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
             *tokens[at + 4 :],
         ]
     node = _parsed(tokens, text)
-    return Marked(node, whole, "append_only" in marks, "on_close" in marks, at is not None)
+    return Marked(
+        node,
+        whole,
+        append_only="append_only" in marks,
+        on_close="on_close" in marks,
+        emits_changes="emits_changes" in marks,
+        changelog=at is not None,
+        clauses=clauses,
+        line=first.line,
+        column=column_of(first),
+    )
 
 
 def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:

@@ -45,7 +45,7 @@ def sql(query: str, /, **tables: Any) -> Stream:
     if not isinstance(statement, (exp.Query, exp.Values)) or marked.changelog or marked.append_only:
         raise refuse(statement, "not a query", hint="write SELECT ...")
     with_functions(statement, {function.name.lower(): function for function in made})
-    streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
+    streams = {name.lower(): as_stream(name, table) for name, table in tables.items()}
     streams = _narrowed(statement, streams)
     context = Context(
         lambda name: streams.get(name.lower()),
@@ -82,7 +82,8 @@ def _narrowed(statement: exp.Expr, streams: dict[str, Stream]) -> dict[str, Stre
     return {name: distinct[id(stream)] for name, stream in streams.items()}
 
 
-def _stream(name: str, table: Any) -> Stream:
+def as_stream(name: str, table: Any) -> Stream:
+    """Return a stream, or the rows of a Polars frame, as a stream."""
     if isinstance(table, Stream):
         return table
     if isinstance(table, pl.LazyFrame):
