@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
+from benchmarks.nexmark.generator import SCHEMAS, SEQ, Nexmark
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from benchmarks.nexmark.generator import SCHEMAS, SEQ, Nexmark
 
 WHOLE = 20_000
 
@@ -42,9 +41,7 @@ def test_the_shares_that_the_queries_depend_on(million: dict[str, pl.DataFrame])
 
 def test_the_bids_that_find_their_auction(million: dict[str, pl.DataFrame]) -> None:
     made = pl.col("made")
-    auctions = million["auction"].select(
-        "expires", auction="id", made=SEQ, begins="dateTime"
-    )
+    auctions = million["auction"].select("expires", auction="id", made=SEQ, begins="dateTime")
     bids = million["bid"].join(auctions, on="auction", how="left")
     future = made.is_null() | (made > pl.col(SEQ))
     assert share(bids, future) == pytest.approx(0.045, abs=0.001)

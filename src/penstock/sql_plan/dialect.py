@@ -63,7 +63,10 @@ class PenstockSQL(RisingWave):
             argument: exp.Expr | None = self._parse_lambda()
             if self._match(TokenType.PARTITION_BY):
                 by = self._parse_disjunction()
-                partition += by.expressions if isinstance(by, exp.Tuple) else [by.unnest()]
+                if by is None:
+                    self.raise_error("PARTITION BY names a column")
+                else:
+                    partition += by.expressions if isinstance(by, exp.Tuple) else [by.unnest()]
             return argument
 
 

@@ -12,6 +12,7 @@ from penstock.sql_plan.dialect import refuse, statements
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.execute import planned
+from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow
 from penstock.sql_session.relations import Table, View
 from penstock.sql_session.upkeep import Upkeep
@@ -71,9 +72,10 @@ def _states(states: Mapping[str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"name": pl.String, "state": pl.String}, orient="row")
 
 
-def explained(upkeep: Upkeep, text: str) -> pl.DataFrame:
+def explained(upkeep: Upkeep, functions: SessionFunctions, text: str) -> pl.DataFrame:
     """Return the plan of a query."""
     (marked,) = statements(text)
+    functions.noted(marked.node)
     node = marked.node.expression if isinstance(marked.node, exp.Create) else marked.node
     if not isinstance(node, exp.Query):
         raise refuse(marked.node, "EXPLAIN shows the plan of a query")

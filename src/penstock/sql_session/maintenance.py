@@ -13,6 +13,7 @@ from penstock.errors import ConnectorError, Fault
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.executor import Executor, Fed, SourceState
+from penstock.runtime.letters import shown
 from penstock.sql_session.feeding import RelationSpec, whole
 from penstock.stream import Stream
 
@@ -87,4 +88,4 @@ class Maintained:
     def _keep_dead(self, frames: Iterable[pl.DataFrame]) -> None:
         found = list(frames)
         if found:
-            self.dead_letters = pl.concat([self.dead_letters, *found])
+            self.dead_letters = pl.concat([self.dead_letters, *map(shown, found)])

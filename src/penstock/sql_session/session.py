@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from penstock.sql_session.changes import Change
 from penstock.sql_session.definitions import fill, table_of, view_of
 from penstock.sql_session.execute import answer
 from penstock.sql_session.following import Following
+from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow, Inflows, Place, Taken
 from penstock.sql_session.log import SessionLog
 from penstock.sql_session.outflow import packed, unpacked
@@ -53,6 +54,7 @@ class Session:
     def __init__(self, checkpoint: str | Path | None = None) -> None:
         self._lock = threading.RLock()
         self._upkeep = Upkeep()
+        self._functions = SessionFunctions(self._upkeep)
         self._inflows = Inflows(self._lock, self._take_in)
         self._closed = False
         self._opening: dict[str, list[pl.Schema]] | None = None
@@ -91,8 +93,25 @@ class Session:
         (marked,) = statements(query)
         with self._lock:
             self._refuse_closed()
-            rows = answer(self._relations, marked.node)
+            rows = answer(self._relations, self._functions.noted(marked.node))
         return scan_batches([rows])
+
+    def function(self, name: str, function: Callable[..., Any], types: Sequence[Any]) -> None:
+        """Let statements call a Python function; ``types``: of its arguments, then of its result.
+
+        A function whose parameters are annotated ``pl.Series`` is called with whole columns, any
+        other once a row. A durable session could not open its views again without it: there,
+        ``CREATE FUNCTION name(a TEXT) RETURNS INT LANGUAGE python AS $$ def name(a): ... $$``.
+
+        >>> import penstock as ps, polars as pl
+        >>> with ps.Session() as session:
+        ...     session.function("shout", lambda text: text.upper() + "!", [pl.String, pl.String])
+        ...     session.sql("SELECT shout('hello') AS said").item()
+        'HELLO!'
+        """
+        with self._lock:
+            self._refuse_closed()
+            self._functions.give(name, function, types)
 
     def register(self, name: str, stream: Stream | pl.DataFrame | pl.LazyFrame) -> None:
         """Let SQL read a stream as a table: the session reads it in the background, and keeps its rows.
@@ -212,7 +231,7 @@ class Session:
             raise PlanError("the session is closed", step="session", hint="open a new one")
 
     def _run(self, marked: Marked) -> pl.DataFrame | None:
-        node = marked.node
+        node = self._functions.noted(marked.node)
         if not isinstance(node, exp.Create):
             marked.refuse_clauses()
         if isinstance(node, (exp.Query, exp.Values)):
@@ -269,6 +288,9 @@ class Session:
         kind = marked.clauses.kind or str(node.args.get("kind")).upper()
         if kind == "INDEX":  # a hint: every operator keeps the index it needs
             changes.table_of(self._relations, node.this.args["table"], "index")
+            return
+        if kind == "FUNCTION":
+            self._functions.create(node, marked.text)
             return
         creators = {
             "TABLE": self._create_table,
@@ -398,6 +420,9 @@ class Session:
 
     def _drop(self, marked: Marked) -> None:
         node = marked.node
+        if str(node.args.get("kind")).upper() == "FUNCTION":
+            self._functions.drop(node)
+            return
         names = set()
         for part in node.args.get("tables") or [node.this]:
             name = part.name.lower()
@@ -438,7 +463,7 @@ class Session:
         if verb == "SHOW":
             return self._listed(said)
         if verb == "EXPLAIN":
-            return looking.explained(self._upkeep, said)
+            return looking.explained(self._upkeep, self._functions, said)
         raise refuse(marked.node, "this statement is not supported")
 
     def _listed(self, what: str) -> pl.DataFrame:
