@@ -335,6 +335,8 @@ def test_changes_of_a_view_are_followed() -> None:
         ("CREATE MATERIALIZED VIEW w AS SELECT n FROM t EMIT ON WINDOW CLOSE", "no watermark"),
         ("CREATE VIEW w AS CHANGELOG FROM t", "MATERIALIZED"),
         ("SHOW SORCES", "did you mean 'SOURCES'"),
+        ("DROP TABLE v", "DROP VIEW"),
+        ("DROP SINK t", "DROP TABLE"),
         ("DROP SINK nothing", "no table or view 'nothing'"),
     ],
 )

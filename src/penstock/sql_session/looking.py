@@ -8,7 +8,7 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.errors import PlanError
-from penstock.sql_plan.dialect import refuse, statements
+from penstock.sql_plan.dialect import Marked, refuse, statements
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.execute import planned
@@ -72,9 +72,27 @@ def _states(states: Mapping[str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"name": pl.String, "state": pl.String}, orient="row")
 
 
+def kind_of(upkeep: Upkeep, name: str) -> str:
+    """Return what a name is: TABLE, VIEW, MATERIALIZED VIEW, SOURCE or SINK."""
+    found = upkeep.relations.get(name)
+    if found is None:
+        return "SINK"
+    if isinstance(found, View):
+        return "VIEW" if found.maintained is None else "MATERIALIZED VIEW"
+    return {"source": "SOURCE", HISTORY: "MATERIALIZED VIEW"}.get(found.filled_by or "", "TABLE")
+
+
+def one(text: str) -> Marked:
+    """Return the one statement that a text is to be."""
+    found = statements(text)
+    if len(found) != 1:
+        raise PlanError(f"one query is needed, not {len(found)} statements", step="sql")
+    return found[0]
+
+
 def explained(upkeep: Upkeep, functions: SessionFunctions, text: str) -> pl.DataFrame:
     """Return the plan of a query."""
-    (marked,) = statements(text)
+    marked = one(text)
     functions.noted(marked.node)
     node = marked.node.expression if isinstance(marked.node, exp.Create) else marked.node
     if not isinstance(node, exp.Query):

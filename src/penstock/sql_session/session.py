@@ -90,7 +90,7 @@ class Session:
 
     def stream(self, query: str) -> Stream:
         """Return a query over tables and views as a stream of what they hold now."""
-        (marked,) = statements(query)
+        marked = looking.one(query)
         with self._lock:
             self._refuse_closed()
             rows = answer(self._relations, self._functions.noted(marked.node))
@@ -420,18 +420,23 @@ class Session:
 
     def _drop(self, marked: Marked) -> None:
         node = marked.node
-        if str(node.args.get("kind")).upper() == "FUNCTION":
+        kind = str(node.args.get("kind")).upper()
+        if kind == "FUNCTION":
             self._functions.drop(node)
             return
+        if kind not in ("TABLE", "VIEW", "INDEX", "SOURCE", "SINK"):
+            raise refuse(node, f"DROP {kind} is not supported")
         names = set()
         for part in node.args.get("tables") or [node.this]:
             name = part.name.lower()
-            if str(node.args.get("kind")).upper() == "INDEX":
+            if kind == "INDEX":
                 continue
             if name not in self._relations and name not in self._upkeep.outflows:
                 if node.args.get("exists"):
                     continue
                 raise looking.unknown(self._upkeep, part.name)
+            if self._opening is None:  # the log drops everything in one statement
+                self._refuse_other_kind(kind, name, node)
             names.add(name)
         if not node.args.get("cascade"):
             self._refuse_if_read(names, node)
@@ -441,6 +446,11 @@ class Session:
             self._inflows.drop(name)
             self._to_read.pop(name, None)
             self._upkeep.remove(name)
+
+    def _refuse_other_kind(self, kind: str, name: str, node: exp.Expr) -> None:
+        what = looking.kind_of(self._upkeep, name)
+        if kind != what.rpartition(" ")[2]:
+            raise refuse(node, f"{name!r} is a {what.lower()}", hint=f"DROP {what}")
 
     def _refuse_if_read(self, names: set[str], node: exp.Expr) -> None:
         above = self._upkeep.dependents(names)

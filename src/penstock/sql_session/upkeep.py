@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
 from penstock.connectors.contract import SinkIdentity
+from penstock.errors import CheckpointError
 from penstock.operators.deltas import consolidate, repeat_rows, weighted
 from penstock.sql_session.definitions import fill
 from penstock.sql_session.following import Watcher
@@ -290,10 +292,11 @@ class Upkeep:
             return
         for name in deltas:
             table = self.relations[name.lower()]
-            if isinstance(table, Table) and self.log.worth_rewriting(
-                name.lower(), len(table.contents)
-            ):
-                self.log.rewrite(name.lower(), table.contents.weighted())
+            if not isinstance(table, Table):
+                continue
+            with contextlib.suppress(CheckpointError):  # the change itself is written down
+                if self.log.worth_rewriting(name.lower(), len(table.contents)):
+                    self.log.rewrite(name.lower(), table.contents.weighted())
 
     def close(self) -> None:
         """Let sinks finish, and the log go."""
