@@ -56,10 +56,12 @@ def test_a_view_takes_back_what_the_function_gave(session: ps.Session) -> None:
     session.function("number", lambda n: next(calls), [pl.Int64, pl.Int64])
     session.sql("CREATE MATERIALIZED VIEW v AS SELECT n, number(n) AS c FROM t")
     session.sql("INSERT INTO t VALUES (7, 'x'), (8, 'x')")
-    before = dict(rows(session, "SELECT n, c FROM v WHERE n IS NOT NULL"))
+    before = {row[0]: row[1] for row in rows(session, "SELECT n, c FROM v WHERE n IS NOT NULL")}
     session.sql("DELETE FROM t WHERE n = 7")
     del before[7]
-    assert dict(rows(session, "SELECT n, c FROM v WHERE n IS NOT NULL")) == before
+    assert {
+        row[0]: row[1] for row in rows(session, "SELECT n, c FROM v WHERE n IS NOT NULL")
+    } == before
 
 
 def test_a_row_that_the_function_refuses_is_a_dead_letter(session: ps.Session) -> None:
