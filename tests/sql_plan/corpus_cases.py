@@ -1,6 +1,6 @@
 """Reads the SQL cases of ``corpus/<group>/<name>.sql``.
 
-A case is SQL with marks on lines of their own. Before the first mark stand the tables and views;
+The first line says what the case shows; then comes SQL with marks on lines of their own. Before the first mark stand the tables and views;
 after each ``-- step`` every view must equal the oracle's.
 
 ``-- postgres``           PostgreSQL is the oracle of this case, not DuckDB
@@ -53,7 +53,7 @@ def cases() -> Iterator[Case]:
 def read(name: str, text: str) -> Case:
     """Return the case that a text describes."""
     steps, postgres = [Step()], False
-    for line in text.splitlines():
+    for line in text.splitlines()[1:]:
         mark = _MARK.match(line)
         if mark is None:
             steps[-1].text += line + "\n"

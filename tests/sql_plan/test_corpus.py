@@ -149,7 +149,7 @@ def test_the_corpus_is_there() -> None:
 )
 def test_a_wrong_answer_is_found(fault: Callable[[str], str]) -> None:
     text = (
-        "CREATE TABLE t (v INT);\nCREATE MATERIALIZED VIEW s AS SELECT sum(v) FROM t;\n"
+        "-- a sum\nCREATE TABLE t (v INT);\nCREATE MATERIALIZED VIEW s AS SELECT sum(v) FROM t;\n"
         "-- step\nINSERT INTO t VALUES (1), (2);\n-- step\nDELETE FROM t;\n"
     )
     right, wrong = read("right", text), read("wrong", fault(text))

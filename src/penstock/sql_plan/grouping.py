@@ -79,7 +79,7 @@ def _one_set(
     keys: list[exp.Expr],
     calls: list[exp.Expr],
 ) -> Relation:
-    groups = [values[node].expr.alias(known[node]) for node in wanted]
+    groups = [_key(relation, values[node]).alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     outer = [pl.col(name) for name in relation.keys]
     emission = Emission.FINAL if context.on_close else Emission.CHANGES
@@ -108,6 +108,14 @@ def _one_set(
     columns = [*(known[k] for k in keys), *(known[c] for c in calls), *relation.keys]
     stream = stream.select(columns or pl.all())
     return replace(relation, stream=stream, fields=(), one_row=not groups, windowed=None)
+
+
+def _key(relation: Relation, value: Value) -> pl.Expr:
+    """Return a key; a constant one is a column too, so that no rows are no groups."""
+    if not value.constant:
+        return value.expr
+    some = pl.col(relation.stream.columns[0]).is_null()
+    return pl.when(some).then(value.expr).otherwise(value.expr)
 
 
 def _over_all(

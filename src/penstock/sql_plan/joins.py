@@ -132,7 +132,12 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
         stream = joined(left.stream, right.stream, "inner", keys)
         stream = stream.filter(*predicates) if predicates else stream
     elif predicates:
-        stream = left.stream.join_where(right.stream, *predicates)
+        fixed = [p for p in predicates if not p.meta.root_names()]
+        paired = [p for p in predicates if p.meta.root_names()]
+        one = left.stream.filter(*fixed) if fixed else left.stream
+        stream = (
+            one.join_where(right.stream, *paired) if paired else one.join(right.stream, how="cross")
+        )
     else:
         stream = left.stream.join(right.stream, how="cross")
     one_row = left.one_row and right.one_row

@@ -270,6 +270,8 @@ def limited(context: Context, result: Relation, node: exp.Query, ordering: Order
         return result
     if limit is None:
         raise refuse(node, "OFFSET needs a LIMIT on a stream")
+    if limit == 0:
+        return result.filtered([pl.lit(value=False)])
     found = _best(result, limit + (offset or 0), ordering, result.keys, rank=context.names("rank"))
     if offset:
         rank = found.stream.columns[-1]
@@ -283,7 +285,10 @@ def _whole(node: exp.Query, clause: str) -> int | None:
     if found is None:
         return None
     if isinstance(found, exp.Fetch):
-        require_only(found, "direction", "count")
+        require_only(found, "direction", "count", "limit_options")
+        options = found.args.get("limit_options")
+        if options is not None:
+            require_only(options, "rows")
     count = found.args.get("count") if isinstance(found, exp.Fetch) else found.expression
     value = scalars_over(pl.Schema()).written(count, clause.upper())
     if value is None:
@@ -299,7 +304,5 @@ def _best(
     if not ordering.by:
         first = pl.col(result.stream.columns[0])
         ordering = Ordering((first,), (False,), (True,))
-    if count == 0:
-        return result.filtered([pl.lit(value=False)])
     node = TopK(input=result.stream.node, k=count, order=ordering, keys=keys, rank=rank)
     return replace(result, stream=Stream(node))
