@@ -9,6 +9,7 @@ from dataclasses import replace
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.grouping import Emission
 from penstock.scans import concat
 from penstock.sql_plan.aggregates import aggregate, is_aggregate
 from penstock.sql_plan.binding import bound, is_query
@@ -81,7 +82,8 @@ def _one_set(
     groups = [_key(relation, values[node]).alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     outer = [pl.col(name) for name in relation.keys]
-    windows = window_groups(relation, wanted, calls, values, aggs, known)
+    emission = Emission.FINAL if context.on_close else Emission.CHANGES
+    windows = window_groups(relation, wanted, calls, values, aggs, known, emission)
     if windows is not None:
         stream = windows
     elif groups:
