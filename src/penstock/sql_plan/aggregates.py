@@ -27,7 +27,7 @@ class Input:
 
     def argument(self, node: exp.Expr) -> Value:
         """Return an argument, restricted, ordered and made distinct; nulls are left out."""
-        value = self.scalars.value(node)
+        value = self.scalars.of_rows(node)
         expr = self._sorted(value.expr)
         expr = self.kept(expr).drop_nulls()
         return Value(expr.unique(maintain_order=True) if self.distinct else expr, value.dtype)
@@ -38,7 +38,7 @@ class Input:
 
     def with_nulls(self, node: exp.Expr) -> Value:
         """Return an argument whose nulls count, as in array_agg."""
-        value = self.scalars.value(node)
+        value = self.scalars.of_rows(node)
         expr = self.kept(self._sorted(value.expr))
         return Value(expr.unique(maintain_order=True) if self.distinct else expr, value.dtype)
 
@@ -67,7 +67,7 @@ def aggregate(scalars: Scalars, node: exp.Expr) -> Value:
     """Translate an aggregate call over the columns of its input."""
     call, condition = node, None
     if isinstance(node, exp.Filter):
-        call, condition = node.this, scalars.predicate(node.expression.this)
+        call, condition = node.this, scalars.by_row(scalars.predicate(node.expression.this))
     if isinstance(call, exp.WithinGroup):
         return _within_group(Input(scalars, node, condition), call)
     known = _AGGREGATES.get(type(call)) or _NAMED.get(_name(call))
@@ -102,17 +102,17 @@ def _count(given: Input, argument: exp.Expr) -> Value:
         rows = pl.len() if given.condition is None else given.condition.sum()
         return Value(rows.cast(pl.Int64), pl.Int64())
     if isinstance(argument, exp.Tuple):
-        parts = given.scalars.values(argument.expressions)
+        parts = [given.scalars.of_rows(part) for part in argument.expressions]
         together = given.kept(pl.struct([p.expr.alias(f"f{i}") for i, p in enumerate(parts)]))
         return Value(together.n_unique().cast(pl.Int64), pl.Int64())
-    value = given.scalars.value(argument)
+    value = given.scalars.of_rows(argument)
     kept = given.kept(value.expr)
     counted = kept.drop_nulls().n_unique() if given.distinct else kept.count()
     return Value(counted.cast(pl.Int64), pl.Int64())
 
 
 def _count_if(given: Input, argument: exp.Expr) -> Value:
-    condition = given.scalars.predicate(argument)
+    condition = given.scalars.by_row(given.scalars.predicate(argument))
     return Value(given.kept(condition).sum().cast(pl.Int64), pl.Int64())
 
 
@@ -198,8 +198,9 @@ def _approximate(given: Input, argument: exp.Expr) -> Value:
 def _best(*, largest: bool) -> Aggregation:
     def translate(given: Input, argument: exp.Expr) -> Value:
         by_node = given.node.expression or given.node.expressions[1]
-        value, by = given.scalars.values([argument, by_node])
+        value, by = map(given.scalars.of_rows, (argument, by_node))
         known = value.expr.is_not_null() & by.expr.is_not_null()
+        known = known if given.condition is None else known & given.condition
         ordered = value.expr.filter(known).sort_by(by.expr.filter(known), descending=largest)
         return Value(ordered.first(), value.dtype)
 
@@ -216,16 +217,16 @@ def _within_group(given: Input, node: exp.WithinGroup) -> Value:
     if isinstance(call, exp.Mode):
         return Value(value.expr.mode().sort().first(), value.dtype)
     share = given.scalars.written(call.this, "the share of a percentile")
-    share = float(str(share))
-    if ordered.args.get("desc"):
-        share = 1 - share
+    share, descending = float(str(share)), bool(ordered.args.get("desc"))
     if isinstance(call, exp.PercentileCont):
-        found = value.expr.cast(pl.Float64).quantile(share, "linear")
+        found = value.expr.cast(pl.Float64).quantile(1 - share if descending else share, "linear")
         return Value(found, pl.Float64())
     if isinstance(call, exp.PercentileDisc):
-        count = value.expr.count()
-        at = pl.max_horizontal((count * share).ceil().cast(pl.Int64) - 1, pl.lit(0))
-        return Value(value.expr.sort().get(at, null_on_oob=True), value.dtype)
+        at = (value.expr.count() * share).ceil().cast(pl.Int64) - 1
+        in_order = value.expr.sort(descending=descending)
+        return Value(
+            in_order.get(pl.max_horizontal(at, pl.lit(0)), null_on_oob=True), value.dtype
+        )
     raise refuse(node, "this aggregate takes no WITHIN GROUP")
 
 

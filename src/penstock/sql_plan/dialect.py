@@ -101,8 +101,7 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
     while suffix := next((m for m, words in _SUFFIXES.items() if _ends(tokens, words)), None):
         tokens = tokens[: -len(_SUFFIXES[suffix])]
         marks.add(suffix)
-    words = [token.text.upper() for token in tokens]
-    at = next((i for i in range(len(words)) if tuple(words[i : i + 3]) == _CHANGELOG), None)
+    at = _changelog_at(tokens)
     if at is not None:
         source = tokens[at + 3]
         tokens = [
@@ -115,8 +114,23 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
     return Marked(node, whole, "append_only" in marks, "on_close" in marks, at is not None)
 
 
+def _changelog_at(tokens: list[Token]) -> int | None:
+    """Return where ``AS CHANGELOG FROM`` stands in ``CREATE ... AS CHANGELOG FROM v``."""
+    at = next((i for i, token in enumerate(tokens) if _word(token) == "AS"), len(tokens))
+    words = tuple(map(_word, tokens[at : at + len(_CHANGELOG)]))
+    if _word(tokens[0]) != "CREATE" or words != _CHANGELOG or len(tokens) < at + 4:
+        return None
+    return at
+
+
 def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:
-    return tuple(token.text.upper() for token in tokens[-len(words) :]) == words
+    return tuple(map(_word, tokens[-len(words) :])) == words
+
+
+def _word(token: Token) -> str:
+    """Return a token in capitals; one in quotes is no word of the language."""
+    quoted = token.token_type in (TokenType.STRING, TokenType.IDENTIFIER)
+    return "" if quoted else token.text.upper()
 
 
 def _parsed(tokens: list[Token], text: str) -> exp.Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan.binding import bound, column
@@ -84,10 +85,41 @@ def _add(
         whole = items.together()
         if any(not c.plain for c in found):
             raise refuse(join, "a query in the condition of an outer join is not supported")
-        items.pieces = [outer(whole, relation, side, found)]
+        if items.conditions:  # those that hold queries: an outer join adds rows they do not concern
+            before = Scope(items.fields, parent)
+            whole = filtered(context, whole, before, [c.node for c in items.conditions])
+            items.conditions = []
+        if side != "left" and whole.keys and ties:
+            raise refuse(join, "a correlated query beside a right or full join is not supported")
+        joined = _outer_for_each if side != "left" and whole.keys else _outer
+        items.pieces = [joined(context, whole, relation, side, found)]
         items.fields += relation.fields
     if hidden:
         items.fields = tuple(f for f in items.fields if f.column not in hidden)
+
+
+def _outer(
+    _: Context, left: Relation, right: Relation, side: str, found: list[Condition]
+) -> Relation:
+    return outer(left, right, side, found)
+
+
+def _outer_for_each(
+    context: Context, left: Relation, right: Relation, side: str, found: list[Condition]
+) -> Relation:
+    """Join for each of the outer values: rows of the right side without a partner have these too."""
+    assert left.domain is not None, "a correlated query knows the outer values it is for"
+    again = {name: context.names("outer") for name in left.keys}
+    values = left.domain.select([pl.col(name).alias(new) for name, new in again.items()])
+    crossed = replace(right, stream=values.join(right.stream, how="cross"))
+    same = [
+        condition(exp.NullSafeEQ(this=column(name), expression=column(new)))
+        for name, new in again.items()
+    ]
+    whole = outer(left, crossed, side, [*same, *found])
+    theirs = [pl.coalesce(name, new).alias(name) for name, new in again.items()]
+    stream = whole.stream.with_columns(theirs).drop(list(again.values()))
+    return replace(whole, stream=stream)
 
 
 def _item(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
@@ -58,6 +59,17 @@ class Scalars:
         except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise refuse(node, f"wrong types or value ({reason})") from error
+
+    def of_rows(self, node: exp.Expr) -> Value:
+        """Return a value for every row, also where it is a constant, of which Polars makes one."""
+        value = self.value(node)
+        return replace(value, expr=self.by_row(value.expr))
+
+    def by_row(self, expr: pl.Expr) -> pl.Expr:
+        """Return an expression that reads a column, so that there is one value for every row."""
+        if expr.meta.root_names() or not self.schema:
+            return expr
+        return pl.when(pl.col(next(iter(self.schema))).is_null()).then(expr).otherwise(expr)
 
     def values(self, nodes: Sequence[exp.Expr]) -> list[Value]:
         """Return the translations of several."""

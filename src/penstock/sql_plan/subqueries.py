@@ -96,7 +96,7 @@ def with_results(
     done: list[exp.Expr] = []
     for node in nodes:
         while True:
-            inside = next((p for p in parts(node) if _is_asked(p)), None)
+            inside = next((p for p in parts(node) if is_asked(p)), None)
             if inside is None:
                 break
             relation, result = _computed(context, relation, scope, inside)
@@ -109,7 +109,7 @@ def _with_result(whole: exp.Expr, asked: exp.Expr, result: exp.Expr) -> exp.Expr
     return rewritten(whole, lambda part: result if part is asked else None)
 
 
-def _is_asked(node: exp.Expr) -> bool:
+def is_asked(node: exp.Expr) -> bool:
     """Tell whether a node needs the result of a query; a comparison with ANY or ALL is one whole."""
     quantified = isinstance(node.args.get("expression"), (exp.Any, exp.All))
     return quantified or is_query(node) or node.args.get("query") is not None
@@ -176,8 +176,9 @@ def _exists(
 ) -> tuple[Relation, exp.Expr]:
     found = planned(context, node.this, relation, scope)
     marker = context.names("exists")
-    own = [pl.col(name) for _, name in found.pairs]
-    right = found.relation.stream.select(*own, pl.lit(value=True).alias(marker)).unique()
+    own = [name for _, name in found.pairs]
+    marked = found.relation.stream.with_columns(pl.lit(value=True).alias(marker))
+    right = marked.select([*own, marker]).unique()
     stream = _joined_left(context, relation, right, found.keys)
     test = exp.Is(this=column(marker), expression=exp.Boolean(this=True))
     return replace(relation, stream=stream), exp.Paren(this=test)

@@ -7,6 +7,7 @@ session.db
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
@@ -40,10 +41,19 @@ class SessionLog:
                 value=str(folder),
                 hint="close the other session, or use another folder",
             ) from error
-        self._database = sqlite3.connect(folder / _FILE, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._prepare(folder)
+        self._database = sqlite3.connect(
+            folder / _FILE, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._prepare(folder)
+        except sqlite3.Error as error:
+            self.close()
+            raise _unreadable(error) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare(self, folder: Path) -> None:
         found = self._database.execute("PRAGMA user_version").fetchone()[0]
@@ -63,9 +73,14 @@ class SessionLog:
 
     def entries(self) -> Iterator[tuple[str | None, str | pl.DataFrame]]:
         """Yield (None, statement) and (table, delta) in the order they were made."""
-        found = self._database.execute("SELECT relation, text, delta FROM log ORDER BY number")
-        for relation, text, delta in found.fetchall():
-            yield relation, text if relation is None else pl.read_ipc(io.BytesIO(delta))
+        try:
+            found = self._database.execute(
+                "SELECT relation, text, delta FROM log ORDER BY number"
+            ).fetchall()
+            for relation, text, delta in found:
+                yield relation, text if relation is None else pl.read_ipc(io.BytesIO(delta))
+        except (sqlite3.Error, pl.exceptions.PolarsError, OSError) as error:
+            raise _unreadable(error) from error
 
     def commit(
         self,
@@ -74,17 +89,29 @@ class SessionLog:
         gone: Sequence[str] = (),
     ) -> None:
         """Write what a statement did, all of it or nothing; ``gone`` tables lose their changes."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for relation in gone:
                 self._database.execute("DELETE FROM log WHERE relation = ?", (relation,))
             for text in statements:
                 self._database.execute("INSERT INTO log (text) VALUES (?)", (text,))
             for relation, delta in changes:
                 self._append(relation, delta)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
             self._database.execute("COMMIT")
-        except BaseException:
-            self._database.execute("ROLLBACK")
+        except BaseException as error:
+            if self._database.in_transaction:  # a full disk may have ended it already
+                self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise CheckpointError(
+                    f"cannot write the session down: {error}",
+                    step="session",
+                    hint="the statement had no effect; make room, then give it again",
+                ) from error
             raise
 
     def _append(self, relation: str, delta: pl.DataFrame) -> None:
@@ -104,16 +131,21 @@ class SessionLog:
 
     def rewrite(self, relation: str, rows: pl.DataFrame) -> None:
         """Replace the changes of a table by its rows."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._database.execute("DELETE FROM log WHERE relation = ?", (relation,))
             self._append(relation, rows)
-            self._database.execute("COMMIT")
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
 
     def close(self) -> None:
         """Let others have it."""
         self._database.close()
         os.close(self._lock)
+
+
+def _unreadable(error: Exception) -> CheckpointError:
+    reason = str(error).partition("\n")[0]
+    return CheckpointError(
+        f"cannot read the session: {reason}",
+        step="session",
+        value=_FILE,
+        hint="bring session.db back from a copy, or use a new folder",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,12 +13,12 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
-from penstock.errors import PlanError
+from penstock.errors import CheckpointError, PlanError
 from penstock.operators.deltas import weighted
 from penstock.scans import scan_batches
 from penstock.sql_plan.dialect import Marked, refuse, statements
 from penstock.sql_plan.statements import shown
-from penstock.sql_plan.types import sql_type
+from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import changes
 from penstock.sql_session.changes import Change
 from penstock.sql_session.definitions import dependents, fill, table_of, view_of
@@ -54,7 +55,11 @@ class Session:
         self._opening = False
         if checkpoint is not None:
             log = SessionLog(Path(checkpoint))
-            self._recover(log)
+            try:
+                self._recover(log)
+            except BaseException:
+                log.close()
+                raise
             self._log = log
 
     def sql(self, text: str) -> pl.DataFrame | None:
@@ -207,8 +212,9 @@ class Session:
             return
         for change in made:
             name, contents = change.table.name.lower(), change.table.contents
-            if self._log.worth_rewriting(name, len(contents)):
-                self._log.rewrite(name, contents.weighted())
+            with contextlib.suppress(CheckpointError):  # the change itself is written down
+                if self._log.worth_rewriting(name, len(contents)):
+                    self._log.rewrite(name, contents.weighted())
 
     # -- definitions -----------------------------------------------------------------------------
 
@@ -221,6 +227,8 @@ class Session:
             return
         if kind not in ("TABLE", "VIEW"):
             raise refuse(node, f"CREATE {kind} is not supported")
+        if marked.append_only and kind == "VIEW":
+            raise refuse(node, "APPEND ONLY is said of a table")
         name = (node.this.this if isinstance(node.this, exp.Schema) else node.this).name
         if name.lower() in self._relations:
             if node.args.get("exists"):
@@ -263,17 +271,21 @@ class Session:
         rows = answer(self._relations, node.expression)
         columns = tuple(Column(name, dtype) for name, dtype in rows.schema.items())
         table = Table(node.this.name, columns, append_only=marked.append_only)
-        defined = ", ".join(f'"{c.name}" {sql_type(c.dtype)}' for c in columns)
+        defined = ", ".join(f"{quoted(c.name)} {sql_type(c.dtype)}" for c in columns)
         suffix = " APPEND ONLY" if marked.append_only else ""
-        text = f'CREATE TABLE "{table.name}" ({defined}){suffix}'
+        text = f"CREATE TABLE {quoted(table.name)} ({defined}){suffix}"
         return table, text, [Change(table, weighted(rows, 1), rows)]
 
     def _drop(self, marked: Marked) -> None:
         node = marked.node
+        assert isinstance(node, exp.Drop)
         names = set()
+        kind = str(node.args.get("kind")).upper()
+        if kind not in ("TABLE", "VIEW", "INDEX"):
+            raise refuse(node, f"DROP {kind} is not supported")
         for part in node.args.get("tables") or [node.this]:
             name = part.name.lower()
-            if str(node.args.get("kind")).upper() == "INDEX":
+            if kind == "INDEX":
                 continue
             if name not in self._relations:
                 if node.args.get("exists"):
@@ -284,16 +296,23 @@ class Session:
                     value=part.name,
                     alternatives=[r.name for r in self._relations.values()],
                 )
+            if not self._opening:  # the log drops tables and views in one statement
+                self._refuse_other_kind(kind, self._relations[name], node)
             names.add(name)
         self._drop_names(names, cascade=bool(node.args.get("cascade")), node=node)
+
+    def _refuse_other_kind(self, kind: str, found: Table | View, node: exp.Expr) -> None:
+        is_kind = "TABLE" if isinstance(found, Table) else "VIEW"
+        if kind != is_kind:
+            what = "MATERIALIZED VIEW" if isinstance(found, View) and found.maintained else is_kind
+            raise refuse(node, f"{found.name!r} is a {what.lower()}", hint=f"DROP {what}")
 
     def _drop_names(self, names: set[str], *, cascade: bool, node: exp.Expr) -> None:
         if not cascade:
             self._refuse_if_read(names, node)
         gone = {*names, *dependents(self._relations, names)}
         self._commit(*self._dropping(gone), gone=gone)
-        for name in gone:
-            del self._relations[name]
+        self._relations = {n: r for n, r in self._relations.items() if n not in gone}
 
     def _refuse_if_read(self, names: set[str], node: exp.Expr) -> None:
         above = list(dependents(self._relations, names))
@@ -303,7 +322,7 @@ class Session:
             )
 
     def _dropping(self, names: Iterable[str]) -> list[str]:
-        listed = ", ".join(f'"{self._relations[name].name}"' for name in sorted(names))
+        listed = ", ".join(quoted(self._relations[name].name) for name in sorted(names))
         return [f"DROP TABLE {listed} CASCADE"] if listed else []
 
     # -- looking ---------------------------------------------------------------------------------
@@ -356,7 +375,7 @@ class Session:
         return pl.DataFrame({"name": names}, schema={"name": pl.String})
 
     def _explain(self, text: str) -> pl.DataFrame:
-        (marked,) = statements(text)
+        marked = _one(text)
         node = marked.node.expression if isinstance(marked.node, exp.Create) else marked.node
         if not isinstance(node, exp.Query):
             raise refuse(marked.node, "EXPLAIN shows the plan of a query")
@@ -365,7 +384,7 @@ class Session:
 
     def stream(self, query: str) -> Stream:
         """Return a query over tables and views as a stream of what they hold now."""
-        (marked,) = statements(query)
+        marked = _one(query)
         with self._lock:
             self._refuse_closed()
             rows = answer(self._relations, marked.node)
@@ -389,3 +408,10 @@ class Session:
         table = self._relations.get(relation)
         if isinstance(table, Table):
             table.contents.apply(delta)
+
+
+def _one(text: str) -> Marked:
+    found = statements(text)
+    if len(found) != 1:
+        raise PlanError(f"one query is needed, not {len(found)} statements", step="sql")
+    return found[0]
