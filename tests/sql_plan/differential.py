@@ -28,7 +28,7 @@ from tests.sql_plan.oracle import DuckDB, same_rows
 from tests.sql_plan.random_queries import TABLES, Queries, history, schema
 
 Tables = dict[str, pl.DataFrame]
-_QUOTED = re.compile(r" at line .*|'[^']*'|\d+|:.*", re.DOTALL)
+_QUOTED = re.compile(r" at line .*|: .*|'[^']*'|\d+", re.DOTALL)
 
 _KIND = 12
 """How much of what is said of a wrong case tells its kind."""
@@ -77,7 +77,7 @@ def run(case: Case) -> Outcome:
     try:
         return _compared(case, wanted)
     except PlanError as error:
-        return Outcome("refused", _QUOTED.sub("", str(error)).strip()[:80])
+        return Outcome("refused", _QUOTED.sub("", error.message).strip()[:80])
     except Exception as error:  # whatever is raised is a find
         return Outcome("wrong", f"{type(error).__name__}: {str(error)[:300]}")
     except BaseException as error:
@@ -110,7 +110,9 @@ def _changing(name: str) -> ps.Stream:
     return reading(Table(name, columns))
 
 
-def _difference(when: str, found: list[tuple[object, ...]], wanted: list[tuple[object, ...]]) -> str:
+def _difference(
+    when: str, found: list[tuple[object, ...]], wanted: list[tuple[object, ...]]
+) -> str:
     more, less = Counter(map(repr, found)), Counter(map(repr, wanted))
     return f"{when}: {len(found)} rows, not {len(wanted)}; too many {list((more - less).items())[:3]}, too few {list((less - more).items())[:3]}"
 

@@ -85,7 +85,8 @@ def history(chance: random.Random, epochs: int) -> list[dict[str, pl.DataFrame]]
 
 def _changes(chance: random.Random, table: str, there: list[Row]) -> pl.DataFrame:
     gone = [
-        there.pop(chance.randrange(len(there))) for _ in range(chance.randint(0, min(3, len(there))))
+        there.pop(chance.randrange(len(there)))
+        for _ in range(chance.randint(0, min(3, len(there))))
     ]
     added = rows(chance, table, 5)
     there += added
@@ -151,7 +152,9 @@ class Queries:
         return made
 
     def _set_operation(self, env: Env, kinds: Sequence[str]) -> str:
-        word = self.chance.choice(("UNION", "INTERSECT", "EXCEPT")) + self.chance.choice(("", " ALL"))
+        word = self.chance.choice(("UNION", "INTERSECT", "EXCEPT")) + self.chance.choice(
+            ("", " ALL")
+        )
         smaller = replace(env, queries=env.queries - 1)
         sides = [self.query(smaller, kinds, limited=False) for _ in range(2)]
         return f"({sides[0]}) {word} ({sides[1]})"
@@ -204,7 +207,9 @@ class Queries:
             kinds = self._kinds()
             lateral = beside and self._one_in(2)
             around = env.outer + (tuple(beside) if lateral else ())
-            query = self.query(replace(env, leaves=(), outer=around, queries=env.queries - 1), kinds)
+            query = self.query(
+                replace(env, leaves=(), outer=around, queries=env.queries - 1), kinds
+            )
             columns = [(f"{alias}.c{i}", kind) for i, kind in enumerate(kinds)]
             return f"{'LATERAL ' if lateral else ''}({query}) {alias}", columns
         if env.common and choice < 0.6:

@@ -224,9 +224,7 @@ def _within_group(given: Input, node: exp.WithinGroup) -> Value:
     if isinstance(call, exp.PercentileDisc):
         at = (value.expr.count() * share).ceil().cast(pl.Int64) - 1
         in_order = value.expr.sort(descending=descending)
-        return Value(
-            in_order.get(pl.max_horizontal(at, pl.lit(0)), null_on_oob=True), value.dtype
-        )
+        return Value(in_order.get(pl.max_horizontal(at, pl.lit(0)), null_on_oob=True), value.dtype)
     raise refuse(node, "this aggregate takes no WITHIN GROUP")
 
 

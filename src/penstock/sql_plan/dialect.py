@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterator
@@ -70,7 +71,21 @@ def statements(text: str) -> list[Marked]:
         tokens = PenstockSQL().tokenize(text)
     except TokenError as error:
         raise PlanError(f"cannot read the SQL: {error}", step="sql") from None
-    return [_statement(text, part) for part in _split(tokens)]
+    with nesting_limited():
+        return [_statement(text, part) for part in _split(tokens)]
+
+
+@contextlib.contextmanager
+def nesting_limited() -> Iterator[None]:
+    """Turn the end of Python's stack into an error that says what to write instead."""
+    try:
+        yield
+    except RecursionError:
+        raise PlanError(
+            "the SQL is nested too deeply",
+            step="sql",
+            hint="write a IN (1, 2, ...) for many ORs, and split what is longer into views",
+        ) from None
 
 
 def parse(text: str) -> list[exp.Expr]:

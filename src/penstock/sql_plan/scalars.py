@@ -69,7 +69,8 @@ class Scalars:
         """Return an expression that reads a column, so that there is one value for every row."""
         if expr.meta.root_names() or not self.schema:
             return expr
-        return pl.when(pl.col(next(iter(self.schema))).is_null()).then(expr).otherwise(expr)
+        one = expr.first()
+        return pl.when(pl.col(next(iter(self.schema))).is_null()).then(one).otherwise(one)
 
     def values(self, nodes: Sequence[exp.Expr]) -> list[Value]:
         """Return the translations of several."""
@@ -118,6 +119,10 @@ class Scalars:
         return value.literal
 
 
+_WHOLE = {32: pl.Int32(), 64: pl.Int64(), 128: pl.Int128()}
+"""Types of whole numbers as they are written, by their bits."""
+
+
 def _literal(_: Scalars, node: exp.Expr) -> Value:
     text = node.name
     if node.args.get("is_string"):
@@ -131,8 +136,8 @@ def _literal(_: Scalars, node: exp.Expr) -> Value:
             number, pl.Decimal(min(MAX_DIGITS, digits), -int(number.as_tuple().exponent))
         )
     whole = int(text)
-    for dtype in (pl.Int32(), pl.Int64(), pl.Int128()):
-        if whole <= int(pl.select(dtype.max()).item()):
+    for bits, dtype in _WHOLE.items():
+        if whole < 1 << (bits - 1):
             return constant(whole, dtype)
     raise refuse(node, "too large a number")
 

@@ -9,7 +9,15 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.plan.ranking import Ordering, TopK
-from penstock.sql_plan.binding import bound, column, columns_in, is_query, parts, replaced, rewritten
+from penstock.sql_plan.binding import (
+    bound,
+    column,
+    columns_in,
+    is_query,
+    parts,
+    replaced,
+    rewritten,
+)
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.from_clause import filtered, from_items, where

@@ -10,7 +10,7 @@ from sqlglot import exp
 from penstock.errors import PlanError
 from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
-from penstock.sql_plan.dialect import parse, refuse
+from penstock.sql_plan.dialect import nesting_limited, parse, refuse
 from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
 from penstock.stream import Stream
@@ -38,7 +38,8 @@ def sql(query: str, /, **tables: Any) -> Stream:
         raise refuse(statement, "not a query", hint="write SELECT ...")
     streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
     context = Context(lambda name: streams.get(name.lower()), lambda: list(tables), plan)
-    return shown(plan(context, statement, None, None))
+    with nesting_limited():
+        return shown(plan(context, statement, None, None))
 
 
 def _stream(name: str, table: Any) -> Stream:

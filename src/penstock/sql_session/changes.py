@@ -240,9 +240,7 @@ def _keyed(
     assert conflict is not None
     fresh = rows.join(old, on=key, how="anti")
     updated = _merged(catalogue, table, rows, old, conflict)
-    delta = consolidate(
-        pl.concat([weighted(old, -1), weighted(fresh, 1), weighted(updated, 1)])
-    )
+    delta = consolidate(pl.concat([weighted(old, -1), weighted(fresh, 1), weighted(updated, 1)]))
     _refuse_duplicates(table, delta)
     return Change(table, delta, pl.concat([fresh, updated]))
 

@@ -29,7 +29,12 @@ class SessionLog:
     """Appends statements and changes; a commit is on disk when it returns."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"no folder for a session: {error.strerror}", step="session", value=str(folder)
+            ) from error
         self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

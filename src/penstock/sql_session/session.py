@@ -16,7 +16,7 @@ from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
 from penstock.errors import CheckpointError, PlanError
 from penstock.operators.deltas import weighted
 from penstock.scans import scan_batches
-from penstock.sql_plan.dialect import Marked, refuse, statements
+from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import changes
@@ -69,7 +69,8 @@ class Session:
         with self._lock:
             self._refuse_closed()
             for marked in found:
-                result = self._run(marked)
+                with nesting_limited():
+                    result = self._run(marked)
         return result
 
     def table(self, name: str) -> pl.DataFrame:
