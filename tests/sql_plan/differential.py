@@ -210,12 +210,15 @@ def _simplify(node: exp.Expr, change: int) -> bool:
 def main(seconds: float, seed: int) -> int:
     """Run until the time is over; return how many cases were wrong."""
     until, counts, why = time.monotonic() + seconds, Counter[str](), Counter[str]()
+    first: dict[str, int] = {}
     while time.monotonic() < until:
         case = drawn(seed)
         outcome = run(case)
         counts[outcome.verdict] += 1
         if outcome.verdict in ("refused", "skipped"):
-            why[f"{outcome.verdict}: {outcome.why}"] += 1
+            reason = f"{outcome.verdict}: {outcome.why}"
+            why[reason] += 1
+            first.setdefault(reason, seed)
         if outcome.wrong:
             small = shrunk(case)
             print(f"-- seed {seed}: {outcome.why}\n{case.query}\n-- smaller: {run(small).why}")
@@ -224,7 +227,7 @@ def main(seconds: float, seed: int) -> int:
         seed += 1
     print(dict(counts), f"next seed {seed}")
     for reason, count in why.most_common(25):
-        print(f"{count:6} {reason}")
+        print(f"{count:6} {reason} (first of seed {first[reason]})")
     return counts["wrong"]
 
 

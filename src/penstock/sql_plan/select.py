@@ -154,7 +154,8 @@ def _group_keys(node: exp.Select, scope: Scope, outputs: list[Output]) -> list[e
 
     def key(item: exp.Expr) -> exp.Expr:
         out = _meant(item, outputs, "GROUP BY", outputs_first=False, scope=scope)
-        return bound(item, scope).unnest() if out is None else out.node.unnest()
+        node = bound(item, scope) if out is None else out.node
+        return node if is_query(node) else node.unnest()
 
     if group.args.get("all"):
         return [out.node for out in outputs if not any(True for _ in aggregate_calls(out.node))]
@@ -295,7 +296,7 @@ def limited(context: Context, result: Relation, node: exp.Query, ordering: Order
     if limit is None:
         raise refuse(node, "OFFSET needs a LIMIT on a stream")
     if limit == 0:
-        return result.filtered([pl.lit(value=False)])
+        return replace(result.filtered([pl.lit(value=False)]), one_row=True)
     found = _best(result, limit + (offset or 0), ordering, result.keys, rank=context.names("rank"))
     if offset:
         rank = found.stream.columns[-1]
