@@ -113,3 +113,16 @@ select v not in (1, 2), (1.5 in (1, 2)) x from a
 select true in (true, false) x, k from a
 select exists (select 1 from b where false) x, exists (select 1 from b) y from a
 select a.k from a join b on a.k = b.k and exists (select 1 from b c where c.w > b.w) right join b d on d.k = a.k
+select a.k, b.k as bk, c.w from a, b right join b c on false
+select a.k, b.k as bk, c.w from a, b full join b c on b.k = c.w
+select a.k, b.k as bk, c.w from a, b left join b c on b.k = c.k where a.k = b.k
+select a.k, b.k as bk, c.k as ck, d.w from a join b on a.k = b.k, b c right join b d on c.k = d.w
+select a.k, (select count(*) from b, b c right join b d on c.k = d.w where d.k = a.k) n from a
+select a.k, x.w, c.k as ck from a, lateral (select w from b where b.k = a.k) x left join b c on c.w = x.w
+select a.k, b.w, c.w as cw from a join (b join b c on b.k = c.k) on a.k = b.k
+select a.k, b.w, c.w as cw from a left join (b cross join b c) on a.k = b.k and c.w > 2
+select * from (a join b on a.k = b.k)
+select * from ((a) left join (b) on a.k = b.k)
+select x.k from (a) x
+select t.w from (select * from b) t join (a left join (b join b c on c.k = b.k) on a.k = b.k) on t.k = a.k
+select a.k, (select count(*) from (b join b c on b.w <= c.w) where b.k = a.k) n from a

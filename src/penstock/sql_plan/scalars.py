@@ -143,6 +143,8 @@ def _literal(_: Scalars, node: exp.Expr) -> Value:
 
 
 def _column(scalars: Scalars, node: exp.Expr) -> Value:
+    if node.name not in scalars.schema:
+        raise refuse(node, "this column cannot be named here")
     return Value(pl.col(node.name), scalars.schema[node.name])
 
 
