@@ -78,7 +78,7 @@ def run(case: Case) -> Outcome:
         return _compared(case, wanted)
     except PlanError as error:
         return Outcome("refused", _QUOTED.sub("", error.message).strip()[:80])
-    except Exception as error:  # whatever is raised is a find
+    except Exception as error:  # noqa: BLE001 - whatever is raised is a find
         return Outcome("wrong", f"{type(error).__name__}: {str(error)[:300]}")
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of Polars, and not an Exception
@@ -114,7 +114,8 @@ def _difference(
     when: str, found: list[tuple[object, ...]], wanted: list[tuple[object, ...]]
 ) -> str:
     more, less = Counter(map(repr, found)), Counter(map(repr, wanted))
-    return f"{when}: {len(found)} rows, not {len(wanted)}; too many {list((more - less).items())[:3]}, too few {list((less - more).items())[:3]}"
+    only = [list((one - two).items())[:3] for one, two in ((more, less), (less, more))]
+    return f"{when}: {len(found)} rows, not {len(wanted)}; too many {only[0]}, too few {only[1]}"
 
 
 def shrunk(case: Case, seconds: float = 8) -> Case:
@@ -162,7 +163,7 @@ def _without_rows(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _simpler(query: str) -> Iterator[str]:
     whole = parse_one(query, dialect="duckdb")
-    for at, node in enumerate(list(whole.walk())):
+    for at in range(len(list(whole.walk()))):
         for change in range(12):
             copy = whole.copy()
             target = list(copy.walk())[at]
@@ -171,7 +172,6 @@ def _simpler(query: str) -> Iterator[str]:
             text = copy.sql(dialect="duckdb")
             if len(text) < len(query):
                 yield text
-        del node
 
 
 def _simplify(node: exp.Expr, change: int) -> bool:

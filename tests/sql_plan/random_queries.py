@@ -51,6 +51,7 @@ LITERALS: dict[str, list[str]] = {
 }
 SQL_TYPES = {"int": "INTEGER", "num": "NUMERIC(10, 2)", "text": "VARCHAR", "bool": "BOOLEAN",
              "date": "DATE", "ts": "TIMESTAMP"}  # fmt: skip
+JOINS = ("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN", ",")
 COMPARISONS = ("=", "=", "<>", "<", "<=", ">", ">=")
 
 
@@ -186,11 +187,10 @@ class Queries:
         group = f" GROUP BY {listed}" if keys else ""
         return f"SELECT {_named(cells)} FROM {source}{where}{group}{having}"
 
-    def _from(self, env: Env) -> tuple[str, list[Typed]]:
+    def _from(self, env: Env, *, commas: bool = True) -> tuple[str, list[Typed]]:
         text, columns = self._item(env, [])
         for _ in range(self.chance.choice((0, 0, 0, 1, 1, 2))):
-            kind = self.chance.choice(("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN",
-                                       "CROSS JOIN", ","))  # fmt: skip
+            kind = self.chance.choice(JOINS if commas else JOINS[:-1])
             lateral = columns if kind in ("JOIN", "LEFT JOIN", "CROSS JOIN", ",") else []
             item, more = self._item(env, lateral)
             both = columns + more
@@ -219,6 +219,9 @@ class Queries:
             values = ", ".join(f"({i}, '{s}')" for i, s in ((1, "x"), (2, "y"), (1, "x")))
             listed = [(f"{alias}.i", "int"), (f"{alias}.u", "text")]
             return f"(VALUES {values}) {alias}(i, u)", listed
+        if choice > 0.95 and beside:
+            text, columns = self._from(replace(env, outer=(), queries=0), commas=False)
+            return f"({text})" if " JOIN " in text else text, columns
         table = self.chance.choice(sorted(TABLES))
         return f"{table} {alias}", [(f"{alias}.{c}", kind) for c, kind in TABLES[table].items()]
 
@@ -367,12 +370,13 @@ class Queries:
         forms += {
             "int": ["count(*)", f"count({distinct}{argument(self.chance.choice(KINDS))})",
                     f"cast(sum({distinct}{argument('int')}) as bigint)"],
-            "num": [f"sum({distinct}{argument('num')})"],
+            "num": [f"cast(sum({distinct}{argument('num')}) as NUMERIC(18, 2))"],
             "bool": [f"bool_and({argument('bool')})", f"bool_or({argument('bool')})"],
         }.get(kind, [])  # fmt: skip
         form = self.chance.choice(forms)
-        if form.startswith("cast("):
-            return form.replace(") as bigint)", f"){filtered} as bigint)")
+        if form.startswith("cast(sum"):  # of one width, whatever DuckDB makes of sums
+            call, _, rest = form.rpartition(") as ")
+            return f"{call}){filtered} as {rest}"
         return form + filtered
 
     def _window(self, env: Env, kind: str) -> str:
@@ -388,7 +392,8 @@ class Queries:
         if kind == "int":
             forms += [f"row_number() OVER {total}", f"rank() OVER {peers}", f"dense_rank() OVER {peers}",
                       f"ntile(3) OVER {total}", f"count(*) OVER {peers}",
-                      f"cast(sum({column}) OVER {peers} as bigint)", f"count({column}) OVER ({by})"]  # fmt: skip
+                      f"cast(sum({column}) OVER {peers} as bigint)",
+                      f"count({column}) OVER ({by})"]  # fmt: skip
         if kind in ("int", "num", "date"):
             frame = total[:-1] + " ROWS 2 PRECEDING)"
             forms += [f"max({column}) OVER {peers}", f"min({column}) OVER ({by})",

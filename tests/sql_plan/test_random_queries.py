@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import random
-
-import pytest
+import time
 
 from tests.sql_plan.differential import drawn, run
 
 CASES = 300
+SECONDS = 45.0
+"""After which CI goes on; ``make sql-fuzz`` takes hours if it is asked to."""
 
 
 def test_random_queries_answer_as_duckdb() -> None:
-    first = random.randrange(1 << 40)
-    answered = 0
-    for seed in range(first, first + CASES):
-        outcome = run(drawn(seed))
-        assert not outcome.wrong, f"seed {seed}: {outcome.why}\n{drawn(seed).query}"
+    nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    first = random.randrange(1 << 40) if nightly else 0
+    until, ran, answered = time.monotonic() + SECONDS, 0, 0
+    while ran < CASES and time.monotonic() < until:
+        case = drawn(first + ran)
+        outcome = run(case)
+        assert not outcome.wrong, f"seed {first + ran}: {outcome.why}\n{case.query}"
+        ran += 1
         answered += outcome.verdict == "same"
-    assert answered > CASES // 2, f"only {answered} of {CASES} were answered from seed {first}"
+    assert answered > ran * 0.8, f"only {answered} of {ran} were answered from seed {first}"
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_a_seed_draws_the_same_case_again(seed: int) -> None:
-    assert drawn(seed).query == drawn(seed).query
+def test_a_seed_draws_the_same_case_again() -> None:
+    one, two = drawn(1), drawn(1)
+    assert one.query == two.query
+    assert all(
+        frame.equals(other[name])
+        for epoch, other in zip(one.epochs, two.epochs, strict=True)
+        for name, frame in epoch.items()
+    )

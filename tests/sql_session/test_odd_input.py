@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import penstock as ps
-from penstock.errors import CheckpointError, ConfigError, PlanError, PenstockError
+from penstock.errors import CheckpointError, ConfigError, PenstockError, PlanError
 
 
 def rows(session: ps.Session, query: str) -> list[tuple[object, ...]]:
@@ -149,7 +149,7 @@ def test_months_do_not_get_lost_in_a_column() -> None:
 
 
 def test_threads_share_a_durable_session(tmp_path: Path) -> None:
-    failed: list[BaseException] = []
+    failed: list[Exception] = []
     with ps.Session(tmp_path) as session:
         session.sql("CREATE TABLE t (a INT PRIMARY KEY)")
         session.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) c FROM t")
@@ -159,7 +159,7 @@ def test_threads_share_a_durable_session(tmp_path: Path) -> None:
                 for n in range(first, first + 10):
                     session.sql(f"INSERT INTO t VALUES ({n})")
                     session.sql("SELECT * FROM v")
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001 - shown by the test
                 failed.append(error)
 
         threads = [threading.Thread(target=work, args=(100 * n,)) for n in range(4)]

@@ -14,7 +14,7 @@ from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.statements import named, output_names
 from penstock.sql_session.maintenance import Maintained
-from penstock.sql_session.relations import Catalogue, Table, View, reading
+from penstock.sql_session.relations import Catalogue, View, reading
 from penstock.stream import Stream
 
 
