@@ -45,9 +45,13 @@ from penstock.windows import hopping, session, sliding, tumbling
 
 if TYPE_CHECKING:
     from penstock.sql_plan import sql
-    from penstock.sql_session import Session
+    from penstock.sql_session import Session, sql_script
 
-_WHEN_ASKED_FOR = {"Session": "penstock.sql_session", "sql": "penstock.sql_plan"}
+_WHEN_ASKED_FOR = {
+    "Session": "penstock.sql_session",
+    "sql": "penstock.sql_plan",
+    "sql_script": "penstock.sql_session",
+}
 """SQL brings its parser with it, which takes as long to load as the rest."""
 
 
@@ -105,6 +109,7 @@ __all__ = [
     "session",
     "sliding",
     "sql",
+    "sql_script",
     "start",
     "tumbling",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
 import polars as pl
 
@@ -257,21 +257,27 @@ def _allowed(given: AllowLost) -> bool | frozenset[str]:
     return frozenset([given] if isinstance(given, str) else given)
 
 
+class StartOptions(TypedDict, total=False):
+    """The options of ``Query.start``, which says what each means."""
+
+    checkpoint: Checkpoint | None
+    checkpoint_interval: Duration
+    checkpoint_options: Mapping[str, str | bool] | None
+    retain: int
+    takeover: bool
+    allow_lost_state: AllowLost
+    rebuild: str | Iterable[str]
+    memory: str | int | None
+    max_drift: Duration | None
+    restart: Restart | Literal["auto"] | None
+    dead_letter_limit: Limit | None
+    replay_dead_letters: Wanted
+    clock: Clock | None
+
+
 def start(
     *queries: Query,
-    checkpoint: Checkpoint | None = None,
-    checkpoint_interval: Duration = "1s",
-    checkpoint_options: Mapping[str, str | bool] | None = None,
-    retain: int = RETAIN,
-    takeover: bool = False,
-    allow_lost_state: AllowLost = False,
-    rebuild: str | Iterable[str] = (),
-    memory: str | int | None = None,
-    max_drift: Duration | None = "1h",
-    restart: Restart | Literal["auto"] | None = "auto",
-    dead_letter_limit: Limit | None = None,
-    replay_dead_letters: Wanted = False,
-    clock: Clock | None = None,
+    **options: Unpack[StartOptions],
 ) -> Query:
     """Begin to run queries together, their common steps once; return the handle of them all.
 
@@ -293,60 +299,19 @@ def start(
                 hint="give a stream a sink first: stream.sink_console(), .sink_sqlite(...) ...",
             )
     together = Query(*(root for query in queries for root in query.roots))
-    return together.start(
-        checkpoint=checkpoint,
-        checkpoint_interval=checkpoint_interval,
-        checkpoint_options=checkpoint_options,
-        retain=retain,
-        takeover=takeover,
-        allow_lost_state=allow_lost_state,
-        rebuild=rebuild,
-        memory=memory,
-        max_drift=max_drift,
-        restart=restart,
-        dead_letter_limit=dead_letter_limit,
-        replay_dead_letters=replay_dead_letters,
-        clock=clock,
-    )
+    return together.start(**options)
 
 
 def run(
     *queries: Query,
-    checkpoint: Checkpoint | None = None,
-    checkpoint_interval: Duration = "1s",
-    checkpoint_options: Mapping[str, str | bool] | None = None,
-    retain: int = RETAIN,
-    takeover: bool = False,
-    allow_lost_state: AllowLost = False,
-    rebuild: str | Iterable[str] = (),
-    memory: str | int | None = None,
-    max_drift: Duration | None = "1h",
-    restart: Restart | Literal["auto"] | None = "auto",
-    dead_letter_limit: Limit | None = None,
-    replay_dead_letters: Wanted = False,
-    clock: Clock | None = None,
+    **options: Unpack[StartOptions],
 ) -> Query:
     """Run queries together, their common steps once, until they end or Ctrl-C.
 
     The options are those of ``Query.start``. Ctrl-C finishes the epoch and makes a checkpoint.
     Returns the ended query, for ``progress()``.
     """
-    together = start(
-        *queries,
-        checkpoint=checkpoint,
-        checkpoint_interval=checkpoint_interval,
-        checkpoint_options=checkpoint_options,
-        retain=retain,
-        takeover=takeover,
-        allow_lost_state=allow_lost_state,
-        rebuild=rebuild,
-        memory=memory,
-        max_drift=max_drift,
-        restart=restart,
-        dead_letter_limit=dead_letter_limit,
-        replay_dead_letters=replay_dead_letters,
-        clock=clock,
-    )
+    together = start(*queries, **options)
     try:
         while not together.wait(0.2):
             pass

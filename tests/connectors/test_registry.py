@@ -168,7 +168,7 @@ def test_wrong_options_name_the_alternatives(
 def test_every_scheme_names_a_function() -> None:
     for kind, table in (("source", registry.SOURCES), ("sink", registry.SINKS)):
         for scheme in table:
-            assert callable(registry._builder(kind, table, scheme, scheme))
+            assert callable(registry._builder(kind, table, scheme))
 
 
 def third_party(url: str, *, schema: dict[str, type]) -> SourceSpec:

@@ -169,6 +169,9 @@ def counted(d: Drawn, pair: Pair) -> Pair:
     column = d.one([event_time, *pair.instants])
     aggs = aggregates(d, pair)
     stream = pair.stream.group_by(*keys, ps.tumbling(rows=count, on=column)).agg(aggs)
+    # Counts of rows are no times: under these names they would stand in the way of a window later.
+    names = {} if column else {name: d.name() for name in ("window_start", "window_end")}
+    stream = stream.rename(names)
     query, now = pair.query, pair.now
 
     def run(seen: Seen) -> pl.LazyFrame:
@@ -182,7 +185,7 @@ def counted(d: Drawn, pair: Pair) -> Pair:
             *aggs,
         )
         complete = (pl.col("held") == count) | (now(seen) >= FOREVER)
-        return found.filter(complete).drop("number", "held")
+        return found.filter(complete).drop("number", "held").rename(names)
 
     text = f"every {count} rows on {column} by {keys} agg {aggs}"
     return Pair(stream, run, pair.bases, False, pair.at_end, (*pair.steps, text), pair.mixed)

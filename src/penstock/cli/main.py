@@ -42,7 +42,12 @@ app.add_typer(diff_app)
 app.add_typer(sql_app)
 app.add_typer(dead_letters.app, name="dead-letters")
 
-Program = Annotated[Path, typer.Argument(help="A Python file that defines queries, or main().")]
+Program = Annotated[
+    Path,
+    typer.Argument(
+        help="A Python file that defines queries, or main(); or a pipeline in SQL (.sql)."
+    ),
+]
 Takeover = Annotated[
     bool, typer.Option("--takeover", help="Push aside a run that holds the checkpoint.")
 ]
@@ -101,7 +106,7 @@ def run(
     takeover: Takeover = False,  # noqa: FBT002
     no_restart: NoRestart = False,  # noqa: FBT002
 ) -> None:
-    """Run the queries that a Python file defines, together, or else its main()."""
+    """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
     program = load(file)
     names = allow_lost_state or []
     allowed = True if "all" in names else names
@@ -125,7 +130,7 @@ def run(
 
 @app.command(epilog=_EXITS)
 def explain(file: Program) -> None:
-    """Show the plan of the queries and streams that a Python file defines, without running them."""
+    """Show the plan of the queries and streams that a file defines, without running them."""
     for text in load(file).plans():
         typer.echo(text)
 

@@ -1,4 +1,4 @@
-"""Python files as programs: the queries and streams they define, or their ``main()``."""
+"""Files as programs: the queries and streams a Python file defines, or its ``main()``; SQL pipelines."""
 
 from __future__ import annotations
 
@@ -64,9 +64,14 @@ class Program:
 
 
 def load(file: Path) -> Program:
-    """Import a Python file under another name than ``__main__`` and gather what it defines."""
+    """Import a Python file under another name than ``__main__`` and gather what it defines.
+
+    A ``.sql`` file is a pipeline of CREATE SOURCE, VIEW and SINK statements.
+    """
     if not file.is_file():
         raise ConfigError("no such file", step="run", value=str(file), line=str(file))
+    if file.suffix.lower() == ".sql":
+        return Program(file, tuple(ps.sql_script(file)), (), None)
     spec = importlib.util.spec_from_file_location(f"{PROGRAM}{file.stem}", file)
     if spec is None or spec.loader is None:
         raise ConfigError("this is no Python file", step="run", value=str(file), line=str(file))

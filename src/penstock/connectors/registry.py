@@ -66,18 +66,34 @@ def sink(url: str, **options: Any) -> SinkSpec:
     return spec
 
 
+def source_function(connector: str) -> Callable[..., object]:
+    """Return the function that describes sources of a connector, by its scheme."""
+    return _builder("source", SOURCES, connector.lower())
+
+
+def sink_function(connector: str) -> Callable[..., object]:
+    """Return the function that describes sinks of a connector, by its scheme."""
+    return _builder("sink", SINKS, connector.lower())
+
+
+def scheme_of(url: str, default: str) -> str:
+    """Return the scheme of a URL, ``default`` of a plain path."""
+    match = _SCHEME.match(url)
+    return match[1].lower() if match else default
+
+
 def _build(
     kind: str, default: str, table: Mapping[str, str], url: str, options: dict[str, Any]
 ) -> object:
     match = _SCHEME.match(url)
-    scheme, rest = (match[1].lower(), url[match.end() :]) if match else (default, url)
-    builder = _builder(kind, table, scheme, url)
+    scheme, rest = scheme_of(url, default), url[match.end() :] if match else url
+    builder = _builder(kind, table, scheme)
     check_options(scheme, builder, options, given=1)
     whole = scheme not in table or scheme in WHOLE_URL
     return builder(url if whole and rest.startswith("//") else rest.removeprefix("//"), **options)
 
 
-def _builder(kind: str, table: Mapping[str, str], scheme: str, url: str) -> Callable[..., object]:
+def _builder(kind: str, table: Mapping[str, str], scheme: str) -> Callable[..., object]:
     if scheme in table:
         module, function = table[scheme].split(":")
         found: Callable[..., object] = getattr(importlib.import_module(module), function)
@@ -87,7 +103,7 @@ def _builder(kind: str, table: Mapping[str, str], scheme: str, url: str) -> Call
         loaded: Callable[..., object] = entry.load()
         return loaded
     raise ConfigError(
-        f"there is no {kind} {scheme!r} for {url!r}",
+        f"there is no {kind} {scheme!r}",  # not the URL: it may hold a password
         step=kind,
         value=scheme,
         alternatives=sorted({*table, *others.names}),

@@ -21,10 +21,37 @@ import polars as pl
 
 from penstock.columns import WEIGHT, is_reserved
 from penstock.connectors.changes import KeyedChanges, gathered, keyed_changes
-from penstock.connectors.contract import SinkIdentity
+from penstock.connectors.contract import Accepts, Guarantee, SinkIdentity
 from penstock.connectors.epochs import Recorded, is_applied, refuse_fenced, take_over
 from penstock.connectors.sql_types import Dialect, column_types
 from penstock.errors import ConfigError, ConnectorError, Fault
+
+
+class TableFacts:
+    """What is true of every sink that keeps a database table: a base of their specs."""
+
+    __slots__ = ()
+    key: tuple[str, ...]
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Exactly once: rows and epoch are one transaction."""
+        return Guarantee.EXACTLY_ONCE
+
+    @property
+    def accepts(self) -> Accepts:
+        """Changes if there is a key, else append-only rows."""
+        return Accepts.UPSERT if self.key else Accepts.APPEND
+
+    @property
+    def immediate(self) -> bool:
+        """Output waits for the checkpoint."""
+        return False
+
+    @property
+    def replaceable(self) -> bool:
+        """A rebuilt view replaces all rows of the table."""
+        return True
 
 
 class TableSink(ABC):

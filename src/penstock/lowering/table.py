@@ -27,12 +27,14 @@ from penstock.lowering.ordering import (
     lower_unique,
 )
 from penstock.lowering.process import lower_process
+from penstock.operators.arrivals import Arrivals
 from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guarded
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
+from penstock.plan.arrivals import ArrivalTime
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
@@ -92,8 +94,13 @@ def _over(node: Over) -> list[Operator]:
     ]
 
 
+def _arrivals(node: ArrivalTime) -> list[Operator]:
+    return [Arrivals(list(node.input.schema), node.column)]
+
+
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
+    ArrivalTime: _arrivals,
     AsofJoin: lower_asof_join,
     Final: lower_final,
     Limit: lower_limit,

@@ -173,10 +173,13 @@ class RunningAggregate(Operator):
             name: to_series(name, values, None, dtype)
             for (name, dtype), values in zip(self._partials.schema.items(), partials, strict=True)
         }
-        if self._copies is not None:
-            finished = [columns[n].cast(t).alias(o) for n, t, o in self._copies]
-        else:
-            finished = self._finished(pl.DataFrame(list(columns.values()))).get_columns()
+        finished = self._finished(pl.DataFrame(list(columns.values())))
+        kept = _telling(finished, was)
+        if not kept.all():
+            groups, was = groups[kept], was[kept]
+            finished = finished.filter(pl.Series(kept)) if finished.width else finished
+        if not len(groups):
+            return None
         weights = np.where(was, -1, 1)
         return pl.DataFrame([*touched.keys(groups), *finished, pl.Series(WEIGHT, weights)])
 
@@ -192,6 +195,21 @@ class RunningAggregate(Operator):
             return None
         gone = (merged[_COUNT] <= 0).to_numpy()
         return gone if gone.any() else None
+
+
+def _telling(finished: pl.DataFrame, was: np.ndarray) -> np.ndarray:
+    """Tell which results to emit: an old one that equals the new one, ``pairs`` later, is none.
+
+    Rows are the old results, then as many new ones in the same order, then those of new groups.
+    """
+    pairs = int(was.sum())
+    kept = np.ones(len(was), dtype=bool)
+    if pairs:
+        same = np.ones(pairs, dtype=bool)  # groups without aggregates never change
+        if finished.width:
+            same = equal_rows(finished[:pairs], finished[pairs : 2 * pairs])
+        kept[:pairs] = kept[pairs : 2 * pairs] = ~same
+    return kept
 
 
 def _copies(partials: PartialAggregates) -> list[tuple[str, pl.DataType, str]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -83,9 +84,9 @@ class WithColumns(RowStep):
         times = {c: b for c, b in before.times.items() if c not in changed}
         times |= carried_bounds(self.exprs, self.input.schema, before.times)
         event_time = before.event_time if before.event_time in times else None
-        return schema, replace(
-            before, keys=kept_keys(before.keys, untouched), times=times, event_time=event_time
-        )
+        keys = kept_keys(before.keys, untouched)
+        keys += _copied_keys(before.keys, renames, untouched)
+        return schema, replace(before, keys=keys, times=times, event_time=event_time)
 
     def apply(self, frame: Frame, hidden: list[str]) -> Frame:
         """Add the columns, keeping hidden ones last."""
@@ -95,6 +96,19 @@ class WithColumns(RowStep):
     def describe(self) -> str:
         """Show the expressions."""
         return f"WithColumns {_short(self.exprs)}"
+
+
+def _copied_keys(
+    keys: tuple[tuple[str, ...], ...], copies: Mapping[str, str], untouched: list[str]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the keys under the names of the copies that are made of their columns."""
+    new = {old: name for name, old in copies.items() if name != old}
+    found = []
+    for key in keys:
+        names = tuple(new.get(column, column) for column in key)
+        if names != key and all(c in new or c in untouched for c in key):
+            found.append(names)
+    return tuple(found)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,6 +9,7 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.json_functions import as_json
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.scalars import Scalars
 from penstock.sql_plan.types import MAX_DIGITS
@@ -28,8 +29,7 @@ class Input:
     def argument(self, node: exp.Expr) -> Value:
         """Return an argument, restricted, ordered and made distinct; nulls are left out."""
         value = self.scalars.of_rows(node)
-        expr = self._sorted(value.expr)
-        expr = self.kept(expr).drop_nulls()
+        expr = self._sorted(value.expr).drop_nulls()
         return Value(expr.unique(maintain_order=True) if self.distinct else expr, value.dtype)
 
     def kept(self, expr: pl.Expr) -> pl.Expr:
@@ -39,17 +39,16 @@ class Input:
     def with_nulls(self, node: exp.Expr) -> Value:
         """Return an argument whose nulls count, as in array_agg."""
         value = self.scalars.of_rows(node)
-        expr = self.kept(self._sorted(value.expr))
+        expr = self._sorted(value.expr)
         return Value(expr.unique(maintain_order=True) if self.distinct else expr, value.dtype)
 
     def _sorted(self, expr: pl.Expr) -> pl.Expr:
         if self.ordered is None:
-            return expr
+            return self.kept(expr)
         order = order_of(self.scalars, self.ordered.expressions)
-        if self.condition is not None:
-            raise refuse(self.node, "FILTER and ORDER BY in one aggregate are not supported")
-        return expr.sort_by(
-            list(order.by), descending=list(order.descending), nulls_last=list(order.nulls_last)
+        by = [self.kept(part) for part in order.by]
+        return self.kept(expr).sort_by(
+            by, descending=list(order.descending), nulls_last=list(order.nulls_last)
         )
 
 
@@ -216,16 +215,90 @@ def _within_group(given: Input, node: exp.WithinGroup) -> Value:
     value = given.argument(ordered.this)
     if isinstance(call, exp.Mode):
         return Value(value.expr.mode().sort().first(), value.dtype)
-    share = given.scalars.written(call.this, "the share of a percentile")
-    share, descending = float(str(share)), bool(ordered.args.get("desc"))
+    if isinstance(call.this, exp.Array):
+        found = [_percentile(given, node, call, value, part) for part in call.this.expressions]
+        dtype = pl.List(found[0].dtype)
+        together = pl.concat_list([one.expr for one in found])
+        return Value(pl.when(value.expr.count() > 0).then(together), dtype)
+    return _percentile(given, node, call, value, call.this)
+
+
+def _percentile(
+    given: Input, node: exp.WithinGroup, call: exp.Expr, value: Value, written: exp.Expr
+) -> Value:
+    share = float(str(given.scalars.written(written, "the share of a percentile")))
+    if not 0 <= share <= 1:
+        raise refuse(node, "the share of a percentile lies between 0 and 1")
+    backwards = bool(node.expression.expressions[0].args.get("desc"))
     if isinstance(call, exp.PercentileCont):
-        found = value.expr.cast(pl.Float64).quantile(1 - share if descending else share, "linear")
+        share = 1 - share if backwards else share
+        found = value.expr.cast(pl.Float64).quantile(share, "linear")
         return Value(found, pl.Float64())
     if isinstance(call, exp.PercentileDisc):
-        at = (value.expr.count() * share).ceil().cast(pl.Int64) - 1
-        in_order = value.expr.sort(descending=descending)
-        return Value(in_order.get(pl.max_horizontal(at, pl.lit(0)), null_on_oob=True), value.dtype)
+        count = value.expr.count()
+        at = pl.max_horizontal((count * share).ceil().cast(pl.Int64) - 1, pl.lit(0))
+        ordered = value.expr.sort(descending=backwards)
+        return Value(ordered.get(at, null_on_oob=True), value.dtype)
     raise refuse(node, "this aggregate takes no WITHIN GROUP")
+
+
+def _pair(given: Input, argument: exp.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Return y and x as floats, where neither is null."""
+    y, x = (given.scalars.number(n).expr.cast(pl.Float64) for n in (argument, _second(given.node)))
+    known = y.is_not_null() & x.is_not_null()
+    known = known if given.condition is None else known & given.condition
+    return y.filter(known), x.filter(known)
+
+
+def _second(node: exp.Expr) -> exp.Expr:
+    found = node.args.get("expression") or (node.expressions[0] if node.expressions else None)
+    if not isinstance(found, exp.Expr):
+        raise refuse(node, "two arguments are needed")
+    return found
+
+
+def _products(y: pl.Expr, x: pl.Expr) -> pl.Expr:
+    """``sum((y - mean(y)) * (x - mean(x)))``."""
+    return ((y - y.mean()) * (x - x.mean())).sum()
+
+
+def _regression(apply: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Aggregation:
+    """Two arguments, y and x; null over no pairs."""
+
+    def translate(given: Input, argument: exp.Expr) -> Value:
+        y, x = _pair(given, argument)
+        return Value(pl.when(y.len() > 0).then(apply(y, x)), pl.Float64())
+
+    return translate
+
+
+def _over(top: pl.Expr, bottom: pl.Expr) -> pl.Expr:
+    return pl.when(bottom != 0).then(top / bottom)
+
+
+def _slope(y: pl.Expr, x: pl.Expr) -> pl.Expr:
+    return _over(_products(y, x), _products(x, x))
+
+
+def _correlation(y: pl.Expr, x: pl.Expr) -> pl.Expr:
+    return _over(_products(y, x), (_products(y, y) * _products(x, x)).sqrt())
+
+
+def _r2(y: pl.Expr, x: pl.Expr) -> pl.Expr:
+    whole = _products(y, y)
+    squared = _over(_products(y, x) ** 2, whole * _products(x, x))
+    return pl.when(_products(x, x) != 0).then(pl.when(whole == 0).then(1.0).otherwise(squared))
+
+
+def _regr_count(given: Input, argument: exp.Expr) -> Value:
+    return Value(_pair(given, argument)[0].len().cast(pl.Int64), pl.Int64())
+
+
+def _json_array(given: Input, argument: exp.Expr) -> Value:
+    value = given.with_nulls(argument)
+    items = as_json(value)
+    whole = pl.concat_str([pl.lit("["), items.str.join(", "), pl.lit("]")])
+    return Value(pl.when(value.expr.len() > 0).then(whole), pl.String())
 
 
 _AGGREGATES: dict[type[exp.Expr], Aggregation] = {
@@ -254,8 +327,22 @@ _AGGREGATES: dict[type[exp.Expr], Aggregation] = {
     exp.ArgMax: _best(largest=True),
     exp.ArgMin: _best(largest=False),
     exp.Median: _median,
+    exp.JSONArrayAgg: _json_array,
+    exp.Corr: _regression(_correlation),
+    exp.CovarPop: _regression(lambda y, x: _products(y, x) / y.len()),
+    exp.CovarSamp: _regression(lambda y, x: _over(_products(y, x), y.len() - 1)),
+    exp.RegrSlope: _regression(_slope),
+    exp.RegrIntercept: _regression(lambda y, x: y.mean() - _slope(y, x) * x.mean()),
+    exp.RegrR2: _regression(_r2),
+    exp.RegrCount: _regr_count,
+    exp.RegrAvgx: _regression(lambda _, x: x.mean()),
+    exp.RegrAvgy: _regression(lambda y, _: y.mean()),
+    exp.RegrSxx: _regression(lambda _, x: _products(x, x)),
+    exp.RegrSyy: _regression(lambda y, _: _products(y, y)),
+    exp.RegrSxy: _regression(_products),
 }
 _NAMED: dict[str, Aggregation] = {
     "EVERY": _all,
+    "JSONB_AGG": _json_array,
     "VAR_SAMP": _spread("var", 1),
 }

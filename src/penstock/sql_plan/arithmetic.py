@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.intervals import span
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.types import MAX_DIGITS, scale_of
 from penstock.sql_plan.values import Value, aligned, literal_as
@@ -15,61 +14,17 @@ from penstock.sql_plan.values import Value, aligned, literal_as
 _QUOTIENT_SCALE = 16
 """Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
 
-_MONTHS = {"year": 12, "month": 1, "quarter": 3, "decade": 120, "century": 1200}
-_MICROS = {
-    "week": 604_800_000_000,
-    "day": 86_400_000_000,
-    "hour": 3_600_000_000,
-    "minute": 60_000_000,
-    "second": 1_000_000,
-    "millisecond": 1_000,
-    "microsecond": 1,
-}
-_SHORT = {"y": "year", "mon": "month", "mo": "month", "w": "week", "d": "day", "h": "hour",
-          "hr": "hour", "m": "minute", "min": "minute", "s": "second", "sec": "second",
-          "ms": "millisecond", "us": "microsecond"}  # fmt: skip
-_PART = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([a-zA-Z]+)?\s*")
-_CLOCK = re.compile(r"\s*([+-]?)(\d+):(\d+)(?::(\d+(?:\.\d+)?))?\s*")
-
 
 def interval(scalars: Scalars, node: exp.Expr) -> Value:
     """Return a written interval: microseconds, and months apart, which have no fixed length."""
     unit = node.args["unit"].name.lower() if node.args.get("unit") else None
     text = str(scalars.written(node.this, "an interval"))
     try:
-        months, micros = _span(text, unit)
-    except (KeyError, ValueError):
+        months, micros = span(text, unit)
+    except ValueError:
         raise refuse(node, "cannot read the interval") from None
     dtype = pl.Duration("us")
     return Value(pl.lit(micros, dtype=pl.Int64).cast(dtype), dtype, months=months, literal=micros)
-
-
-def _span(text: str, unit: str | None) -> tuple[int, int]:
-    months, micros, at = 0, 0.0, 0
-    while at < len(text):
-        clock = _CLOCK.match(text, at)
-        if clock:
-            sign = -1 if clock[1] else 1
-            seconds = int(clock[2]) * 3600 + int(clock[3]) * 60 + float(clock[4] or 0)
-            micros, at = micros + sign * seconds * 1e6, clock.end()
-            continue
-        part = _PART.match(text, at)
-        if part is None:
-            raise ValueError(text)
-        name = _singular(part[2] or unit or "second")
-        if name in _MONTHS:
-            months += round(float(part[1]) * _MONTHS[name])
-        else:
-            micros += float(part[1]) * _MICROS[name]
-        at = part.end()
-    return months, round(micros)
-
-
-def _singular(unit: str) -> str:
-    low = unit.lower()
-    if low in _SHORT:
-        return _SHORT[low]
-    return {"centuries": "century"}.get(low, low.removesuffix("s"))
 
 
 def shifted(value: Value, span: Value, sign: int) -> Value:
@@ -216,6 +171,22 @@ def _bits(name: str) -> Translator:
     return translate
 
 
+def _shift(*, left: bool) -> Translator:
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        value, by = _arithmetic(node, *scalars.values([node.this, node.expression]))
+        power = pl.lit(2, dtype=pl.Int64).pow(by.expr.cast(pl.Int64))
+        wide = value.expr.cast(pl.Int64)
+        moved = wide * power if left else wide // power
+        return Value(moved.cast(value.dtype), value.dtype)
+
+    return translate
+
+
+def _inverted(scalars: Scalars, node: exp.Expr) -> Value:
+    value = scalars.number(node.this)
+    return Value(-value.expr - 1, value.dtype)
+
+
 NODES: dict[type[exp.Expr], Translator] = {
     exp.Add: _sum(1),
     exp.Sub: _sum(-1),
@@ -228,8 +199,13 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.BitwiseAnd: _bits("__and__"),
     exp.BitwiseOr: _bits("__or__"),
     exp.BitwiseXor: _bits("__xor__"),
+    exp.BitwiseLeftShift: _shift(left=True),
+    exp.BitwiseRightShift: _shift(left=False),
+    exp.BitwiseNot: _inverted,
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Div: ("typed", "safe"),
     exp.Interval: ("unit",),
+    exp.BitwiseLeftShift: ("requires_int128",),
+    exp.BitwiseRightShift: ("requires_int128",),
 }

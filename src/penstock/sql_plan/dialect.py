@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.dialects.risingwave import RisingWave
@@ -15,6 +15,7 @@ from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError
+from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
 
@@ -26,24 +27,50 @@ _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
+    INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
+
     class Parser(RisingWaveParser):
         """Reads ``TUMBLE(TABLE t, DESCRIPTOR(ts), ...)`` as ``TUMBLE(t, ts, ...)``."""
 
+        LAMBDAS = {  # in PostgreSQL ``f(j -> 'a')`` reads JSON
+            token: read
+            for token, read in RisingWaveParser.LAMBDAS.items()
+            if token is not TokenType.ARROW
+        }
         FUNCTION_PARSERS = {
             **RisingWaveParser.FUNCTION_PARSERS,
             **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
         }
 
-        def _read_window(self, name: str) -> exp.Expr:
-            arguments = self._parse_csv(self._read_window_argument)
-            return exp.Anonymous(this=name, expressions=arguments)
+        FUNC_TOKENS = {*RisingWaveParser.FUNC_TOKENS, TokenType.SESSION}
+        FUNCTIONS = {
+            **RisingWaveParser.FUNCTIONS,
+            "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
+        }
 
-        def _read_window_argument(self) -> exp.Expr | None:
+        def _read_window(self, name: str) -> exp.Expr:
+            partition: list[exp.Expr] = []
+            arguments = self._parse_csv(lambda: self._read_window_argument(partition))
+            found = exp.Anonymous(this=name, expressions=arguments)
+            if partition:
+                found.set("partition_by", partition)
+            return found
+
+        def _read_window_argument(self, partition: list[exp.Expr]) -> exp.Expr | None:
             self._match_text_seq("TABLE")
             if self._match_text_seq("DESCRIPTOR"):
                 column: exp.Expr | None = self._parse_wrapped(self._parse_column)
                 return column
-            return self._parse_lambda()
+            argument: exp.Expr | None = self._parse_lambda()
+            if self._match(TokenType.PARTITION_BY):
+                by = self._parse_disjunction()
+                partition += by.expressions if isinstance(by, exp.Tuple) else [by.unnest()]
+            return argument
+
+
+def _regexp_extract(text: exp.Expr, regex: exp.Expr, *group: exp.Expr) -> exp.Expr:
+    """The third argument is a group, as in Flink and DuckDB."""
+    return exp.RegexpExtract(this=text, expression=regex, group=group[0] if group else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +81,30 @@ class Marked:
     text: str
     append_only: bool = False
     on_close: bool = False
+    emits_changes: bool = False
     changelog: bool = False
+    clauses: Clauses = field(default_factory=Clauses)
+    line: int = 1
+    column: int = 1
+
+    @property
+    def title(self) -> str:
+        """``CREATE SINK name``: the statement without anything that may be secret."""
+        if not isinstance(self.node, exp.Create):
+            return type(self.node).__name__.upper()
+        kind = self.clauses.kind or str(self.node.args.get("kind")).upper()
+        return f"CREATE {kind} {created_name(self.node)}"
+
+    def refuse_clauses(self) -> None:
+        """Refuse the clauses that say how a view's results leave, where they say nothing."""
+        if self.append_only or self.on_close or self.emits_changes or self.changelog:
+            raise refuse(self.node, "this clause does not belong to this statement")
 
 
 _SUFFIXES = {
     "append_only": ("APPEND", "ONLY"),
     "on_close": ("EMIT", "ON", "WINDOW", "CLOSE"),
-    "changes": ("EMIT", "CHANGES"),
+    "emits_changes": ("EMIT", "CHANGES"),
 }
 _CHANGELOG = ("AS", "CHANGELOG", "FROM")
 
@@ -70,7 +114,7 @@ def statements(text: str) -> list[Marked]:
     try:
         tokens = PenstockSQL().tokenize(text)
     except TokenError as error:
-        raise PlanError(f"cannot read the SQL: {error}", step="sql") from None
+        raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
     with nesting_limited():
         return [_statement(text, part) for part in _split(tokens)]
 
@@ -92,9 +136,20 @@ def parse(text: str) -> list[exp.Expr]:
     """Return the statements of a text without clauses of ours."""
     found = statements(text)
     for marked in found:
-        if marked.append_only or marked.on_close or marked.changelog:
-            raise refuse(marked.node, "this clause belongs to a CREATE statement")
+        marked.refuse_clauses()
     return [marked.node for marked in found]
+
+
+def created_name(node: exp.Create) -> str:
+    """Return the name that a CREATE statement gives."""
+    named = node.this.this if isinstance(node.this, exp.Schema) else node.this
+    return str(named.name)
+
+
+def _unclosed(error: TokenError) -> str:
+    """Say what the tokenizer missed, without the text around it, which may hold a password."""
+    said = str(error)
+    return said if said.startswith("Missing") else "a quote or a comment is not closed"
 
 
 def _split(tokens: list[Token]) -> Iterator[list[Token]]:
@@ -112,10 +167,16 @@ def _split(tokens: list[Token]) -> Iterator[list[Token]]:
 
 def _statement(text: str, tokens: list[Token]) -> Marked:
     whole = text[tokens[0].start : tokens[-1].end + 1]
+    first = tokens[0]
+    clauses, tokens = taken_out(tokens)
     marks: set[str] = set()
     while suffix := next((m for m, words in _SUFFIXES.items() if _ends(tokens, words)), None):
         tokens = tokens[: -len(_SUFFIXES[suffix])]
         marks.add(suffix)
+    if {"on_close", "emits_changes"} <= marks:
+        raise PlanError(
+            f"EMIT ON WINDOW CLOSE and EMIT CHANGES are both given at line {first.line}", step="sql"
+        )
     at = _changelog_at(tokens)
     if at is not None:
         source = tokens[at + 3]
@@ -126,7 +187,17 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
             *tokens[at + 4 :],
         ]
     node = _parsed(tokens, text)
-    return Marked(node, whole, "append_only" in marks, "on_close" in marks, at is not None)
+    return Marked(
+        node,
+        whole,
+        append_only="append_only" in marks,
+        on_close="on_close" in marks,
+        emits_changes="emits_changes" in marks,
+        changelog=at is not None,
+        clauses=clauses,
+        line=first.line,
+        column=column_of(first),
+    )
 
 
 def _changelog_at(tokens: list[Token]) -> int | None:

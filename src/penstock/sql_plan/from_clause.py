@@ -12,6 +12,7 @@ from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Condition, condition, gather, outer
+from penstock.sql_plan.list_functions import list_of
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
@@ -97,8 +98,11 @@ def _add(
     join: exp.Join | None,
 ) -> None:
     side = _OUTER.get(join.side.upper()) if join is not None else None
-    if isinstance(node, exp.Unnest):
-        _unnest(context, items, node, parent, side)
+    unnested = _unnested(node)
+    if unnested is not None:
+        if join is not None:
+            _refuse_condition(join)
+        _unnest(context, items, unnested, parent, side)
         return
     if join is not None and not any(join.args.get(part) for part in _JOINED_BY):
         items.comma()
@@ -176,6 +180,13 @@ def _outer_for_each(
     return replace(whole, stream=stream)
 
 
+def _refuse_condition(join: exp.Join) -> None:
+    """Beside an array only ``ON true`` makes sense."""
+    on = join.args.get("on")
+    if join.args.get("using") or (on is not None and on != exp.true()):
+        raise refuse(join, "an array is joined ON true", hint="put the condition into WHERE")
+
+
 def _item(
     context: Context, items: Items, node: exp.Expr, parent: Scope | None
 ) -> tuple[Relation, list[Condition]]:
@@ -221,22 +232,69 @@ def _parenthesis(
 def _unnest(
     context: Context, items: Items, node: exp.Unnest, parent: Scope | None, side: str | None
 ) -> None:
-    """Explode lists beside the rows they stand in."""
-    if len(node.expressions) != 1 or node.args.get("offset"):
-        raise refuse(node, "UNNEST takes one array, without ORDINALITY")
+    """Explode arrays beside the rows they stand in; several go side by side, padded with nulls."""
     whole = items.together() if items.pieces else nothing(context)
+    scope = Scope(items.fields, parent)
+    scalars = scalars_over(whole.stream.schema)
+    values = [list_of(scalars, bound(part, scope)) for part in node.expressions]
     alias = node.args.get("alias")
-    table = alias.name if alias else "unnest"
-    name = alias.columns[0].name if alias and alias.columns else table
-    made = context.names(name)
-    value = scalars_over(whole.stream.schema).value(
-        bound(node.expressions[0], Scope(items.fields, parent))
-    )
-    listed = whole.stream.with_columns(value.expr.alias(made))
+    table = alias.name if alias and alias.name else "unnest"
+    given = [c.name for c in alias.columns] if alias else []
+    offset = node.args.get("offset")
+    names = [table] * len(values) + (["ordinality"] if offset else [])
+    ordinality = offset.name if isinstance(offset, exp.Identifier) else None
+    names = [*given, *names[len(given) :]]
+    if ordinality and offset and len(given) <= len(values):
+        names[-1] = ordinality
+    made = [context.names(name) for name in names]
+    count = pl.max_horizontal([v.expr.list.len().fill_null(0) for v in values])
+    lists = {
+        column: pl.when(count > 0).then(
+            value.expr if len(values) == 1 else _padded(value.expr, count)
+        )
+        for column, value in zip(made, values, strict=False)
+    }
+    if offset:
+        numbers = pl.int_ranges(1, count + 1, dtype=pl.Int64)
+        lists[made[-1]] = pl.when(count > 0).then(numbers)
+    listed = whole.stream.with_columns(**lists)
     if side != "left":
-        listed = listed.filter(value.expr.list.len() > 0)
-    items.pieces = [replace(whole, stream=listed.explode(made), one_row=False)]
-    items.fields += (Field(table, name, made),)
+        listed = listed.filter(count > 0)
+    items.pieces = [replace(whole, stream=listed.explode(*made), one_row=False)]
+    items.fields += tuple(Field(table, n, c) for n, c in zip(names, made, strict=True))
+
+
+def _padded(array: pl.Expr, count: pl.Expr) -> pl.Expr:
+    return array.list.gather(pl.int_ranges(0, count, dtype=pl.Int64), null_on_oob=True)
+
+
+_LISTED = {
+    "JSON_ARRAY_ELEMENTS", "JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS_TEXT",
+    "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_OBJECT_KEYS", "JSONB_OBJECT_KEYS",
+    "GENERATE_SUBSCRIPTS", "STRING_TO_TABLE", "REGEXP_SPLIT_TO_TABLE",
+}  # fmt: skip
+"""Functions that give rows: here they are expressions that give an array, and that is unnested."""
+
+
+def _unnested(node: exp.Expr) -> exp.Unnest | None:
+    """Return what an item unnests, if that is what it does."""
+    lateral = isinstance(node, exp.Lateral)
+    inside = node.this if lateral else node
+    alias = node.args.get("alias")
+    if isinstance(inside, exp.Unnest):
+        found = inside.copy()
+        if alias is not None:
+            found.set("alias", alias.copy())
+        return found
+    offset = node.args.get("ordinality")
+    if isinstance(inside, exp.Explode):
+        return exp.Unnest(expressions=[inside.this], alias=alias, offset=bool(offset))
+    if isinstance(inside, exp.Table):
+        offset, inside = offset or inside.args.get("ordinality"), inside.this
+    if not isinstance(inside, exp.Anonymous) or inside.name.upper() not in _LISTED:
+        return None
+    alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(inside.name))
+    return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
 
 
 def _using(

@@ -6,8 +6,13 @@ import polars as pl
 
 from penstock.sql_plan import (
     arithmetic,
+    comparisons,
+    encoding_functions,
+    json_functions,
     list_functions,
     math_functions,
+    regex_functions,
+    row_functions,
     text_functions,
     time_functions,
 )
@@ -15,15 +20,30 @@ from penstock.sql_plan.scalars import CORE, READS, Scalars
 
 _NODES = {
     **CORE,
+    **comparisons.NODES,
     **arithmetic.NODES,
+    **json_functions.NODES,
+    **regex_functions.NODES,
+    **row_functions.NODES,
     **text_functions.NODES,
     **time_functions.NODES,
     **math_functions.NODES,
     **list_functions.NODES,
 }
-_FUNCTIONS = {**text_functions.FUNCTIONS, **list_functions.FUNCTIONS}
+_FUNCTIONS = {
+    **text_functions.FUNCTIONS,
+    **encoding_functions.FUNCTIONS,
+    **regex_functions.FUNCTIONS,
+    **row_functions.FUNCTIONS,
+    **json_functions.FUNCTIONS,
+    **list_functions.FUNCTIONS,
+    **math_functions.FUNCTIONS,
+    **time_functions.FUNCTIONS,
+}
 _READS = {
     **READS,
+    **comparisons.READS,
+    **json_functions.READS,
     **arithmetic.READS,
     **text_functions.READS,
     **time_functions.READS,

@@ -17,6 +17,7 @@ from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Key, joined
 from penstock.sql_plan.relations import Relation, Scope
 from penstock.sql_plan.values import Value
+from penstock.sql_plan.window_groups import at_the_end, require_grouped, window_groups
 from penstock.stream import Stream
 
 Columns = dict[exp.Expr, str]
@@ -80,10 +81,17 @@ def _one_set(
     groups = [values[node].expr.alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     outer = [pl.col(name) for name in relation.keys]
-    if groups:
+    windows = window_groups(relation, wanted, calls, values, aggs, known)
+    if windows is not None:
+        stream = windows
+    elif groups:
         stream = relation.stream.group_by([*groups, *outer]).agg(found)
     else:
         stream = _over_all(context, relation, aggs, known)
+    if windows is None:
+        require_grouped(relation, wanted[0] if wanted else exp.Null())
+    if context.on_close:
+        stream = at_the_end(stream, wanted[0] if wanted else exp.Null())
     missing = [
         pl.lit(None, dtype=values[node].dtype).alias(known[node])
         for node in keys
@@ -96,9 +104,8 @@ def _one_set(
     ]
     stream = stream.with_columns(missing + marks) if missing + marks else stream
     columns = [*(known[k] for k in keys), *(known[c] for c in calls), *relation.keys]
-    return replace(
-        relation, stream=stream.select(columns or pl.all()), fields=(), one_row=not groups
-    )
+    stream = stream.select(columns or pl.all())
+    return replace(relation, stream=stream, fields=(), one_row=not groups, windowed=None)
 
 
 def _over_all(

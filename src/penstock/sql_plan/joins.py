@@ -14,6 +14,7 @@ from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.values import aligned
+from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
 
 
@@ -150,6 +151,8 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
 
 def _beside(left: Relation, right: Relation) -> Relation:
     """Return both sides' fields and outer values; the stream is still to come."""
+    for side in (left, right):
+        require_grouped(side, exp.Null())
     fields, keys = left.fields + right.fields, left.keys + right.keys
     return Relation(left.stream, fields, keys, left.domain or right.domain)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.text_functions import first
@@ -48,6 +50,78 @@ def _round(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(value.expr.round(digits, mode="half_to_even").cast(value.dtype), value.dtype)
 
 
+def _truncated(scalars: Scalars, node: exp.Expr) -> Value:
+    value = scalars.number(node.this)
+    digits = scalars.written(node.args.get("decimals"), "the digits") or 0
+    if not isinstance(digits, int):
+        raise refuse(node, "trunc takes a whole number of digits")
+    if value.dtype.is_integer() and digits >= 0:
+        return value
+    if isinstance(value.dtype, pl.Decimal) and digits >= 0:
+        scale = min(digits, value.dtype.scale)
+        return Value(
+            value.expr.truncate(scale).cast(pl.Decimal(MAX_DIGITS, scale)),
+            pl.Decimal(MAX_DIGITS, scale),
+        )
+    unit = 10.0**digits
+    cut = (value.expr.cast(_FLOAT) * unit).truncate() / unit
+    return Value(cut.cast(value.dtype), value.dtype)
+
+
+def _both(apply: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Call:
+    def translate(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+        one, two = (scalars.number(part).expr.cast(_FLOAT) for part in arguments)
+        return Value(apply(one, two), _FLOAT)
+
+    return Call(2, 2, translate)
+
+
+def _of_wholes(name: str) -> Call:
+    """``gcd`` and ``lcm``, which NumPy has."""
+
+    def compute(pairs: pl.Series) -> pl.Series:
+        one, two = (pairs.struct.field(key) for key in ("a", "b"))
+        numbers = [side.fill_null(0).cast(pl.Int64).to_numpy() for side in (one, two)]
+        found = pl.Series(pairs.name, getattr(np, name)(*numbers), dtype=pl.Int64)
+        return found.set(one.is_null() | two.is_null(), None)
+
+    def translate(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+        one, two = (scalars.number(part) for part in arguments)
+        if not (one.dtype.is_integer() and two.dtype.is_integer()):
+            raise refuse(arguments[0], f"{name} takes whole numbers")
+        pairs = pl.struct(one.expr.alias("a"), two.expr.alias("b"))
+        found = pairs.map_batches(compute, return_dtype=pl.Int64(), is_elementwise=True)
+        dtype = pl.Int64() if pl.Int64() in (one.dtype, two.dtype) else pl.Int32()
+        return Value(found.cast(dtype), dtype)
+
+    return Call(2, 2, translate)
+
+
+def _bucket(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    """``width_bucket(x, low, high, n)``: 0 below, n + 1 from high on."""
+    x, low, high = (scalars.number(part).expr.cast(_FLOAT) for part in arguments[:3])
+    count = scalars.number(arguments[3]).expr.cast(pl.Int64)
+    up = low < high
+    at = ((x - low) * count / (high - low)).floor().cast(pl.Int64) + 1
+    below = pl.when(up).then(x < low).otherwise(x > low)
+    above = pl.when(up).then(x >= high).otherwise(x <= high)
+    found = pl.when(below).then(pl.lit(0)).when(above).then(count + 1).otherwise(at)
+    return Value(found.cast(pl.Int32), pl.Int32())
+
+
+def _nulls(*, counted: bool) -> Call:
+    def translate(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+        values = scalars.values(arguments)
+        flags = [v.expr.is_null() if counted else v.expr.is_not_null() for v in values]
+        return Value(pl.sum_horizontal([f.cast(pl.Int32) for f in flags]), pl.Int32())
+
+    return Call(1, 100, translate)
+
+
+def _nan(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    return Value(scalars.number(arguments[0]).expr.cast(_FLOAT).is_nan(), pl.Boolean())
+
+
 def _whole(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         value = scalars.number(first(node))
@@ -79,7 +153,7 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.Sign: _same_type(lambda e: e.sign()),
     exp.Ceil: _whole(lambda e: e.ceil()),
     exp.Floor: _whole(lambda e: e.floor()),
-    exp.Trunc: _whole(lambda e: e.truncate()),
+    exp.Trunc: _truncated,
     exp.Round: _round,
     exp.Sqrt: _float(lambda e: e.sqrt()),
     exp.Cbrt: _float(lambda e: e.cbrt()),
@@ -96,7 +170,24 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.Radians: _float(lambda e: e.radians()),
     exp.Degrees: _float(lambda e: e.degrees()),
     exp.Pi: _pi,
+    exp.Cot: _float(lambda e: e.cot()),
+    exp.Sinh: _float(lambda e: e.sinh()),
+    exp.Cosh: _float(lambda e: e.cosh()),
+    exp.Tanh: _float(lambda e: e.tanh()),
+    exp.Asinh: _float(lambda e: e.arcsinh()),
+    exp.Acosh: _float(lambda e: e.arccosh()),
+    exp.Atanh: _float(lambda e: e.arctanh()),
+}
+FUNCTIONS: dict[str, Translator] = {
+    "ATAN2": _both(pl.arctan2),
+    "GCD": _of_wholes("gcd"),
+    "LCM": _of_wholes("lcm"),
+    "WIDTHBUCKET": Call(4, 4, _bucket),
+    "NUM_NULLS": _nulls(counted=True),
+    "NUM_NONNULLS": _nulls(counted=False),
+    "ISNAN": Call(1, 1, _nan),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Round: ("decimals",),
+    exp.Trunc: ("decimals",),
 }

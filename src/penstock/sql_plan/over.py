@@ -13,6 +13,7 @@ from penstock.sql_plan.aggregates import aggregate, is_aggregate
 from penstock.sql_plan.binding import parts, replaced
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.first_rows import TOP, first_rows
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.relations import Relation
@@ -65,9 +66,12 @@ def with_windows(
 
 
 def _computed(context: Context, relation: Relation, call: exp.Window, name: str) -> Relation:
-    require_only(call, "this", "partition_by", "order", "spec", "over")
+    require_only(call, "this", "partition_by", "order", "spec", "over", TOP)
     if call.args.get("spec") is not None:
         require_only(call.args["spec"], "kind", "start", "start_side", "end", "end_side")
+    best = first_rows(context, relation, call, name) if call.args.get(TOP) else None
+    if best is not None:
+        return best
     scalars = scalars_over(relation.stream.schema)
     function = call.this
     if isinstance(function, (exp.IgnoreNulls, exp.RespectNulls)):

@@ -13,6 +13,7 @@ from penstock.errors import PlanError
 from penstock.plan.ranking import Ordering
 from penstock.sql_plan.dialect import position
 from penstock.stream import Stream
+from penstock.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,29 @@ class Field:
     table: str | None
     name: str
     column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """What rows that stand once for each of their windows were ``before``, and the window.
+
+    It holds of the relation whose stream is ``expanded``. ``start`` and ``end`` are the columns of
+    the window's ends, ``keys`` those that sessions are kept apart by.
+    """
+
+    expanded: Stream
+    before: Stream
+    window: Window
+    start: str
+    end: str
+    keys: tuple[str, ...] = ()
+
+    def filtered(self, expanded: Stream, predicates: Sequence[pl.Expr]) -> Windowed:
+        """Filter the rows as they were before; does not hold if the predicates read the window."""
+        read = {name for predicate in predicates for name in predicate.meta.root_names()}
+        if read & {self.start, self.end}:
+            return self
+        return replace(self, expanded=expanded, before=self.before.filter(*predicates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +63,7 @@ class Relation:
     one_row: bool = False
     order: Ordering | None = None
     """The order that ORDER BY of the query asks for, over the columns of the stream."""
+    windowed: Windowed | None = None
 
     @property
     def columns(self) -> set[str]:
@@ -51,7 +76,12 @@ class Relation:
 
     def filtered(self, predicates: Sequence[pl.Expr]) -> Relation:
         """Keep the rows for which all predicates are true."""
-        return replace(self, stream=self.stream.filter(*predicates)) if predicates else self
+        if not predicates:
+            return self
+        stream, windowed = self.stream.filter(*predicates), self.windowed
+        if windowed is not None and windowed.expanded is self.stream:
+            windowed = windowed.filtered(stream, predicates)
+        return replace(self, stream=stream, windowed=windowed)
 
     def pruned(self, wanted: set[str]) -> Relation:
         """Drop the columns that nothing reads; one stays, so that rows can be counted."""
@@ -60,7 +90,10 @@ class Relation:
         if len(columns) == len(self.stream.columns):
             return self
         fields = tuple(f for f in self.fields if f.column in columns)
-        return replace(self, stream=self.stream.select(columns), fields=fields)
+        stream, windowed = self.stream.select(columns), self.windowed
+        if windowed is not None and windowed.expanded is self.stream:
+            windowed = replace(windowed, expanded=stream)
+        return replace(self, stream=stream, fields=fields, windowed=windowed)
 
 
 class Names:

@@ -11,10 +11,14 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.text_forms import text_form
 from penstock.sql_plan.types import MAX_DIGITS, dtype_of
 from penstock.sql_plan.values import Value, aligned, constant, literal_as
 
 _OPERANDS = ("this", "expression", "expressions")
+
+FUNCTION = "function"
+"""Where the meta data of a call hold the translator of the user's function that is called."""
 
 Translator = Callable[["Scalars", exp.Expr], Value]
 """Translates one kind of node; its arguments it asks the ``Scalars`` for."""
@@ -42,16 +46,21 @@ class Scalars:
 
     def value(self, node: exp.Expr) -> Value:
         """Return the translation of an expression."""
+        if FUNCTION in node.meta:
+            return self._checked(node.meta[FUNCTION], node)
         for kind in type(node).__mro__:
             if kind in self._nodes:
                 return self._checked(self._nodes[kind], node)
         name = (node.name if isinstance(node, exp.Anonymous) else node.key).upper()
         if name in self._functions:
-            return self._checked(self._functions[name], node)
+            return self._called(self._functions[name], node)
         raise refuse(node, f"{name} is not supported")
 
     def _checked(self, translate: Translator, node: exp.Expr) -> Value:
         require_only(node, *_OPERANDS, *self._reads.get(type(node), ()))
+        return self._called(translate, node)
+
+    def _called(self, translate: Translator, node: exp.Expr) -> Value:
         try:
             return translate(self, node)
         except PlanError:
@@ -98,7 +107,7 @@ class Scalars:
     def text(self, node: exp.Expr) -> pl.Expr:
         """Return an expression as text."""
         value = self.value(node)
-        return value.expr if value.dtype == pl.String else value.expr.cast(pl.String)
+        return text_form(value.expr, value.dtype)
 
     def number(self, node: exp.Expr) -> Value:
         """Return a number; an untyped text counts as a float."""
@@ -181,30 +190,6 @@ def both(scalars: Scalars, node: exp.Expr, *parts: exp.Expr) -> list[Value]:
     return found
 
 
-def _compare(combine: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expr) -> Value:
-        left, right = both(scalars, node, node.this, node.expression)
-        return Value(combine(left.expr, right.expr), pl.Boolean())
-
-    return translate
-
-
-def _between(scalars: Scalars, node: exp.Expr) -> Value:
-    value, low, high = both(scalars, node, node.this, node.args["low"], node.args["high"])
-    return Value((value.expr >= low.expr) & (value.expr <= high.expr), pl.Boolean())
-
-
-def _in(scalars: Scalars, node: exp.Expr) -> Value:
-    value, *others = both(scalars, node, node.this, *node.expressions)
-    if all(o.constant and o.literal is not None for o in others):
-        listed = pl.Series([o.literal for o in others], dtype=value.dtype)
-        return Value(value.expr.is_in(listed.implode()), pl.Boolean())
-    found = value.expr == others[0].expr
-    for other in others[1:]:
-        found = found | (value.expr == other.expr)
-    return Value(found, pl.Boolean())
-
-
 def _is(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
     if not isinstance(node.expression, (exp.Null, exp.Boolean)):
@@ -241,7 +226,7 @@ def _chosen(conditions: list[pl.Expr], results: list[Value], otherwise: Value) -
 def _cast(scalars: Scalars, node: exp.Expr) -> Value:
     target = dtype_of(node.args["to"])
     value = scalars.value(node.this)
-    if value.constant and value.dtype in (pl.String, pl.Null) and value.literal is not None:
+    if value.constant and value.dtype == pl.String and value.literal is not None:
         if isinstance(target, pl.Duration):
             return scalars.value(exp.Interval(this=node.this))
         return literal_as(value, target)
@@ -251,6 +236,8 @@ def _cast(scalars: Scalars, node: exp.Expr) -> Value:
 def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     """Convert as PostgreSQL does: a float or decimal to a whole number is rounded, text is read."""
     expr = value.expr
+    if target == pl.String:
+        return text_form(expr, value.dtype)
     if target.is_integer() and (value.dtype.is_float() or value.dtype.is_decimal()):
         return expr.round(0).cast(target, strict=strict)
     if value.dtype == pl.String and isinstance(target, pl.Datetime):
@@ -258,6 +245,15 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
         return naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
     if value.dtype == pl.String and target == pl.Date:
         return expr.str.to_date("%Y-%m-%d", strict=strict)
+    if value.dtype == pl.String and target == pl.Binary:
+        hexed = expr.str.strip_prefix("\\x").str.decode("hex", strict=False)
+        return pl.when(expr.str.starts_with("\\x")).then(hexed).otherwise(expr.cast(pl.Binary))
+    if value.dtype == pl.String and target.is_numeric():
+        return expr.str.strip_chars().cast(target, strict=strict)
+    if value.dtype == pl.Boolean and target.is_integer():
+        return expr.cast(target)
+    if value.dtype.is_integer() and target == pl.Boolean:
+        return expr != 0
     if value.dtype == pl.String and target == pl.Boolean:
         low = expr.str.strip_chars().str.to_lowercase()
         return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
@@ -308,16 +304,6 @@ CORE: dict[type[exp.Expr], Translator] = {
     exp.And: _logic(lambda a, b: a & b),
     exp.Or: _logic(lambda a, b: a | b),
     exp.Not: _not,
-    exp.EQ: _compare(lambda a, b: a == b),
-    exp.NEQ: _compare(lambda a, b: a != b),
-    exp.LT: _compare(lambda a, b: a < b),
-    exp.LTE: _compare(lambda a, b: a <= b),
-    exp.GT: _compare(lambda a, b: a > b),
-    exp.GTE: _compare(lambda a, b: a >= b),
-    exp.NullSafeEQ: _compare(lambda a, b: a.eq_missing(b)),
-    exp.NullSafeNEQ: _compare(lambda a, b: a.ne_missing(b)),
-    exp.Between: _between,
-    exp.In: _in,
     exp.Is: _is,
     exp.Case: _case,
     exp.If: _if,
@@ -332,7 +318,6 @@ CORE: dict[type[exp.Expr], Translator] = {
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Literal: ("is_string",),
     exp.Column: (),
-    exp.Between: ("low", "high"),
     exp.Case: ("ifs", "default"),
     exp.If: ("true", "false"),
     exp.Cast: ("to",),

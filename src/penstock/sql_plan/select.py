@@ -9,6 +9,7 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.plan.ranking import Ordering, TopK
+from penstock.sql_plan.arrivals import with_arrivals
 from penstock.sql_plan.binding import (
     bound,
     column,
@@ -20,6 +21,7 @@ from penstock.sql_plan.binding import (
 )
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse, require_only
+from penstock.sql_plan.first_rows import with_rank_limits
 from penstock.sql_plan.from_clause import filtered, from_items, where
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.grouping import SETS, aggregate_calls, grouped
@@ -27,6 +29,7 @@ from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.over import with_windows
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.subqueries import is_asked, with_results
+from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
 
 _CLAUSES = ("with_", "expressions", "distinct", "from_", "joins", "laterals", "where", "group",
@@ -46,12 +49,15 @@ def select(
 ) -> Relation:
     """Plan one SELECT for the outer values it is computed for."""
     require_only(node, *_CLAUSES)
+    node = with_rank_limits(node)
     items = from_items(context, node, parent, outer)
     scope = Scope(items.fields, parent)
     outputs = [out for item in node.expressions for out in _outputs(item, scope)]
     order = _order_items(node, scope, outputs)
     relation = where(context, items, _inside(node, "where"), parent)
     relation = _pruned(relation, scope, node, outputs, order)
+    relation, arrived = with_arrivals(context, relation, [out.node for out in outputs])
+    outputs = [replace(out, node=n) for out, n in zip(outputs, arrived, strict=True)]
     having = [bound(part, scope) for part in conjuncts(_inside(node, "having"))]
     nodes = [*(out.node for out in outputs), *(item.this for item in order), *having]
     keys = _group_keys(node, scope, outputs)
@@ -61,6 +67,7 @@ def select(
         nodes = [replaced(n, known) for n in nodes]
         scope = Scope(_key_fields(scope, known), parent)
         _refuse_ungrouped(nodes, relation, node)
+    require_grouped(relation, node)
     relation = filtered(context, relation, scope, nodes[len(outputs) + len(order) :])
     nodes = nodes[: len(outputs) + len(order)]
     relation, nodes = with_results(context, relation, scope, nodes)

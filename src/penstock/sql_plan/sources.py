@@ -44,6 +44,10 @@ def item(
         require_only(node, "this", "alias", "joins", "db", "catalog")
         function = node.this
         if isinstance(function, exp.Anonymous):
+            if function.name.upper() == "TABLE" and len(function.expressions) == 1:
+                function = function.expressions[0]  # Flink: TABLE(TUMBLE(TABLE t, ...))
+            if not isinstance(function, exp.Anonymous) or not function.expressions:
+                raise refuse(node, "this function does not give rows")
             inner = function.expressions[0]
             table = exp.Table(this=inner.this) if isinstance(inner, exp.Column) else inner
             source = item(context, table, parent, outer)

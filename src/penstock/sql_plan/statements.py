@@ -10,9 +10,10 @@ from sqlglot import exp
 from penstock.errors import PlanError
 from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
-from penstock.sql_plan.dialect import nesting_limited, parse, refuse
+from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
 from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
+from penstock.sql_plan.user_functions import created_function, with_functions
 from penstock.stream import Stream
 
 
@@ -22,7 +23,8 @@ def sql(query: str, /, **tables: Any) -> Stream:
     Tables are named by keyword; the query may use them in any way, the result is kept up to date
     as they change; a quoted file or URL is a table too (``FROM 'orders.csv'``). Expressions and
     types are PostgreSQL's. ORDER BY counts with LIMIT; a stream has
-    no order of its own.
+    no order of its own. ``EMIT ON WINDOW CLOSE`` at the end: groups leave once, when the watermark has
+    passed them. ``CREATE FUNCTION`` statements may stand before the query.
 
     >>> import penstock as ps, polars as pl
     >>> bids = ps.scan_batches([pl.DataFrame({"auction": [1, 1, 2], "price": [5, 7, 3]})])
@@ -30,19 +32,33 @@ def sql(query: str, /, **tables: Any) -> Stream:
     >>> top.collect().sort("auction").rows()
     [(1, 7), (2, 3)]
     """
-    statements = parse(query)
-    if len(statements) != 1:
-        raise PlanError(f"one query is needed, not {len(statements)} statements", step="sql")
-    statement = statements[0]
-    if not isinstance(statement, (exp.Query, exp.Values)):
+    *before, marked = statements(query) or [None]
+    if marked is None or not all(map(_is_function, before)):
+        count = len(before) + (marked is not None)
+        raise PlanError(f"one query is needed, not {count} statements", step="sql")
+    statement = marked.node
+    if not isinstance(statement, (exp.Query, exp.Values)) or marked.changelog or marked.append_only:
         raise refuse(statement, "not a query", hint="write SELECT ...")
-    streams = {name.lower(): _stream(name, table) for name, table in tables.items()}
-    context = Context(lambda name: streams.get(name.lower()), lambda: list(tables), plan)
+    made = [created_function(one.node) for one in before]
+    with_functions(statement, {function.name.lower(): function for function in made})
+    streams = {name.lower(): as_stream(name, table) for name, table in tables.items()}
+    context = Context(
+        lambda name: streams.get(name.lower()),
+        lambda: list(tables),
+        plan,
+        on_close=marked.on_close,
+    )
     with nesting_limited():
         return shown(plan(context, statement, None, None))
 
 
-def _stream(name: str, table: Any) -> Stream:
+def _is_function(marked: Marked) -> bool:
+    node = marked.node
+    return isinstance(node, exp.Create) and str(node.args.get("kind")).upper() == "FUNCTION"
+
+
+def as_stream(name: str, table: Any) -> Stream:
+    """Return a stream, or the rows of a Polars frame, as a stream."""
     if isinstance(table, Stream):
         return table
     if isinstance(table, pl.LazyFrame):

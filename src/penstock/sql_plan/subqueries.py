@@ -111,14 +111,19 @@ def _with_result(whole: exp.Expr, asked: exp.Expr, result: exp.Expr) -> exp.Expr
 
 def is_asked(node: exp.Expr) -> bool:
     """Tell whether a node needs the result of a query; a comparison with ANY or ALL is one whole."""
-    quantified = isinstance(node.args.get("expression"), (exp.Any, exp.All))
-    return quantified or is_query(node) or node.args.get("query") is not None
+    return _is_quantified(node) or is_query(node) or node.args.get("query") is not None
+
+
+def _is_quantified(node: exp.Expr) -> bool:
+    """Tell whether a node compares with ANY or ALL of a query; of an array it is an expression."""
+    right = node.args.get("expression")
+    return isinstance(right, (exp.Any, exp.All)) and is_query(right)
 
 
 def _computed(
     context: Context, relation: Relation, scope: Scope, node: exp.Expr
 ) -> tuple[Relation, exp.Expr]:
-    if isinstance(node.args.get("expression"), (exp.Any, exp.All)):
+    if _is_quantified(node):
         return _quantified(context, relation, scope, node)
     if isinstance(node, exp.Exists):
         return _exists(context, relation, scope, node)

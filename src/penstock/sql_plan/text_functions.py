@@ -8,8 +8,10 @@ from collections.abc import Callable
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
+from penstock.sql_plan.text_forms import text_form
 from penstock.sql_plan.values import Value
 
 _TEXT = pl.String()
@@ -49,16 +51,29 @@ def _pattern(like: str, escape: str = "\\") -> str:
     return f"(?s)^{found}$"
 
 
+def _computed_pattern(like: pl.Expr) -> pl.Expr:
+    """A pattern that is a column: the backslash escapes."""
+    regex = like.str.escape_regex()
+    for written, means in ((r"\\\\%", "\x01"), (r"\\\\_", "\x02"), ("%", ".*"), ("_", "."),
+                           ("\x01", "%"), ("\x02", "_")):  # fmt: skip
+        regex = regex.str.replace_all(written, means)
+    return pl.concat_str([pl.lit("(?s)^"), regex, pl.lit("$")])
+
+
 def _like(*, ignore_case: bool) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         pattern, escape = node.expression, "\\"
         if isinstance(node.parent, exp.Escape):
             escape = str(scalars.written(node.parent.expression, "ESCAPE"))
+        flags = "(?i)" if ignore_case else ""
+        text = scalars.text(node.this)
+        if pattern.find(exp.Column):
+            found = text.str.contains(pl.lit(flags) + _computed_pattern(scalars.text(pattern)))
+            return Value(~found if node.args.get("negate") else found, pl.Boolean())
         written = scalars.written(pattern, "the pattern of LIKE")
         if written is None:
             return Value(pl.lit(None, dtype=pl.Boolean), pl.Boolean())
-        regex = ("(?i)" if ignore_case else "") + _pattern(str(written), escape)
-        found = scalars.text(node.this).str.contains(regex)
+        found = text.str.contains(flags + _pattern(str(written), escape))
         return Value(~found if node.args.get("negate") else found, pl.Boolean())
 
     return translate
@@ -72,6 +87,8 @@ def _matches(*, ignore_case: bool) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         regex = str(scalars.written(node.expression, "a regular expression"))
         flags = "(?i)" if ignore_case else ""
+        if node.args.get("flag") is not None:
+            flags = f"(?{scalars.written(node.args['flag'], 'flags')})"
         return Value(scalars.text(node.this).str.contains(flags + regex), pl.Boolean())
 
     return translate
@@ -80,9 +97,20 @@ def _matches(*, ignore_case: bool) -> Translator:
 def _concat(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = scalars.value(node.this), scalars.value(node.expression)
     if isinstance(left.dtype, pl.List) or isinstance(right.dtype, pl.List):
-        return scalars.typed(pl.concat_list(left.expr, right.expr))
-    parts = [v.expr if v.dtype == _TEXT else v.expr.cast(_TEXT) for v in (left, right)]
+        return _lists(scalars, left, right)
+    if pl.Binary() in (left.dtype, right.dtype):
+        return Value(left.expr.cast(pl.Binary) + right.expr.cast(pl.Binary), pl.Binary())
+    parts = [text_form(v.expr, v.dtype) for v in (left, right)]
     return Value(pl.concat_str(parts), _TEXT)
+
+
+def _lists(scalars: Scalars, left: Value, right: Value) -> Value:
+    """Arrays, or an array and one element, as one array; a null array counts as empty."""
+    listed = left.dtype if isinstance(left.dtype, pl.List) else right.dtype
+    parts = [v.expr.fill_null(pl.lit([], dtype=v.dtype)) if isinstance(v.dtype, pl.List)
+             else v.expr.cast(listed) if v.dtype == pl.Null else v.expr
+             for v in (left, right)]  # fmt: skip
+    return scalars.typed(pl.concat_list(parts))
 
 
 def _concat_function(scalars: Scalars, node: exp.Expr) -> Value:
@@ -205,6 +233,52 @@ def _starts_with(scalars: Scalars, node: exp.Expr) -> Value:
     )
 
 
+def _translate(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    old, new = (str(scalars.written(part, "the characters")) for part in arguments[1:])
+    changes = {char: new[at : at + 1] for at, char in reversed(list(enumerate(old)))}
+    text = scalars.text(arguments[0])
+    found = text.str.replace_many(list(changes), list(changes.values())) if changes else text
+    return Value(found, _TEXT)
+
+
+def _overlay(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    text, new = scalars.text(arguments[0]), scalars.text(arguments[1])
+    start = scalars.number(arguments[2]).expr.cast(pl.Int64)
+    length = new.str.len_chars().cast(pl.Int64)
+    if len(arguments) > 3:
+        length = scalars.number(arguments[3]).expr.cast(pl.Int64)
+    rest = text.str.slice(pl.max_horizontal(start - 1 + length, pl.lit(0, dtype=pl.Int64)))
+    return Value(pl.concat_str([text.str.head(start - 1), new, rest]), _TEXT)
+
+
+def _ends_with(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    text, end = map(scalars.text, arguments)
+    return Value(text.str.ends_with(end), pl.Boolean())
+
+
+def _format(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    """``format('%s of %s', a, b)``: a null is written as nothing."""
+    pattern, *arguments = arguments
+    pieces = re.split(r"(%s|%%|%[^s%])", str(scalars.written(pattern, "the format")))
+    rest, parts = iter(arguments), []
+    for piece in pieces:
+        if piece == "%s":
+            argument = next(rest, None)
+            if argument is None:
+                raise refuse(pattern, "format has too few arguments")
+            parts.append(scalars.text(argument).fill_null(""))
+        elif len(piece) == 2 and piece.startswith("%") and piece != "%%":
+            raise refuse(pattern, "format knows %s and %%")
+        elif piece:
+            parts.append(pl.lit("%" if piece == "%%" else piece))
+    return Value(pl.concat_str(parts or [pl.lit("")]), _TEXT)
+
+
+def _quote_literal(text: pl.Expr) -> pl.Expr:
+    inside = text.str.replace_all("'", "''", literal=True)
+    return pl.concat_str([pl.lit("'"), inside, pl.lit("'")])
+
+
 def _initcap(text: pl.Expr) -> pl.Expr:
     return text.str.to_titlecase()
 
@@ -239,11 +313,21 @@ NODES: dict[type[exp.Expr], Translator] = {
 FUNCTIONS: dict[str, Translator] = {
     "CHAR_LENGTH": _of_text(lambda t: t.str.len_chars(), _COUNT),
     "OCTET_LENGTH": _of_text(lambda t: t.str.len_bytes(), _COUNT),
+    "BIT_LENGTH": _of_text(lambda t: t.str.len_bytes() * 8, _COUNT),
+    "BITLENGTH": _of_text(lambda t: t.str.len_bytes() * 8, _COUNT),
+    "BYTELENGTH": _of_text(lambda t: t.str.len_bytes(), _COUNT),
+    "TRANSLATE": Call(3, 3, _translate),
+    "OVERLAY": Call(3, 4, _overlay),
+    "ENDS_WITH": Call(2, 2, _ends_with),
+    "ENDSWITH": Call(2, 2, _ends_with),
+    "FORMAT": Call(1, 50, _format),
+    "QUOTE_LITERAL": _of_text(_quote_literal),
     "BTRIM": _of_text(lambda t: t.str.strip_chars(" ")),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Like: ("negate",),
     exp.ILike: ("negate",),
+    exp.RegexpLike: ("flag",),
     exp.Length: ("encoding",),
     exp.Concat: ("safe", "coalesce"),
     exp.ConcatWs: ("safe", "coalesce"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from penstock.sql_plan.intervals import span
 from penstock.sql_plan.types import common
 
 
@@ -69,18 +72,59 @@ def literal_as(value: Value, target: pl.DataType) -> Value:
         series = series.cast(target)
     elif target == pl.Date:
         series = series.str.to_date(strict=True)
+    elif isinstance(target, pl.Duration):
+        series = pl.Series([_fixed_span(value.literal)], dtype=pl.Duration("us"))
+    elif isinstance(target, pl.List):
+        series = pl.Series([_items(value.literal, target)], dtype=target)
+    elif target == pl.Binary:
+        series = pl.Series([_bytes(value.literal)], dtype=pl.Binary)
+    elif target.is_integer() or target.is_float():
+        series = series.str.strip_chars().cast(target)
     elif target == pl.Time:
         series = series.str.to_time(strict=True)
     elif target == pl.Boolean:
         series = pl.Series([_boolean(value.literal)], dtype=pl.Boolean)
     else:
         series = series.cast(target)
-    return constant(series.item(), target)
+    return constant(series.to_list()[0], target)
 
 
 def constant(literal: Any, dtype: pl.DataType) -> Value:
     """Return a constant."""
+    if isinstance(dtype, pl.List) and literal:
+        return Value(pl.concat_list([pl.lit(x) for x in literal]).cast(dtype), dtype, 0, literal)
     return Value(pl.lit(literal, dtype=dtype), dtype, literal=literal)
+
+
+def _fixed_span(text: str) -> datetime.timedelta:
+    months, micros = span(text)
+    if months:
+        raise ValueError("months and years have no fixed length")
+    return datetime.timedelta(microseconds=micros)
+
+
+def _bytes(text: str) -> bytes:
+    """``\\x`` and hexadecimal digits, or the text itself."""
+    return bytes.fromhex(text[2:]) if text.startswith("\\x") else text.encode()
+
+
+def _items(text: str, target: pl.List) -> list[Any]:
+    """Read ``{1,2,NULL,"a b"}``."""
+    inside = text.strip()
+    if not (inside.startswith("{") and inside.endswith("}")):
+        raise ValueError(f"an array is written as {{1,2}}, not {text!r}")
+    inner = target.inner if isinstance(target.inner, pl.DataType) else target.inner()
+    found = []
+    for quoted, plain in _ITEM.findall(inside[1:-1]):
+        if plain.strip().upper() == "NULL":
+            found.append(None)
+        else:
+            said = re.sub(r"\\(.)", r"\1", quoted) if quoted else plain.strip()
+            found.append(literal_as(constant(said, pl.String()), inner).literal)
+    return found
+
+
+_ITEM = re.compile(r'(?:^|,)\s*(?:"((?:[^"\\]|\\.)*)"|([^,"]+))')
 
 
 def _boolean(text: str) -> bool:

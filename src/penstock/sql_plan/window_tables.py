@@ -7,18 +7,23 @@ from dataclasses import replace
 import polars as pl
 from sqlglot import exp
 
+from penstock.instants import duration_text
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
-from penstock.sql_plan.relations import Field, Relation, Scope
+from penstock.sql_plan.relations import Field, Relation, Scope, Windowed
 from penstock.stream import Stream
-from penstock.windows import END, START
+from penstock.windows import END, START, Hopping, Session
 
 
 def window_table(context: Context, node: exp.Anonymous, source: Relation) -> Relation:
     """Return the rows of a table once for each window they are in."""
     kind = node.name.upper()
+    if kind == "SESSION":
+        return _sessions(context, node, source)
+    if node.args.get("partition_by"):
+        raise refuse(node, f"{kind} takes no PARTITION BY", hint="GROUP BY that column")
     spans = [_micros(part, node) for part in node.expressions[2:]]
     wanted = {"TUMBLE": (1, 2), "HOP": (2, 3), "CUMULATE": (2, 3)}.get(kind)
     if wanted is None:
@@ -38,7 +43,33 @@ def window_table(context: Context, node: exp.Anonymous, source: Relation) -> Rel
             raise refuse(node, "the size must be a multiple of the slide")
         stream = _repeated(source, time, step, size, offset, start, end, growing=kind == "CUMULATE")
     fields = (*source.fields, Field(None, START, start), Field(None, END, end))
-    return replace(source, stream=stream, fields=fields)
+    relation = replace(source, stream=stream, fields=fields, windowed=None)
+    if kind == "CUMULATE":
+        return relation
+    slide, size = (duration_text(span * 1000) for span in (spans[0], spans[wanted[0] - 1]))
+    window = Hopping(size, slide, offset * 1000, None, time)
+    return replace(relation, windowed=Windowed(stream, source.stream, window, start, end))
+
+
+def _sessions(context: Context, node: exp.Anonymous, source: Relation) -> Relation:
+    """Sessions are known of groups only: the columns of their ends stand for what is still to come."""
+    table, time_node, *spans = node.expressions
+    if len(spans) != 1:
+        raise refuse(node, "SESSION takes a table, a column of time and the gap")
+    gap = _micros(spans[0], node) * 1000
+    scope = Scope(source.fields)
+    time = scope.find(time_node).column
+    dtype = source.dtype(time)
+    if not isinstance(dtype, pl.Datetime):
+        raise refuse(node, f"SESSION needs a timestamp column, not {dtype}")
+    keys = tuple(scope.find(part).column for part in node.args.get("partition_by") or [])
+    start, end = (context.names(name) for name in (START, END))
+    stream = source.stream.with_columns(
+        pl.lit(None, dtype=dtype).alias(start), pl.lit(None, dtype=dtype).alias(end)
+    )
+    windowed = Windowed(stream, source.stream, Session(gap, time), start, end, keys)
+    fields = (*source.fields, Field(None, START, start), Field(None, END, end))
+    return replace(source, stream=stream, fields=fields, windowed=windowed)
 
 
 def _micros(part: exp.Expr, node: exp.Expr) -> int:

@@ -33,13 +33,13 @@ def table_of(node: exp.Create, *, append_only: bool) -> Table:
     watermark = None
     for part in schema.expressions:
         if isinstance(part, exp.ColumnDef):
-            column, is_key = _column(part)
+            column, is_key = column_of(part)
             columns.append(column)
             keys += [(column.name,)] if is_key else []
         elif isinstance(part, exp.PrimaryKey):
             keys.append(tuple(item.name for item in part.expressions))
         elif isinstance(part, exp.WatermarkColumnConstraint):
-            watermark = _watermark(part)
+            watermark = watermark_of(part)
         else:
             raise refuse(part, "this constraint is not supported")
     exact = {column.name.lower(): column.name for column in columns}
@@ -77,7 +77,8 @@ def _check(table: Table, node: exp.Expr) -> None:
         raise refuse(node, "a watermark needs rows that stay", hint="add APPEND ONLY at the end")
 
 
-def _column(node: exp.ColumnDef) -> tuple[Column, bool]:
+def column_of(node: exp.ColumnDef) -> tuple[Column, bool]:
+    """Return the column that a definition declares, and whether it is the primary key."""
     if node.args.get("kind") is None:
         raise refuse(node, "a column needs a type")
     required, is_key, default = False, False, None
@@ -99,7 +100,7 @@ def _column(node: exp.ColumnDef) -> tuple[Column, bool]:
     return Column(node.name, dtype, required or is_key, default), is_key
 
 
-def _watermark(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
+def watermark_of(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
     """``WATERMARK FOR ts AS ts - INTERVAL '5 seconds'``."""
     name, rule = node.this.name, node.expression
     if isinstance(rule, exp.Column) and rule.name == name:
@@ -125,7 +126,7 @@ def view_of(catalogue: Catalogue, node: exp.Create, text: str, *, maintained: bo
         raise refuse(node, "a view needs a query")
     relation, reads = planned(catalogue, query, once=False)
     names = given + [f.name for f in relation.fields[len(given) :]]
-    _check_names(names, len(relation.fields), node)
+    check_names(names, len(relation.fields), node)
     view = View(name, query, named(relation, names), frozenset(reads), text)
     if maintained:
         view.maintained, view.contents = Maintained(view.stream), Contents(view.schema)
@@ -150,7 +151,8 @@ def weighted_contents(catalogue: Catalogue, names: set[str]) -> dict[str, pl.Dat
     return found
 
 
-def _check_names(names: list[str], count: int, node: exp.Expr) -> None:
+def check_names(names: list[str], count: int, node: exp.Expr) -> None:
+    """Refuse column names of a view that are too many, reserved, or there twice."""
     if len(names) > count:
         raise refuse(node, f"{len(names)} names for {count} columns")
     for name in names:

@@ -48,9 +48,16 @@ class Maintained:
         self.dead_letters = pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
 
     def step(
-        self, deltas: Mapping[str, pl.DataFrame], *, ended: bool = False
+        self,
+        deltas: Mapping[str, pl.DataFrame],
+        *,
+        ended: bool = False,
+        now: int | None = None,
     ) -> pl.DataFrame | None:
-        """Take the deltas of what is read, by name; return the delta of the result."""
+        """Take the deltas of what is read, by name; return the delta of the result.
+
+        ``now`` is the processing time in nanoseconds since 1970 UTC, by default the machine's.
+        """
         fed: dict[int, Fed] = {}
         states: dict[int, SourceState] = {}
         for vertex in self._executor.graph.sources:
@@ -65,7 +72,9 @@ class Maintained:
         fed |= {n: Fed(list(frames), None, [], (0,)) for n, frames in self._once.items() if frames}
         self._once = dict.fromkeys(self._once, ())
         self._epoch += 1
-        output = self._executor.run(self._epoch, fed, states, time.time_ns())
+        output = self._executor.run(
+            self._epoch, fed, states, time.time_ns() if now is None else now
+        )
         self._keep_dead(output.dead)
         return next(iter(output.sinks.values()), None)
 

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from penstock.connectors.contract import Accepts, Guarantee
 from penstock.connectors.duckdb.sink import DuckdbSink
 from penstock.connectors.options import names
 from penstock.connectors.sql_types import Dialect
-from penstock.connectors.tables import check_columns, check_table
+from penstock.connectors.tables import TableFacts, check_columns, check_table
 
 
 @dataclass(frozen=True, slots=True)
-class DuckdbSinkSpec:
+class DuckdbSinkSpec(TableFacts):
     """Rows into one table of a DuckDB file; with ``key``, one row per key, replaced and deleted.
 
     The table is created from the columns of the stream if it is absent (types:
@@ -38,26 +37,6 @@ class DuckdbSinkSpec:
     def name(self) -> str:
         """Short name for plans and errors."""
         return f"duckdb {self.path}:{self.table}"
-
-    @property
-    def guarantee(self) -> Guarantee:
-        """Exactly once: rows and epoch are one transaction."""
-        return Guarantee.EXACTLY_ONCE
-
-    @property
-    def accepts(self) -> Accepts:
-        """Changes if there is a key, else append-only rows."""
-        return Accepts.UPSERT if self.key else Accepts.APPEND
-
-    @property
-    def immediate(self) -> bool:
-        """Output waits for the checkpoint."""
-        return False
-
-    @property
-    def replaceable(self) -> bool:
-        """A rebuilt view replaces all rows of the table."""
-        return True
 
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""

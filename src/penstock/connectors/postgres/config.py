@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from penstock.connectors.contract import Accepts, Guarantee
 from penstock.connectors.options import names
 from penstock.connectors.postgres.sink import PostgresSink
 from penstock.connectors.sql_types import Dialect
-from penstock.connectors.tables import check_columns, check_table
+from penstock.connectors.tables import TableFacts, check_columns, check_table
 from penstock.errors import ConfigError
 
 _LONGEST_NAME = 63
@@ -21,7 +20,7 @@ _LONGEST_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresSinkSpec:
+class PostgresSinkSpec(TableFacts):
     """Rows into one PostgreSQL table; with ``key``, one row per key, replaced and deleted.
 
     ``conninfo`` is what libpq takes: ``postgresql://user@host/db`` or ``host=... dbname=...``. The
@@ -51,26 +50,6 @@ class PostgresSinkSpec:
         """Short name for plans and errors, without user and password."""
         table = self.table if self.schema is None else f"{self.schema}.{self.table}"
         return f"postgres {_where(self.conninfo)}:{table}"
-
-    @property
-    def guarantee(self) -> Guarantee:
-        """Exactly once: rows and epoch are one transaction."""
-        return Guarantee.EXACTLY_ONCE
-
-    @property
-    def accepts(self) -> Accepts:
-        """Changes if there is a key, else append-only rows."""
-        return Accepts.UPSERT if self.key else Accepts.APPEND
-
-    @property
-    def immediate(self) -> bool:
-        """Output waits for the checkpoint."""
-        return False
-
-    @property
-    def replaceable(self) -> bool:
-        """A rebuilt view replaces all rows of the table."""
-        return True
 
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""

@@ -1,0 +1,1 @@
+"""Nexmark: a generator of auctions, people and bids, and its 23 queries in SQL."""

@@ -1,0 +1,71 @@
+"""Reads the SQL cases of ``corpus/<group>/<name>.sql``.
+
+A case is SQL with marks on lines of their own. Before the first mark stand the tables and views;
+after each ``-- step`` every view must equal the oracle's.
+
+``-- postgres``           PostgreSQL is the oracle of this case, not DuckDB
+``-- step``               begins statements that change rows
+``-- check v, w``         only these views are compared after the step
+``-- rows v: [(1, 'a')]`` the rows of a view after the step, where no oracle has them
+``-- refused: words``     the statement that follows is refused with these words
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "corpus"
+_MARK = re.compile(r"^-- (postgres|step|check|rows|refused)\b:?\s*(.*)$")
+_VIEW = re.compile(r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?);\s*$", re.S | re.M)
+
+
+@dataclass(slots=True)
+class Step:
+    """Statements, and what must be true after them."""
+
+    text: str = ""
+    checked: tuple[str, ...] = ()
+    rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One file: ``steps[0]`` makes the tables and views, whose queries ``views`` holds by name."""
+
+    name: str
+    postgres: bool
+    steps: list[Step]
+    views: dict[str, str]
+
+
+def cases() -> Iterator[Case]:
+    """Yield every case of the corpus."""
+    for path in sorted(FOLDER.glob("*/*.sql")):
+        yield read(f"{path.parent.name}/{path.stem}", path.read_text())
+
+
+def read(name: str, text: str) -> Case:
+    """Return the case that a text describes."""
+    steps, postgres = [Step()], False
+    for line in text.splitlines():
+        mark = _MARK.match(line)
+        if mark is None:
+            steps[-1].text += line + "\n"
+        elif mark[1] == "postgres":
+            postgres = True
+        elif mark[1] == "step":
+            steps.append(Step())
+        elif mark[1] == "refused":
+            steps.append(Step(refused=mark[2]))
+        elif mark[1] == "check":
+            steps[-1].checked = tuple(mark[2].split(", "))
+        else:
+            view, _, rows = mark[2].partition(":")
+            steps[-1].rows[view] = ast.literal_eval(rows.strip())
+    return Case(name, postgres, steps, dict(_VIEW.findall(text)))
