@@ -126,3 +126,6 @@ select * from ((a) left join (b) on a.k = b.k)
 select x.k from (a) x
 select t.w from (select * from b) t join (a left join (b join b c on c.k = b.k) on a.k = b.k) on t.k = a.k
 select a.k, (select count(*) from (b join b c on b.w <= c.w) where b.k = a.k) n from a
+select max(v::numeric(10, 2) / 4) over (order by v, s, k rows 2 preceding) x from a
+select max(v::numeric(10, 2)) over (order by v, s, k rows 2 preceding) x, min(-v::numeric(10, 1)) over (order by v, s, k rows 1 preceding) y, sum(v::numeric(10, 2)) over (partition by k order by v, s rows 1 preceding) z from a
+select sum(v * 300000000) over (order by v, s, k rows 2 preceding) x from a

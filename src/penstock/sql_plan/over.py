@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.scalars import Scalars
+from penstock.sql_plan.types import MAX_DIGITS
 from penstock.sql_plan.values import Value, aligned
 from penstock.stream import Stream
 
@@ -265,4 +267,19 @@ def _rolling(scalars: Scalars, call: exp.Window, where: _Partition, before: int)
         number = pl.col(where.number or "")
         return Value(pl.min_horizontal(number, pl.lit(before + 1)), pl.Int64())
     dtype = aggregate(scalars, function).dtype
-    return Value(where.over(known(scalars.of_rows(function.this).expr, before + 1)), dtype)
+    value = scalars.of_rows(function.this)
+    if not (
+        isinstance(function, exp.Count) or value.dtype.is_numeric() or value.dtype.is_temporal()
+    ):
+        raise refuse(call, f"{value.dtype} is not supported over ROWS n PRECEDING")
+    if isinstance(dtype, pl.Decimal):
+        units = value.expr.cast(dtype).to_physical()
+        return Value(_decimal(where.over(known(units, before + 1)), dtype), dtype)
+    expr = value.expr.cast(dtype) if isinstance(function, exp.Sum) else value.expr
+    return Value(where.over(known(expr, before + 1)), dtype)
+
+
+def _decimal(units: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
+    """Return decimals of counts of their last digit; Polars rolls over whole numbers only."""
+    unit = pl.lit(Decimal(1).scaleb(-dtype.scale), dtype=pl.Decimal(MAX_DIGITS, dtype.scale))
+    return (units.cast(pl.Decimal(MAX_DIGITS, 0)) * unit).cast(dtype)
