@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-all check chaos soak bench bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
+.PHONY: demo test test-all check chaos soak bench bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -36,6 +36,9 @@ chaos: $(STAMP) servers
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+bench-nexmark: $(STAMP)
+	$(BIN)/python -m benchmarks.nexmark
 
 bench-latency: $(STAMP)
 	$(BIN)/python -m benchmarks.latency

@@ -83,7 +83,9 @@ def _counts(*columns: str) -> list[pl.Expr]:
     found = [pl.len().alias("n"), *(r.sum().alias(f"n{i}") for i, r in enumerate(_RANKS))]
     for column in columns:
         found.append(_C(column).n_unique().alias(f"{column}s"))
-        found += [_C(column).filter(r).n_unique().alias(f"{column}{i}") for i, r in enumerate(_RANKS)]
+        found += [
+            _C(column).filter(r).n_unique().alias(f"{column}{i}") for i, r in enumerate(_RANKS)
+        ]
     return found
 
 
@@ -122,7 +124,11 @@ POLARS: Mapping[str, Callable[[Frames], pl.LazyFrame]] = {
     "q3": lambda f: (
         f["auction"]
         .filter(_C("category") == 10)
-        .join(f["person"].filter(_C("state").is_in(["OR", "ID", "CA"])), left_on="seller", right_on="id")
+        .join(
+            f["person"].filter(_C("state").is_in(["OR", "ID", "CA"])),
+            left_on="seller",
+            right_on="id",
+        )
         .select("name", "city", "state", "id")
     ),
     "q4": lambda f: (
@@ -147,8 +153,13 @@ POLARS: Mapping[str, Callable[[Frames], pl.LazyFrame]] = {
     "q8": _q8,
     "q9": _winning,
     "q10": lambda f: f["bid"].select(
-        "auction", "bidder", "price", "dateTime", "extra",
-        _DAY, _C("dateTime").dt.to_string("%H:%M").alias("hm"),
+        "auction",
+        "bidder",
+        "price",
+        "dateTime",
+        "extra",
+        _DAY,
+        _C("dateTime").dt.to_string("%H:%M").alias("hm"),
     ),
     "q11": _q11,
     "q12": lambda f: f["bid"].group_by("bidder", _W.alias("w")).agg(pl.len()),
@@ -180,7 +191,10 @@ POLARS: Mapping[str, Callable[[Frames], pl.LazyFrame]] = {
     "q16": lambda f: (
         f["bid"]
         .group_by("channel", _DAY)
-        .agg(_C("dateTime").dt.to_string("%H:%M").max().alias("minute"), *_counts("bidder", "auction"))
+        .agg(
+            _C("dateTime").dt.to_string("%H:%M").max().alias("minute"),
+            *_counts("bidder", "auction"),
+        )
     ),
     "q17": lambda f: (
         f["bid"]
@@ -213,6 +227,9 @@ POLARS: Mapping[str, Callable[[Frames], pl.LazyFrame]] = {
         "bidder",
         "price",
         "channel",
-        *(_C("url").str.split("/").list.get(i, null_on_oob=True).alias(f"dir{i - 2}") for i in (3, 4, 5)),
+        *(
+            _C("url").str.split("/").list.get(i, null_on_oob=True).alias(f"dir{i - 2}")
+            for i in (3, 4, 5)
+        ),
     ),
 }

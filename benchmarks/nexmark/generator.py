@@ -204,7 +204,9 @@ class Nexmark:
         pick = words[:, 3]
         hot_channel = (pick & np.uint64(1)).astype(bool)
         channel = np.where(
-            hot_channel, _below(pick, len(_HOT_CHANNELS)), len(_HOT_CHANNELS) + _below(pick, _CHANNELS)
+            hot_channel,
+            _below(pick, len(_HOT_CHANNELS)),
+            len(_HOT_CHANNELS) + _below(pick, _CHANNELS),
         )
         urls = _urls(self.seed)
         high = pick >> np.uint64(32)

@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
+from benchmarks.nexmark.generator import SCHEMAS, SEQ, Nexmark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.nexmark.generator import SCHEMAS, SEQ, Nexmark
-
-WHOLE = 20_000
+WHOLE = 3_000
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +41,7 @@ def test_the_shares_that_the_queries_depend_on(million: dict[str, pl.DataFrame])
 
 def test_the_bids_that_find_their_auction(million: dict[str, pl.DataFrame]) -> None:
     made = pl.col("made")
-    auctions = million["auction"].select(
-        "expires", auction="id", made=SEQ, begins="dateTime"
-    )
+    auctions = million["auction"].select("expires", auction="id", made=SEQ, begins="dateTime")
     bids = million["bid"].join(auctions, on="auction", how="left")
     future = made.is_null() | (made > pl.col(SEQ))
     assert share(bids, future) == pytest.approx(0.045, abs=0.001)
@@ -73,10 +70,10 @@ def test_time_and_schemas() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, WHOLE), st.integers(0, 2_000), st.sampled_from([1, 7, 100]))
+@given(st.integers(0, WHOLE), st.integers(0, 1_000), st.sampled_from([1, 7, 100]))
 def test_a_range_is_what_it_is_within_all(first: int, count: int, group: int) -> None:
     nexmark = Nexmark(seed=3, group=group)
-    whole = nexmark.numbered(0, WHOLE + 2_500)
+    whole = nexmark.numbered(0, WHOLE + 1_100)
     for name, frame in nexmark.numbered(first, count).items():
         inside = pl.col(SEQ).is_between(first, first + count, closed="left")
         assert frame.equals(whole[name].filter(inside))

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-import penstock as ps
 from benchmarks.nexmark import batch
 from benchmarks.nexmark.generator import Nexmark
+
+import penstock as ps
 from penstock.operators.deltas import repeat_rows
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.maintenance import Maintained
 from penstock.sql_session.relations import Column, Table, reading
-from penstock.testing.deltas import Integral, check_delta
+from penstock.testing.deltas import Integral
 from tests.sql_plan.oracle import DuckDB, same_rows
 
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", "1"))
@@ -49,9 +49,7 @@ def cut(tables: Tables, seed: int) -> list[Tables]:
         name: [0, *sorted(chance.choices(range(frame.height + 1), k=EPOCHS - 1)), frame.height]
         for name, frame in tables.items()
     }
-    return [
-        {n: f[ends[n][i] : ends[n][i + 1]] for n, f in tables.items()} for i in range(EPOCHS)
-    ]
+    return [{n: f[ends[n][i] : ends[n][i + 1]] for n, f in tables.items()} for i in range(EPOCHS)]
 
 
 def timed(frame: pl.DataFrame, now: int) -> pl.DataFrame:
@@ -59,6 +57,8 @@ def timed(frame: pl.DataFrame, now: int) -> pl.DataFrame:
 
 
 def check(found: pl.DataFrame, tables: Tables, name: str, where: str) -> None:
+    if name != "q12":  # whose oracle alone reads the time of processing
+        tables = {table: frame.drop("p_time", strict=False) for table, frame in tables.items()}
     rows, wanted = found.rows(), DuckDB({**tables, "side_input": SIDE}).answer(batch.duckdb(name))
     assert same_rows(rows, wanted), f"{name}, {where}, seed {SEED}: {rows[:3]}, {wanted[:3]}"
 
@@ -71,12 +71,9 @@ def test_rows_that_only_come(name: str) -> None:
     maintained, integral = Maintained(stream), Integral(stream)
     now = {table: timed(frame.clear(), 0) for table, frame in tables.items()}
     for number, deltas in enumerate(cut(tables, SEED)):
-        clock = (1_700_000_000 + 7 * number) * SECOND
+        clock = (1_767_225_600 + 7 * number) * SECOND
         given = {table: delta for table, delta in deltas.items() if delta.height}
-        delta = maintained.step(given, now=clock)
-        if delta is not None:
-            check_delta(stream, delta)
-        integral.add(delta)
+        integral.add(maintained.step(given, now=clock))
         now = {t: pl.concat([now[t], timed(deltas[t], clock)]) for t in tables}
         check(repeat_rows(integral.table), now, name, f"epoch {number}")
 
@@ -89,7 +86,7 @@ def test_windows_that_leave_once(name: str) -> None:
     assert not stream.is_changelog
     maintained, found, now = Maintained(stream), [], []
     for number, deltas in enumerate(cut(tables, SEED)):
-        clock = (1_700_000_000 + 7 * number) * SECOND
+        clock = (1_767_225_600 + 7 * number) * SECOND
         found.append(maintained.step({t: d for t, d in deltas.items() if d.height}, now=clock))
         now.append(timed(deltas["bid"], clock))
     found.append(maintained.step({}, ended=True, now=clock))

@@ -1,6 +1,6 @@
 """Reads the SQL cases of ``corpus/<group>/<name>.sql``.
 
-A case is SQL with marks on lines of their own. Before the first mark stand the tables and views;
+The first line says what the case shows; then comes SQL with marks on lines of their own. Before the first mark stand the tables and views;
 after each ``-- step`` every view must equal the oracle's.
 
 ``-- postgres``           PostgreSQL is the oracle of this case, not DuckDB
@@ -26,17 +26,17 @@ _VIEW = re.compile(r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?
 
 @dataclass(slots=True)
 class Step:
-    """Statements, and what must be true after them."""
+    """Statements, and what must be true after them; ``views`` are those it compares, by name."""
 
     text: str = ""
-    checked: tuple[str, ...] = ()
+    views: dict[str, str] = field(default_factory=dict)
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One file: ``steps[0]`` makes the tables and views, whose queries ``views`` holds by name."""
+    """One file: ``steps[0]`` makes tables and views; ``views`` holds the query of every view."""
 
     name: str
     postgres: bool
@@ -53,7 +53,8 @@ def cases() -> Iterator[Case]:
 def read(name: str, text: str) -> Case:
     """Return the case that a text describes."""
     steps, postgres = [Step()], False
-    for line in text.splitlines():
+    checked: dict[int, list[str]] = {}
+    for line in text.splitlines()[1:]:
         mark = _MARK.match(line)
         if mark is None:
             steps[-1].text += line + "\n"
@@ -64,8 +65,14 @@ def read(name: str, text: str) -> Case:
         elif mark[1] == "refused":
             steps.append(Step(refused=mark[2]))
         elif mark[1] == "check":
-            steps[-1].checked = tuple(mark[2].split(", "))
+            checked[len(steps) - 1] = mark[2].split(", ")
         else:
             view, _, rows = mark[2].partition(":")
             steps[-1].rows[view] = ast.literal_eval(rows.strip())
-    return Case(name, postgres, steps, dict(_VIEW.findall(text)))
+    made: dict[str, str] = {}
+    for number, step in enumerate(steps):
+        if step.refused is None:
+            made |= dict(_VIEW.findall(step.text))
+        wanted = checked.get(number, list(made))
+        step.views = {view: query for view, query in made.items() if view in wanted}
+    return Case(name, postgres, steps, made)

@@ -199,8 +199,9 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
             "CREATE TABLE t (a TEXT); CREATE MATERIALIZED VIEW v AS SELECT count(*) c FROM t"
         )
         session.sql("INSERT INTO t VALUES ('x')")
-        assert session._log is not None
-        database = session._log._database
+        log = session._upkeep.log
+        assert log is not None
+        database = log._database
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {pages}")
         texts = [hashlib.sha512(bytes([n])).hexdigest() * 9 for n in range(200)]

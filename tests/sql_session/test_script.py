@@ -140,7 +140,7 @@ def test_columns_are_taken_from_a_format_that_has_its_own(folder: Path) -> None:
         ),
         ("CREATE SOURCE a FROM 'rate:' FORMAT UPSERT ENCODE JSON", "FORMAT UPSERT", ""),
         ("CREATE TABLE t (a INT)", "live in a session", "CREATE TABLE t"),
-        ("SELECT 1", "CREATE SOURCE, VIEW and SINK only", ""),
+        ("SELECT 1", "CREATE SOURCE, VIEW, SINK and FUNCTION only", ""),
         ("CREATE VIEW v AS SELECT 1 AS a", "there is no CREATE SINK", ""),
         ("CREATE SINK s FROM nothing WITH (connector = 'console')", "no table 'nothing'", "SINK s"),
         ("CREATE SINK s INTO t FROM numbers", "needs a session", "CREATE SINK s"),
@@ -171,6 +171,22 @@ def test_values_of_options_are_not_shown(text: str) -> None:
     with pytest.raises(PenstockError) as error:
         ps.sql_script(text, numbers=ps.scan_rate(total=3))
     assert "hunter2" not in str(error.value)
+
+
+def test_functions_and_the_pipeline_of_the_docs() -> None:
+    function = """CREATE FUNCTION double(n BIGINT) RETURNS BIGINT LANGUAGE python AS $$
+def double(n: pl.Series) -> pl.Series:
+    return n * 2
+$$;"""
+    sink = "WITH (connector = 'console')"
+    (query,) = ps.sql_script(
+        f'{function} CREATE SINK s AS SELECT double("offset") AS d FROM numbers {sink}',
+        numbers=ps.scan_rate(total=3),
+    )
+    assert ps.Stream(query.roots[0].input).collect()["d"].to_list() == [0, 2, 4]
+    text = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
+    (documented,) = ps.sql_script(text.partition("```sql\n")[2].partition("```")[0])
+    assert "exactly once, end to end" in documented.explain()
 
 
 def test_a_file_is_named_in_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

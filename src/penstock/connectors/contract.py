@@ -174,6 +174,11 @@ def is_changelog(spec: SourceSpec) -> bool:
     return bool(getattr(spec, "changelog", False))
 
 
+def unique_keys(spec: SourceSpec) -> tuple[tuple[str, ...], ...]:
+    """Return the column sets on which a source's contents are unique, if it has a property for them."""
+    return tuple(getattr(spec, "unique_keys", ()))
+
+
 def opens_once(spec: SourceSpec) -> bool:
     """Tell whether a source can be opened only once, as an iterator: a property ``opens_once``."""
     return bool(getattr(spec, "opens_once", False))

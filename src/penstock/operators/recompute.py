@@ -114,10 +114,11 @@ class Recompute(Operator):
         if self.wants_idle_steps:
             touched.append(self._index.assign(pl.DataFrame(height=1)))
             self._started.value = True
-        if not touched:
+        slots = distinct(np.concatenate(touched)) if touched else None
+        if slots is None or not len(slots):  # rows may have cancelled each other
             return None
         try:
-            return self._evaluate(distinct(np.concatenate(touched)))
+            return self._evaluate(slots)
         except PenstockError:
             raise
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
-from penstock.connectors.contract import SourceSpec, is_changelog
+from penstock.connectors.contract import SourceSpec, is_changelog, unique_keys
 from penstock.errors import PlanError
 from penstock.instants import duration_text, is_event_time
 from penstock.plan.node import Node, require_columns
@@ -32,7 +32,10 @@ class Scan(Node):
         changelog = is_changelog(self.spec)
         schema = {n: t for n, t in self.spec.schema.items() if not (changelog and n == WEIGHT)}
         return pl.Schema(schema), Properties(
-            changelog=changelog, bounded=self.spec.bounded, partitioned=self.spec.partitioned
+            changelog=changelog,
+            keys=unique_keys(self.spec),
+            bounded=self.spec.bounded,
+            partitioned=self.spec.partitioned,
         )
 
     def describe(self) -> str:

@@ -9,7 +9,7 @@ from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.intervals import span
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.types import MAX_DIGITS, scale_of
-from penstock.sql_plan.values import Value, aligned, literal_as
+from penstock.sql_plan.values import Value, aligned, literal_as, ratio
 
 _QUOTIENT_SCALE = 16
 """Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
@@ -135,7 +135,7 @@ def _arithmetic(node: exp.Expr, left: Value, right: Value) -> list[Value]:
 def _quotient(scalars: Scalars, node: exp.Expr) -> Value:
     left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
     if left.is_interval and right.dtype.is_numeric():
-        micros = left.expr.dt.total_microseconds() / right.expr
+        micros = ratio(left.expr.dt.total_microseconds().cast(pl.Float64), right.expr)
         return Value(micros.round().cast(pl.Int64).cast(left.dtype), left.dtype)
     one, two = _arithmetic(node, left, right)
     divisor = pl.when(two.expr != 0).then(two.expr)
@@ -146,7 +146,9 @@ def _quotient(scalars: Scalars, node: exp.Expr) -> Value:
     if one.dtype.is_decimal():
         scale = max(_QUOTIENT_SCALE, scale_of(one.dtype))
         return scalars.typed(one.expr.cast(pl.Decimal(MAX_DIGITS, scale)) / divisor)
-    return scalars.typed(one.expr / two.expr)
+    if pl.Null in (one.dtype, two.dtype):
+        return scalars.typed(one.expr / divisor)
+    return Value(ratio(one.expr, divisor).cast(one.dtype), one.dtype)
 
 
 def _remainder(scalars: Scalars, node: exp.Expr) -> Value:

@@ -64,7 +64,10 @@ class PenstockSQL(RisingWave):
             argument: exp.Expr | None = self._parse_lambda()
             if self._match(TokenType.PARTITION_BY):
                 by = self._parse_disjunction()
-                partition += by.expressions if isinstance(by, exp.Tuple) else [by.unnest()]
+                if by is None:
+                    self.raise_error("PARTITION BY names a column")
+                else:
+                    partition += by.expressions if isinstance(by, exp.Tuple) else [by.unnest()]
             return argument
 
 
@@ -98,7 +101,7 @@ class Marked:
     def refuse_clauses(self) -> None:
         """Refuse the clauses that say how a view's results leave, where they say nothing."""
         if self.append_only or self.on_close or self.emits_changes or self.changelog:
-            raise refuse(self.node, "this clause does not belong to this statement")
+            raise refuse(self.node, "this clause belongs to a CREATE statement")
 
 
 _SUFFIXES = {

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
@@ -39,7 +40,7 @@ def _digests(name: str) -> Callable[[pl.Series], pl.Series]:
 
 
 def _digest(name: str, bytes_: pl.Expr) -> pl.Expr:
-    return bytes_.map_batches(_digests(name), return_dtype=_BYTES, is_elementwise=True)
+    return row_wise(bytes_, _digests(name), _BYTES)
 
 
 def _md5(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
@@ -103,9 +104,7 @@ def _code_points(text: pl.Series) -> pl.Series:
 
 def _ascii(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     first = scalars.text(arguments[0]).str.head(1)
-    return Value(
-        first.map_batches(_code_points, return_dtype=pl.Int32(), is_elementwise=True), pl.Int32()
-    )
+    return Value(row_wise(first, _code_points, pl.Int32()), pl.Int32())
 
 
 def _characters(codes: pl.Series) -> pl.Series:
@@ -115,7 +114,7 @@ def _characters(codes: pl.Series) -> pl.Series:
 
 def _chr(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     codes = scalars.number(arguments[0]).expr.cast(pl.Int64)
-    return Value(codes.map_batches(_characters, return_dtype=_TEXT, is_elementwise=True), _TEXT)
+    return Value(row_wise(codes, _characters, _TEXT), _TEXT)
 
 
 FUNCTIONS: dict[str, Translator] = {

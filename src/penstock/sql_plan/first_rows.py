@@ -54,7 +54,8 @@ def _limit(part: exp.Expr) -> tuple[exp.Column, int] | None:
         return _bounded(part.this, part.args["high"], 0)
     if not isinstance(part, (exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ)):
         return None
-    left, right, kind = part.this, part.expression, type(part)
+    left, right = part.this, part.expression
+    kind: type[exp.Expr] = type(part)
     if kind in _MIRRORED or not isinstance(left, exp.Column):
         if kind in (exp.LT, exp.LTE):
             return None
@@ -73,7 +74,7 @@ def _bounded(column: exp.Expr, bound: exp.Expr, less: int) -> tuple[exp.Column, 
 def _rank_of(item: exp.Expr, column: exp.Column, *, alone: bool) -> exp.Window | None:
     """Return the rank that a column of a query in FROM is, if nothing else there reads other rows."""
     inside = item.this if isinstance(item, exp.Subquery) else None
-    if not isinstance(inside, exp.Select) or item.args.get("alias") and item.alias_column_names:
+    if not isinstance(inside, exp.Select) or (item.args.get("alias") and item.alias_column_names):
         return None
     if column.table.lower() != item.alias_or_name.lower() and not (alone and not column.table):
         return None

@@ -9,6 +9,7 @@ from dataclasses import replace
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.grouping import Emission
 from penstock.scans import concat
 from penstock.sql_plan.aggregates import aggregate, is_aggregate
 from penstock.sql_plan.binding import bound, is_query
@@ -78,10 +79,11 @@ def _one_set(
     keys: list[exp.Expr],
     calls: list[exp.Expr],
 ) -> Relation:
-    groups = [values[node].expr.alias(known[node]) for node in wanted]
+    groups = [_key(relation, values[node]).alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     outer = [pl.col(name) for name in relation.keys]
-    windows = window_groups(relation, wanted, calls, values, aggs, known)
+    emission = Emission.FINAL if context.on_close else Emission.CHANGES
+    windows = window_groups(relation, wanted, calls, values, aggs, known, emission)
     if windows is not None:
         stream = windows
     elif groups:
@@ -106,6 +108,14 @@ def _one_set(
     columns = [*(known[k] for k in keys), *(known[c] for c in calls), *relation.keys]
     stream = stream.select(columns or pl.all())
     return replace(relation, stream=stream, fields=(), one_row=not groups, windowed=None)
+
+
+def _key(relation: Relation, value: Value) -> pl.Expr:
+    """Return a key; a constant one is a column too, so that no rows are no groups."""
+    if not value.constant:
+        return value.expr
+    some = pl.col(relation.stream.columns[0]).is_null()
+    return pl.when(some).then(value.expr).otherwise(value.expr)
 
 
 def _over_all(

@@ -12,6 +12,7 @@ from penstock.scans import concat
 from penstock.sql_plan.binding import columns_in, is_query, parts
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.near_joins import joined_near, near
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.values import aligned
 from penstock.sql_plan.window_groups import require_grouped
@@ -137,12 +138,25 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
     taken = [key.condition for key in keys]
     schema = pl.Schema({**left.stream.schema, **right.stream.schema})
     scalars = scalars_over(schema)
-    predicates = [scalars.predicate(c.node) for c in conditions if c not in taken]
-    if keys:
+    rest = [c.node for c in conditions if c not in taken]
+    close = near(left, right, rest) if keys and not any(key.safe for key in keys) else None
+    predicates = [
+        scalars.predicate(node) for node in rest if close is None or node is not close.node
+    ]
+    if close is not None:
+        pairs = [(key.left, key.right) for key in keys]
+        stream = joined_near(left.stream, right.stream, pairs, close)
+        stream = stream.filter(*predicates) if predicates else stream
+    elif keys:
         stream = joined(left.stream, right.stream, "inner", keys)
         stream = stream.filter(*predicates) if predicates else stream
     elif predicates:
-        stream = left.stream.join_where(right.stream, *predicates)
+        fixed = [p for p in predicates if not p.meta.root_names()]
+        paired = [p for p in predicates if p.meta.root_names()]
+        one = left.stream.filter(*fixed) if fixed else left.stream
+        stream = (
+            one.join_where(right.stream, *paired) if paired else one.join(right.stream, how="cross")
+        )
     else:
         stream = left.stream.join(right.stream, how="cross")
     one_row = left.one_row and right.one_row

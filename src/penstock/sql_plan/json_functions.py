@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, cast
@@ -35,7 +36,7 @@ def _each(expr: pl.Expr, read: Callable[[str], object], dtype: pl.DataType) -> p
         found = [None if text is None else read(text) for text in texts]
         return pl.Series(texts.name, found, dtype=dtype)
 
-    return expr.map_batches(compute, return_dtype=dtype, is_elementwise=True)
+    return row_wise(expr, compute, dtype)
 
 
 def _raw(text: str, path: Sequence[Step]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, both
@@ -168,15 +169,13 @@ def _paired(value: Value, item: pl.Expr) -> pl.Expr:
 
 def _position(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     value, item = _with_item(scalars, *arguments)
-    found = _paired(value, item).map_batches(
-        _first_positions, return_dtype=_WHOLE, is_elementwise=True
-    )
+    found = row_wise(_paired(value, item), _first_positions, _WHOLE)
     return Value(found, _WHOLE)
 
 
 def _remove(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     value, item = _with_item(scalars, *arguments)
-    kept = _paired(value, item).map_batches(_without, return_dtype=value.dtype, is_elementwise=True)
+    kept = row_wise(_paired(value, item), _without, value.dtype)
     kept = kept.fill_null(pl.lit([], dtype=value.dtype))
     return Value(pl.when(value.expr.is_not_null()).then(kept), value.dtype)
 

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.text_functions import first
 from penstock.sql_plan.types import MAX_DIGITS
-from penstock.sql_plan.values import Value
+from penstock.sql_plan.values import Value, ratio
 
 _FLOAT = pl.Float64()
 
@@ -40,7 +41,10 @@ def _round(scalars: Scalars, node: exp.Expr) -> Value:
         raise refuse(node, "round takes a whole number of digits")
     if digits < 0:
         unit = 10**-digits
-        whole = (value.expr.cast(_FLOAT) / unit).round(mode="half_away_from_zero") * unit
+        whole = (
+            ratio(value.expr.cast(_FLOAT), pl.lit(float(unit))).round(mode="half_away_from_zero")
+            * unit
+        )
         return Value(whole.cast(value.dtype), value.dtype)
     if value.dtype.is_integer():
         return value
@@ -64,7 +68,7 @@ def _truncated(scalars: Scalars, node: exp.Expr) -> Value:
             pl.Decimal(MAX_DIGITS, scale),
         )
     unit = 10.0**digits
-    cut = (value.expr.cast(_FLOAT) * unit).truncate() / unit
+    cut = ratio((value.expr.cast(_FLOAT) * unit).truncate(), pl.lit(unit))
     return Value(cut.cast(value.dtype), value.dtype)
 
 
@@ -90,7 +94,7 @@ def _of_wholes(name: str) -> Call:
         if not (one.dtype.is_integer() and two.dtype.is_integer()):
             raise refuse(arguments[0], f"{name} takes whole numbers")
         pairs = pl.struct(one.expr.alias("a"), two.expr.alias("b"))
-        found = pairs.map_batches(compute, return_dtype=pl.Int64(), is_elementwise=True)
+        found = row_wise(pairs, compute, pl.Int64())
         dtype = pl.Int64() if pl.Int64() in (one.dtype, two.dtype) else pl.Int32()
         return Value(found.cast(dtype), dtype)
 
@@ -102,7 +106,7 @@ def _bucket(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     x, low, high = (scalars.number(part).expr.cast(_FLOAT) for part in arguments[:3])
     count = scalars.number(arguments[3]).expr.cast(pl.Int64)
     up = low < high
-    at = ((x - low) * count / (high - low)).floor().cast(pl.Int64) + 1
+    at = ratio((x - low) * count, high - low).floor().cast(pl.Int64) + 1
     below = pl.when(up).then(x < low).otherwise(x > low)
     above = pl.when(up).then(x >= high).otherwise(x <= high)
     found = pl.when(below).then(pl.lit(0)).when(above).then(count + 1).otherwise(at)
@@ -141,7 +145,8 @@ def _log(scalars: Scalars, node: exp.Expr) -> Value:
     if node.expression is None:
         return Value(scalars.number(node.this).expr.cast(_FLOAT).log10(), _FLOAT)
     base = scalars.number(node.this).expr.cast(_FLOAT).log()
-    return Value(scalars.number(node.expression).expr.cast(_FLOAT).log() / base, _FLOAT)
+    logarithm = scalars.number(node.expression).expr.cast(_FLOAT).log()
+    return Value(ratio(logarithm, base), _FLOAT)
 
 
 def _pi(_: Scalars, __: exp.Expr) -> Value:

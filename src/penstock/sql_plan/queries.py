@@ -60,8 +60,13 @@ def _set_operation(
     if query.args.get("by_name"):
         raise refuse(query, "BY NAME is not supported")
     types = []
-    for one, two in zip(left.fields, right.fields, strict=True):
-        dtype = common(left.dtype(one.column), right.dtype(two.column))
+    for at, (one, two) in enumerate(zip(left.fields, right.fields, strict=True)):
+        sides = left.dtype(one.column), right.dtype(two.column)
+        if _is_null(query.this, at):
+            sides = (sides[1], sides[1])
+        elif _is_null(query.expression, at):
+            sides = (sides[0], sides[0])
+        dtype = common(*sides)
         if dtype is None:
             raise refuse(query, f"no common type of column {one.name!r}")
         types.append(dtype)
@@ -71,6 +76,14 @@ def _set_operation(
     found = _combined(context, query, streams, distinct=distinct)
     result = Relation(found, fields, left.keys, left.domain)
     return _ordered(context, result, query)
+
+
+def _is_null(query: exp.Expr, at: int) -> bool:
+    """Tell whether a column is NULL as it is written, which takes the type of what it stands above."""
+    inner = query.unnest()
+    if not isinstance(inner, exp.Select) or inner.is_star or at >= len(inner.expressions):
+        return False
+    return isinstance(inner.expressions[at].unalias(), exp.Null)
 
 
 def _as(side: Relation, fields: tuple[Field, ...], types: list[pl.DataType]) -> Stream:

@@ -200,6 +200,12 @@ def _is(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(value.expr.eq_missing(pl.lit(wanted)), pl.Boolean())
 
 
+def _collate(scalars: Scalars, node: exp.Expr) -> Value:
+    if node.expression.name.lower() not in ("c", "posix", "ucs_basic", "default"):
+        raise refuse(node, "text is ordered by code point; other collations are not supported")
+    return scalars.value(node.this)
+
+
 def _case(scalars: Scalars, node: exp.Expr) -> Value:
     branches = node.args["ifs"]
     subject = node.args.get("this")
@@ -238,8 +244,13 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     expr = value.expr
     if target == pl.String:
         return text_form(expr, value.dtype)
-    if target.is_integer() and (value.dtype.is_float() or value.dtype.is_decimal()):
+    if target.is_integer() and value.dtype.is_decimal():
+        return expr.round(0, mode="half_away_from_zero").cast(target, strict=strict)
+    if target.is_integer() and value.dtype.is_float():
         return expr.round(0).cast(target, strict=strict)
+    if isinstance(target, pl.Decimal) and isinstance(value.dtype, pl.Decimal):
+        rounded = expr.round(target.scale, mode="half_away_from_zero")
+        return rounded.cast(target, strict=strict)
     if value.dtype == pl.String and isinstance(target, pl.Datetime):
         naive = expr.str.to_datetime(time_unit=target.time_unit, strict=strict)
         return naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
@@ -305,6 +316,7 @@ CORE: dict[type[exp.Expr], Translator] = {
     exp.Or: _logic(lambda a, b: a | b),
     exp.Not: _not,
     exp.Is: _is,
+    exp.Collate: _collate,
     exp.Case: _case,
     exp.If: _if,
     exp.Cast: _cast,

@@ -317,7 +317,10 @@ def _whole(node: exp.Query, clause: str) -> int | None:
     if found is None:
         return None
     if isinstance(found, exp.Fetch):
-        require_only(found, "direction", "count")
+        require_only(found, "direction", "count", "limit_options")
+        options = found.args.get("limit_options")
+        if options is not None:
+            require_only(options, "rows")
     count = found.args.get("count") if isinstance(found, exp.Fetch) else found.expression
     value = scalars_over(pl.Schema()).written(count, clause.upper())
     if value is None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import polars as pl
 from sqlglot import exp
 
 from penstock.errors import PlanError
+from penstock.plan.narrowing import narrowed
+from penstock.plan.node import walk
+from penstock.plan.sources import Scan
 from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
@@ -32,16 +36,17 @@ def sql(query: str, /, **tables: Any) -> Stream:
     >>> top.collect().sort("auction").rows()
     [(1, 7), (2, 3)]
     """
-    *before, marked = statements(query) or [None]
-    if marked is None or not all(map(_is_function, before)):
-        count = len(before) + (marked is not None)
-        raise PlanError(f"one query is needed, not {count} statements", step="sql")
+    found = statements(query)
+    made = [created_function(node) for node in map(_function, found[:-1]) if node is not None]
+    if len(found) != len(made) + 1:
+        raise PlanError(f"one query is needed, not {len(found)} statements", step="sql")
+    marked = found[-1]
     statement = marked.node
     if not isinstance(statement, (exp.Query, exp.Values)) or marked.changelog or marked.append_only:
         raise refuse(statement, "not a query", hint="write SELECT ...")
-    made = [created_function(one.node) for one in before]
     with_functions(statement, {function.name.lower(): function for function in made})
     streams = {name.lower(): as_stream(name, table) for name, table in tables.items()}
+    streams = _narrowed(statement, streams)
     context = Context(
         lambda name: streams.get(name.lower()),
         lambda: list(tables),
@@ -52,9 +57,30 @@ def sql(query: str, /, **tables: Any) -> Stream:
         return shown(plan(context, statement, None, None))
 
 
-def _is_function(marked: Marked) -> bool:
+def _function(marked: Marked) -> exp.Create | None:
     node = marked.node
-    return isinstance(node, exp.Create) and str(node.args.get("kind")).upper() == "FUNCTION"
+    if isinstance(node, exp.Create) and str(node.args.get("kind")).upper() == "FUNCTION":
+        return node
+    return None
+
+
+def _narrowed(statement: exp.Expr, streams: dict[str, Stream]) -> dict[str, Stream]:
+    """Leave out of files what the query does not name; a star, and NATURAL, name everything."""
+    stars = (
+        star for star in statement.find_all(exp.Star) if not isinstance(star.parent, exp.Count)
+    )
+    natural = (j for j in statement.find_all(exp.Join) if (j.method or "").upper() == "NATURAL")
+    if any(True for _ in stars) or any(True for _ in natural):
+        return streams
+    named = {node.name.lower() for node in statement.find_all(exp.Identifier)}
+    distinct = {id(stream): stream for stream in streams.values()}
+    scans = Counter(id(n) for s in distinct.values() for n in walk(s.node) if isinstance(n, Scan))
+    for key, stream in distinct.items():
+        if any(scans[id(node)] > 1 for node in walk(stream.node)):
+            continue  # two tables of one source move in the same epochs
+        wanted = [column for column in stream.columns if column.lower() in named]
+        distinct[key] = Stream(narrowed(stream.node, wanted))
+    return {name: distinct[id(stream)] for name, stream in streams.items()}
 
 
 def as_stream(name: str, table: Any) -> Stream:

@@ -110,7 +110,10 @@ def _lists(scalars: Scalars, left: Value, right: Value) -> Value:
     parts = [v.expr.fill_null(pl.lit([], dtype=v.dtype)) if isinstance(v.dtype, pl.List)
              else v.expr.cast(listed) if v.dtype == pl.Null else v.expr
              for v in (left, right)]  # fmt: skip
-    return scalars.typed(pl.concat_list(parts))
+    joined = pl.concat_list(parts)
+    if isinstance(left.dtype, pl.List) and isinstance(right.dtype, pl.List):
+        joined = pl.when(left.expr.is_not_null() | right.expr.is_not_null()).then(joined)
+    return scalars.typed(joined)
 
 
 def _concat_function(scalars: Scalars, node: exp.Expr) -> Value:
@@ -151,7 +154,9 @@ def _trim(scalars: Scalars, node: exp.Expr) -> Value:
 def _replace(scalars: Scalars, node: exp.Expr) -> Value:
     old = scalars.written(node.expression, "the text to replace")
     new = scalars.text(node.args["replacement"])
-    return Value(scalars.text(node.this).str.replace_all(str(old), new, literal=True), _TEXT)
+    text = scalars.text(node.this)
+    found = text.str.replace_all(str(old), new, literal=True) if old else text
+    return Value(pl.when(new.is_not_null()).then(found), _TEXT)
 
 
 def _position(scalars: Scalars, node: exp.Expr) -> Value:
@@ -206,8 +211,8 @@ def _repeat(scalars: Scalars, node: exp.Expr) -> Value:
     times = scalars.written(node.args["times"], "the number of times")
     if not isinstance(times, int):
         raise refuse(node, "repeat takes a whole number")
-    parts = [scalars.text(node.this)] * max(0, times)
-    return Value(pl.concat_str(parts) if parts else pl.lit(""), _TEXT)
+    text = scalars.text(node.this)
+    return Value(pl.concat_str([text] * times) if times > 0 else text.str.head(0), _TEXT)
 
 
 def _regexp_replace(scalars: Scalars, node: exp.Expr) -> Value:
@@ -280,7 +285,12 @@ def _quote_literal(text: pl.Expr) -> pl.Expr:
 
 
 def _initcap(text: pl.Expr) -> pl.Expr:
-    return text.str.to_titlecase()
+    """A word is letters and digits: Polars alone begins one after every digit."""
+    low = text.str.to_lowercase()
+    words = low.str.extract_all(r"[\p{L}\p{N}]+|[^\p{L}\p{N}]+").list
+    first = pl.element().str.head(1).str.to_uppercase()
+    joined = words.eval(pl.concat_str([first, pl.element().str.slice(1)])).list.join("")
+    return pl.when(text.is_not_null()).then(joined)
 
 
 NODES: dict[type[exp.Expr], Translator] = {

@@ -10,7 +10,7 @@ from sqlglot import exp
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, cast
-from penstock.sql_plan.values import Value
+from penstock.sql_plan.values import Value, literal_as, ratio
 
 _WHOLE = ("year", "month", "day", "hour", "minute", "quarter", "week", "isoyear")
 _UNITS = {
@@ -38,16 +38,16 @@ def part(node: exp.Expr, value: Value, unit: str) -> Value:
     dt = value.expr.dt
     if unit == "epoch":
         micros = value.expr.cast(pl.Datetime("us")).dt.epoch("us")
-        return Value(micros / 1_000_000, pl.Float64())
+        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e6)), pl.Float64())
     if unit == "second":
-        seconds = dt.second() + dt.nanosecond() / 1_000_000_000
+        seconds = dt.second() + ratio(dt.nanosecond().cast(pl.Float64), pl.lit(1e9))
         return Value(seconds.cast(pl.Decimal(10, 6)), pl.Decimal(10, 6))
     unit = unit.removesuffix("s") if unit in ("milliseconds", "microseconds") else unit
     if unit in ("millisecond", "microsecond"):
         micros = dt.second().cast(pl.Int64) * 1_000_000 + dt.microsecond()
         if unit == "microsecond":
             return Value(micros.cast(pl.Int64), pl.Int64())
-        return Value(micros / 1000, pl.Float64())
+        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e3)), pl.Float64())
     if unit in ("century", "millennium", "decade"):
         year = dt.year()
         size = {"century": 100, "millennium": 1000, "decade": 10}[unit]
@@ -68,10 +68,10 @@ def part(node: exp.Expr, value: Value, unit: str) -> Value:
 def _part_of_span(node: exp.Expr, value: Value, unit: str) -> Value:
     micros = value.expr.dt.total_microseconds()
     if unit == "epoch":
-        return Value(micros / 1_000_000, pl.Float64())
+        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e6)), pl.Float64())
     sizes = {"day": (86_400_000_000, None), "hour": (3_600_000_000, 24), "minute": (60_000_000, 60)}
     if unit == "second":
-        return Value(micros % 60_000_000 / 1_000_000, pl.Float64())
+        return Value(ratio((micros % 60_000_000).cast(pl.Float64), pl.lit(1e6)), pl.Float64())
     if unit not in sizes:
         raise refuse(node, f"unknown field {unit!r} of an interval")
     size, modulus = sizes[unit]
@@ -148,7 +148,11 @@ def _bin(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     stride = scalars.value(exp.Cast(this=arguments[0], to=exp.DataType.build("interval")))
     if not stride.is_interval or stride.months or not stride.literal:
         raise refuse(arguments[0], "the stride is a constant interval without months")
-    value, origin = scalars.value(arguments[1]), scalars.value(arguments[2])
+    value, said = scalars.value(arguments[1]), arguments[2]
+    said = exp.Literal.string(said.name) if isinstance(said, exp.Var) else said
+    origin = scalars.value(said)
+    if origin.constant and origin.dtype == pl.String:
+        origin = literal_as(origin, pl.Datetime("us"))
     dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
     one, two = (cast(v, dtype, strict=True).dt.epoch("us") for v in (value, origin))
     size = int(stride.expr.pipe(lambda e: pl.select(e.dt.total_microseconds())).item())

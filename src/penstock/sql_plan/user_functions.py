@@ -43,8 +43,9 @@ class UserFunction:
         return Value(called, self.returns)
 
     def _apply(self, columns: Sequence[pl.Series]) -> pl.Series:
-        height = max((len(column) for column in columns), default=0)
-        full = [c if len(c) == height else c.new_from_index(0, height) for c in columns]
+        lengths = {len(column) for column in columns}
+        height = 0 if 0 in lengths else max(lengths, default=1)
+        full = [_long(column, height) for column in columns]  # a constant comes as a single value
         if _takes_columns(self.function):
             found = self.function(*full) if height else pl.Series([], dtype=self.returns)
         else:
@@ -52,6 +53,12 @@ class UserFunction:
         if not isinstance(found, pl.Series):
             found = pl.Series(found, dtype=self.returns)
         return found.cast(self.returns)
+
+
+def _long(column: pl.Series, height: int) -> pl.Series:
+    if len(column) == height:
+        return column
+    return column.new_from_index(0, height) if height else column.clear()
 
 
 def _as(value: Value, dtype: pl.DataType) -> pl.Expr:

@@ -89,6 +89,15 @@ def literal_as(value: Value, target: pl.DataType) -> Value:
     return constant(series.to_list()[0], target)
 
 
+def ratio(one: pl.Expr, two: pl.Expr) -> pl.Expr:
+    """Divide floats, rounded correctly.
+
+    By a divisor that is one value Polars multiplies with its inverse, unless there is only one row:
+    a row would come out otherwise than it was when it goes. A column of that value is divided by.
+    """
+    return one / (two + one.is_null().cast(pl.Float64) * 0.0)
+
+
 def constant(literal: Any, dtype: pl.DataType) -> Value:
     """Return a constant."""
     if isinstance(dtype, pl.List) and literal:

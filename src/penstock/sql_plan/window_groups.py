@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 from sqlglot import exp
 
-from penstock.plan.grouping import Aggregate
+from penstock.plan.grouping import Aggregate, Emission
 from penstock.sql_plan.binding import columns_in
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.relations import Relation
@@ -31,6 +31,7 @@ def window_groups(
     values: dict[exp.Expr, Value],
     aggs: dict[exp.Expr, Value],
     known: Columns,
+    emission: Emission,
 ) -> Stream | None:
     """Return the groups if they are those of a window and of keys beside it; None if they are not."""
     windowed = relation.windowed
@@ -45,7 +46,7 @@ def window_groups(
         return None
     keys = [values[node].expr.alias(known[node]) for node in others]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
-    grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit("changes")
+    grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit(emission.value)
     shown = {windowed.start: START, windowed.end: END}
     return grouped.with_columns([pl.col(shown[n.name]).alias(known[n]) for n in marks])
 

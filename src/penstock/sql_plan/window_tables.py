@@ -46,14 +46,14 @@ def window_table(context: Context, node: exp.Anonymous, source: Relation) -> Rel
     relation = replace(source, stream=stream, fields=fields, windowed=None)
     if kind == "CUMULATE":
         return relation
-    slide, size = (duration_text(span * 1000) for span in (spans[0], spans[wanted[0] - 1]))
-    window = Hopping(size, slide, offset * 1000, None, time)
+    slide, length = (duration_text(span * 1000) for span in (spans[0], spans[wanted[0] - 1]))
+    window = Hopping(length, slide, offset * 1000, None, time)
     return replace(relation, windowed=Windowed(stream, source.stream, window, start, end))
 
 
 def _sessions(context: Context, node: exp.Anonymous, source: Relation) -> Relation:
     """Sessions are known of groups only: the columns of their ends stand for what is still to come."""
-    table, time_node, *spans = node.expressions
+    time_node, *spans = node.expressions[1:]
     if len(spans) != 1:
         raise refuse(node, "SESSION takes a table, a column of time and the gap")
     gap = _micros(spans[0], node) * 1000

@@ -46,6 +46,8 @@ def table_of(catalogue: Catalogue, node: exp.Expr, verb: str) -> Table:
         )
     if not isinstance(found, Table):
         raise refuse(table, f"cannot {verb} a view")
+    if found.filled_by is not None and verb != "index":
+        raise refuse(table, f"cannot {verb} what a {found.filled_by} fills")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 
 import polars as pl
 from sqlglot import exp
@@ -11,6 +11,7 @@ from penstock.columns import is_reserved
 from penstock.errors import PlanError
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.statements import named
 from penstock.sql_plan.types import dtype_of
@@ -116,8 +117,18 @@ def watermark_of(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
     raise refuse(node, f"a watermark is {name}, or {name} less a fixed INTERVAL")
 
 
-def view_of(catalogue: Catalogue, node: exp.Create, text: str, *, maintained: bool) -> View:
-    """Return the view that a statement makes; a maintained one is still to be filled."""
+def view_of(
+    catalogue: Catalogue,
+    node: exp.Create,
+    text: str,
+    *,
+    maintained: bool,
+    on_close: bool = False,
+) -> View:
+    """Return the view that a statement makes; a maintained one is still to be filled.
+
+    ``on_close``: each of its results once, when its window is closed.
+    """
     require_only(node, *_CREATE)
     given = [c.name for c in node.this.expressions] if isinstance(node.this, exp.Schema) else []
     name = node.this.this.name if isinstance(node.this, exp.Schema) else node.this.name
@@ -127,18 +138,26 @@ def view_of(catalogue: Catalogue, node: exp.Create, text: str, *, maintained: bo
     relation, reads = planned(catalogue, query, once=False)
     names = given + [f.name for f in relation.fields[len(given) :]]
     check_names(names, len(relation.fields), node)
-    view = View(name, query, named(relation, names), frozenset(reads), text)
+    stream = named(relation, names)
+    if on_close:
+        stream = emitted_once(stream, node)
+    view = View(name, query, stream, frozenset(reads), text)
     if maintained:
         view.maintained, view.contents = Maintained(view.stream), Contents(view.schema)
     return view
 
 
-def fill(catalogue: Catalogue, view: View) -> None:
-    """Compute a maintained view afresh from what it reads."""
+def fill(catalogue: Catalogue, view: View, complete: Collection[str] = ()) -> pl.DataFrame | None:
+    """Compute a maintained view afresh from what it reads, and return its rows as a delta.
+
+    ``complete``: the relations that nothing will be added to.
+    """
     view.maintained, view.contents = Maintained(view.stream), Contents(view.schema)
-    delta = view.maintained.step(weighted_contents(catalogue, set(view.reads)))
+    ended = {name for name in view.reads if name in complete}
+    delta = view.maintained.step(weighted_contents(catalogue, set(view.reads)), complete=ended)
     if delta is not None:
         view.contents.apply(delta)
+    return delta
 
 
 def weighted_contents(catalogue: Catalogue, names: set[str]) -> dict[str, pl.DataFrame]:
@@ -160,12 +179,3 @@ def check_names(names: list[str], count: int, node: exp.Expr) -> None:
             raise refuse(node, f"column {name!r} is there twice", hint="name one of them with AS")
         if is_reserved(name):
             raise refuse(node, f"column name {name!r} is reserved")
-
-
-def dependents(catalogue: Catalogue, names: set[str]) -> Iterator[str]:
-    """Yield the views that read any of these, directly or through other views."""
-    found = {name.lower() for name in names}
-    for key, item in catalogue.items():
-        if isinstance(item, View) and item.reads & found and key not in found:
-            found.add(key)
-            yield key

@@ -24,6 +24,7 @@ class RelationSpec:
     replayable: bool = True
     partitioned: bool = False
     frame_is_epoch: bool = True
+    unique_keys: tuple[tuple[str, ...], ...] = ()
 
     def open(self) -> _NeverPolled:
         """Return a source that nobody polls."""

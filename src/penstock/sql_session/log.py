@@ -3,6 +3,7 @@
 session.db
   log(number, text)               a definition, run again when the session is opened
   log(number, relation, delta)    a delta of a table, Arrow IPC
+  notes(key, value)               position/NAME, schema/NAME/EPOCH, outbox/NAME/EPOCH, epoch, token, session
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import fcntl
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -73,6 +74,9 @@ class SessionLog:
             "CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, relation TEXT, text TEXT, "
             "delta BLOB, rows INTEGER NOT NULL DEFAULT 0)"
         )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value BLOB)"
+        )
         self._database.execute("CREATE INDEX IF NOT EXISTS by_relation ON log (relation)")
         self._database.execute(f"PRAGMA user_version = {_FORMAT}")
 
@@ -92,6 +96,7 @@ class SessionLog:
         statements: Sequence[str] = (),
         changes: Sequence[tuple[str, pl.DataFrame]] = (),
         gone: Sequence[str] = (),
+        notes: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """Write what a statement did, all of it or nothing; ``gone`` tables lose their changes."""
         with self._transaction():
@@ -101,6 +106,25 @@ class SessionLog:
                 self._database.execute("INSERT INTO log (text) VALUES (?)", (text,))
             for relation, delta in changes:
                 self._append(relation, delta)
+            for key, value in (notes or {}).items():
+                self._note(key, value)
+
+    def notes(self, prefix: str) -> dict[str, bytes]:
+        """Return the notes whose keys begin so, in order of their keys."""
+        try:
+            found = self._database.execute(
+                "SELECT key, value FROM notes WHERE substr(key, 1, ?) = ? ORDER BY key",
+                (len(prefix), prefix),
+            )
+            return dict(found.fetchall())
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+
+    def _note(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._database.execute("DELETE FROM notes WHERE key = ?", (key,))
+        else:
+            self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -129,10 +153,12 @@ class SessionLog:
 
     def worth_rewriting(self, relation: str, rows: int) -> bool:
         """Tell whether a table's changes have become more than its rows."""
-        count, logged = self._database.execute(
-            "SELECT count(*), coalesce(sum(rows), 0) FROM log WHERE relation = ?", (relation,)
+        count, logged, largest = self._database.execute(
+            "SELECT count(*), coalesce(sum(rows), 0), coalesce(max(rows), 0) FROM log "
+            "WHERE relation = ?",
+            (relation,),
         ).fetchone()
-        return bool(count >= _REWRITE_AFTER and logged >= rows)
+        return bool(count >= _REWRITE_AFTER and logged >= rows and logged >= 2 * largest)
 
     def rewrite(self, relation: str, rows: pl.DataFrame) -> None:
         """Replace the changes of a table by its rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from penstock.errors import ConnectorError, Fault
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
 from penstock.runtime.executor import Executor, Fed, SourceState
+from penstock.runtime.letters import shown
 from penstock.sql_session.feeding import RelationSpec, whole
 from penstock.stream import Stream
 
@@ -40,6 +41,8 @@ class Maintained:
     def __init__(self, stream: Stream) -> None:
         self._executor = Executor(lower([SinkNode(input=stream.node, spec=ResultSpec())]))
         self._epoch = 0
+        self.complete: frozenset[str] = frozenset()
+        """The relations it was told nothing more comes from."""
         self._once: dict[int, Sequence[tuple[int, pl.DataFrame]]] = {
             vertex.number: whole(vertex.source)
             for vertex in self._executor.graph.sources
@@ -52,12 +55,15 @@ class Maintained:
         deltas: Mapping[str, pl.DataFrame],
         *,
         ended: bool = False,
+        complete: Collection[str] = (),
         now: int | None = None,
     ) -> pl.DataFrame | None:
         """Take the deltas of what is read, by name; return the delta of the result.
 
+        ``ended``: nothing more comes; ``complete`` names the relations of which that is true.
         ``now`` is the processing time in nanoseconds since 1970 UTC, by default the machine's.
         """
+        self.complete = frozenset(complete)
         fed: dict[int, Fed] = {}
         states: dict[int, SourceState] = {}
         for vertex in self._executor.graph.sources:
@@ -66,7 +72,8 @@ class Maintained:
             if vertex.number in self._once:
                 states[vertex.number] = SourceState((0,), caught_up=True, ended=True)
             else:
-                states[vertex.number] = SourceState((0,), caught_up=True, ended=ended)
+                over = ended or vertex.source.name.lower() in complete
+                states[vertex.number] = SourceState((0,), caught_up=True, ended=over)
                 if frame is not None:
                     fed[vertex.number] = Fed([(0, frame)], None, [], (0,))
         fed |= {n: Fed(list(frames), None, [], (0,)) for n, frames in self._once.items() if frames}
@@ -81,4 +88,4 @@ class Maintained:
     def _keep_dead(self, frames: Iterable[pl.DataFrame]) -> None:
         found = list(frames)
         if found:
-            self.dead_letters = pl.concat([self.dead_letters, *found])
+            self.dead_letters = pl.concat([self.dead_letters, *map(shown, found)])

@@ -28,13 +28,17 @@ class Column:
 
 @dataclass(slots=True)
 class Table:
-    """Rows that statements insert, change and delete."""
+    """Rows that statements insert, change and delete, or that the session itself brings.
+
+    ``filled_by`` says what brings them: a source, a changelog or a stream; None: statements.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     append_only: bool = False
     watermark: tuple[str, int] | None = None
+    filled_by: str | None = None
     contents: Contents = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +53,11 @@ class Table:
     def changelog(self) -> bool:
         """Whether rows may go."""
         return not self.append_only
+
+    @property
+    def unique_keys(self) -> tuple[tuple[str, ...], ...]:
+        """The primary key, if there is one."""
+        return (self.key,) if self.key else ()
 
 
 @dataclass(slots=True)
@@ -76,20 +85,36 @@ class View:
         """Whether rows may go."""
         return self.stream.is_changelog
 
+    @property
+    def unique_keys(self) -> tuple[tuple[str, ...], ...]:
+        """What the plan proves unique."""
+        return self.stream.node.properties.keys
+
 
 def reading(relation: Table | View, *, once: bool = False) -> Stream:
-    """Return the stream of a relation: its rows and changes, or ``once`` only what it holds now."""
+    """Return the stream of a relation: its rows and changes, or ``once`` only what it holds now.
+
+    A watermark follows from the rows alone, not from the clock: computed afresh, a view comes out the
+    same. What a relation holds now is read whole, late rows too.
+    """
     changelog = relation.changelog and not once
     schema = dict(relation.schema)
     if changelog:
         schema[WEIGHT] = pl.Int64()
-    spec = RelationSpec(relation.name, pl.Schema(schema), bounded=once, changelog=changelog)
+    spec = RelationSpec(
+        relation.name,
+        pl.Schema(schema),
+        bounded=once,
+        changelog=changelog,
+        unique_keys=relation.unique_keys,
+    )
     stream = Stream(Scan(spec=spec))
     watermark = relation.watermark if isinstance(relation, Table) else None
-    if watermark is None or relation.changelog:
+    if watermark is None or relation.changelog or once:
         return stream
     column, lateness_ns = watermark
-    return stream.with_watermark(column, lateness=f"{lateness_ns}ns")
+    lateness = f"{lateness_ns}ns"
+    return stream.with_watermark(column, lateness, idle_timeout=None, max_ahead=None)
 
 
 Catalogue = Mapping[str, Table | View]

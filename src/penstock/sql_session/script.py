@@ -17,6 +17,7 @@ from penstock.sql_plan.dialect import Marked, created_name, refuse, require_only
 from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.queries import plan
 from penstock.sql_plan.statements import as_stream, named
+from penstock.sql_plan.user_functions import UserFunction, created_function, with_functions
 from penstock.sql_session.connecting import sink_spec
 from penstock.sql_session.definitions import check_names
 from penstock.sql_session.sources import source_of, watermarked
@@ -94,15 +95,23 @@ class _Pipeline:
         self._streams = {name.lower(): as_stream(name, table) for name, table in tables.items()}
         self._names = list(tables)
         self._sinks: set[str] = set()
+        self._functions: dict[str, UserFunction] = {}
 
     def take(self, marked: Marked) -> None:
         """Add what a statement defines."""
         node = marked.node
         if not isinstance(node, exp.Create):
-            raise refuse(node, "a pipeline has CREATE SOURCE, VIEW and SINK only", hint=_WRITES)
+            raise refuse(
+                node, "a pipeline has CREATE SOURCE, VIEW, SINK and FUNCTION only", hint=_WRITES
+            )
         if marked.append_only or marked.changelog:
             raise refuse(node, "this clause is for tables and views of a session")
+        with_functions(node, self._functions)
         kind = marked.clauses.kind or str(node.args.get("kind")).upper()
+        if kind == "FUNCTION":
+            function = created_function(node)
+            self._functions[function.name.lower()] = function
+            return
         takes: dict[str, Callable[[Marked, exp.Create], None]] = {
             "SOURCE": self._source,
             "VIEW": self._view,

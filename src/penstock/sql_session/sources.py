@@ -16,14 +16,14 @@ from penstock.sql_session.definitions import column_of, watermark_of
 from penstock.sql_session.relations import Column
 from penstock.stream import Stream
 
-_TIMING = ("idle_timeout", "max_ahead", "allowed_lateness")
+TIMING = ("idle_timeout", "max_ahead", "allowed_lateness")
 """Options of ``with_watermark``, given beside those of the connector."""
 
 
 def source_of(node: exp.Create, clauses: Clauses) -> tuple[Stream, tuple[str, int] | None]:
     """Return a source's rows, and the column and lateness (nanoseconds) of its watermark."""
     require_only(node, "this", "kind", "exists")
-    columns, watermark = _declared(node)
+    columns, watermark = declared(node)
     options, timing = _without_timing(clauses)
     if timing and watermark is None:
         raise refuse(node, f"{next(iter(timing))} is for a watermark, and there is none")
@@ -49,12 +49,12 @@ def watermarked(stream: Stream, watermark: tuple[str, int] | None, clauses: Clau
 
 
 def _without_timing(clauses: Clauses) -> tuple[Clauses, dict[str, Any]]:
-    timing = {name: value for name, value in clauses.options.items() if name in _TIMING}
-    rest = {name: value for name, value in clauses.options.items() if name not in _TIMING}
+    timing = {name: value for name, value in clauses.options.items() if name in TIMING}
+    rest = {name: value for name, value in clauses.options.items() if name not in TIMING}
     return dataclasses.replace(clauses, options=rest), timing
 
 
-def _declared(node: exp.Create) -> tuple[list[Column], tuple[str, int] | None]:
+def declared(node: exp.Create) -> tuple[list[Column], tuple[str, int] | None]:
     """Return the columns in the statement's parentheses, none if there are none, and the watermark."""
     columns: list[Column] = []
     watermark = None

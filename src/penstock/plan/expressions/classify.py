@@ -8,6 +8,7 @@ import polars as pl
 
 from penstock.errors import PlanError
 from penstock.plan.expressions import tables
+from penstock.plan.expressions.repeatable import MARK
 from penstock.plan.expressions.tree import (
     Tree,
     children,
@@ -197,6 +198,8 @@ def is_deterministic(expr: pl.Expr) -> bool:
 def is_deterministic_tree(tree: Tree) -> bool:
     """Tell whether the expression of a tree gives the same when asked again."""
     for key, value in raw_walk(tree):
+        if key == "AnonymousFunction" and MARK in _pickled(value):
+            continue
         if key in _UNREPEATABLE or value == "Sample":
             return False
         if key == "ListExpr" and "Sample" in str(value):
@@ -204,6 +207,11 @@ def is_deterministic_tree(tree: Tree) -> bool:
         if key == "RollingExpr" and "Map" in value["function"]:
             return False
     return True
+
+
+def _pickled(function: object) -> bytes:
+    """Return what is pickled in the payload of a Python function."""
+    return b"".join(part for _, part in raw_walk(function) if isinstance(part, bytes))
 
 
 def root_columns(expr: pl.Expr) -> tuple[str, ...]:

@@ -1,0 +1,69 @@
+"""Columns of a file that a query does not name are not read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import penstock as ps
+from penstock.plan.narrowing import narrowed
+from penstock.plan.node import walk
+from penstock.plan.sources import Scan
+
+T = pl.DataFrame(
+    {"a": [1, 2], "b": ["x", "y"], "c": [1.5, 2.5], "ts": [datetime(2024, 1, d) for d in (1, 2)]}
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "t.parquet"
+    T.write_parquet(path)
+    return path
+
+
+def read(stream: ps.Stream) -> list[str]:
+    (scan,) = (node for node in walk(stream.node) if isinstance(node, Scan))
+    return list(scan.schema)
+
+
+@pytest.mark.parametrize(
+    ("query", "columns"),
+    [
+        ("SELECT A FROM t", ["a", "ts"]),
+        ("SELECT count(*) FROM t", ["ts"]),
+        ("SELECT b FROM t WHERE c > 2", ["b", "c", "ts"]),
+        ("SELECT x.b FROM t x JOIN t y USING (a)", ["a", "b", "ts"]),
+        ("SELECT * FROM t", ["a", "b", "c", "ts"]),
+        ("SELECT t.* FROM t", ["a", "b", "c", "ts"]),
+        ("SELECT t.a FROM t NATURAL JOIN t u", ["a", "b", "c", "ts"]),
+        ("SELECT a FROM TUMBLE(t, ts, INTERVAL '1' DAY)", ["a", "ts"]),
+    ],
+)
+def test_a_query_reads_what_it_names(file: Path, query: str, columns: list[str]) -> None:
+    stream = ps.sql(query, t=ps.scan_parquet(file).with_watermark("ts"))
+    assert read(stream) == columns
+    whole = ps.sql(query, t=T).collect()
+    assert stream.collect().sort(pl.all()).equals(whole.sort(pl.all()))
+
+
+def test_what_stands_between_keeps_its_columns(file: Path) -> None:
+    stream = ps.scan_parquet(file).filter(pl.col("c") > 2).with_watermark("ts")
+    assert read(ps.sql("SELECT a FROM t", t=stream)) == ["a", "c", "ts"]
+    changed = ps.scan_parquet(file).with_columns(d=pl.col("a") + pl.col("c"))
+    assert read(ps.sql("SELECT d FROM t", t=changed)) == ["a", "b", "c", "ts"]
+
+
+def test_other_sources_stay_as_they_are(tmp_path: Path) -> None:
+    T.write_csv(path := tmp_path / "t.csv")
+    for stream in (ps.scan_csv(path), ps.scan_batches([T])):
+        assert narrowed(stream.node, ["a"]).schema == stream.schema
+
+
+def test_two_tables_of_one_scan_still_read_it_once(file: Path) -> None:
+    both = ps.scan_parquet(file)
+    query = "SELECT t.a, u.b FROM t JOIN u ON t.a = u.a"
+    assert read(ps.sql(query, t=both, u=both.filter(pl.col("c") > 2))) == ["a", "b", "c", "ts"]

@@ -1,0 +1,15 @@
+-- lengths
+-- postgres
+CREATE TABLE l (id INT PRIMARY KEY, xs INT[], ts TEXT[]);
+CREATE MATERIALIZED VIEW v1 AS
+SELECT id, array_length(xs, 1) AS a, cardinality(ts) AS b, array_upper(xs, 1) AS c, array_lower(ts, 1) AS d, cardinality('{}'::int[]) AS e FROM l;
+-- step
+INSERT INTO l VALUES (1, ARRAY[1, 2, 3], ARRAY['a', 'b']), (2, ARRAY[5, NULL, 5], ARRAY['x']), (3, NULL, NULL);
+-- step
+INSERT INTO l VALUES (4, ARRAY[4, 3, 2, 1], ARRAY['b', NULL, 'c d']);
+UPDATE l SET xs = ARRAY[9, 2] WHERE id = 1;
+-- step
+DELETE FROM l WHERE id = 2;
+UPDATE l SET xs = ARRAY[1], ts = ARRAY['z'] WHERE id = 3;
+-- step
+DELETE FROM l;

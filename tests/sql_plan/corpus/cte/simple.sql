@@ -1,0 +1,18 @@
+-- a common table expression read twice
+CREATE TABLE a (k INT, v INT, s TEXT);
+CREATE TABLE b (k INT, w DOUBLE PRECISION);
+CREATE MATERIALIZED VIEW v1 AS
+WITH t AS (SELECT k, sum(v) AS s FROM a GROUP BY k) SELECT x.k, y.k AS other FROM t AS x JOIN t AS y ON x.s < y.s;
+-- step
+INSERT INTO a VALUES (1, 10, 'x'), (1, 20, 'y'), (2, NULL, 'x'), (NULL, 7, NULL);
+INSERT INTO b VALUES (1, 1.5), (2, 2.5), (2, 3.5), (NULL, 0);
+-- step
+INSERT INTO a VALUES (1, 10, 'x'), (3, 5, 'z'), (2, 5, NULL);
+-- step
+DELETE FROM b WHERE k = 2;
+INSERT INTO b VALUES (3, NULL), (3, 9);
+-- step
+UPDATE a SET k = 2 WHERE v = 10;
+UPDATE b SET w = w + 1;
+-- step
+DELETE FROM a;

@@ -1,0 +1,17 @@
+-- a set operation over common tables
+CREATE TABLE a (k INT, v INT, s TEXT);
+CREATE TABLE b (k INT, w DOUBLE PRECISION);
+CREATE MATERIALIZED VIEW v1 AS
+WITH t AS (SELECT k FROM a), u AS (SELECT k FROM b) SELECT k FROM t UNION SELECT k FROM u;
+-- step
+INSERT INTO b VALUES (1, 1), (1, 1), (2, 2), (NULL, NULL);
+-- step
+INSERT INTO a VALUES (1, 1, 'a'), (1, 1, 'a'), (2, 1, 'b'), (NULL, NULL, NULL), (NULL, 3, 'a');
+-- step
+UPDATE b SET k = 2 WHERE k IS NULL;
+DELETE FROM a WHERE v IS NULL;
+-- step
+DELETE FROM b;
+-- step
+INSERT INTO b VALUES (2, 0.5);
+INSERT INTO a VALUES (2, 2, 'c');

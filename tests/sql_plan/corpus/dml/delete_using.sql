@@ -1,0 +1,11 @@
+-- a deletion by another table
+-- postgres
+CREATE TABLE a (k INT, v INT, s TEXT);
+CREATE TABLE b (k INT, w DOUBLE PRECISION);
+CREATE MATERIALIZED VIEW v1 AS
+SELECT k, v FROM a;
+-- step
+INSERT INTO a VALUES (1, 1, 'a'), (2, 2, 'b'), (2, 2, 'b');
+INSERT INTO b VALUES (2, 0);
+-- step
+DELETE FROM a USING b WHERE a.k = b.k;

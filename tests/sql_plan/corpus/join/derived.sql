@@ -1,0 +1,17 @@
+-- queries as tables
+CREATE TABLE a (k INT, v INT, s TEXT);
+CREATE TABLE b (k INT, w DOUBLE PRECISION);
+CREATE MATERIALIZED VIEW v1 AS
+SELECT t.k, t.s, u.m FROM (SELECT k, sum(v) AS s FROM a GROUP BY k) AS t JOIN (SELECT k, max(w) AS m FROM b GROUP BY k) AS u ON t.k = u.k;
+-- step
+INSERT INTO b VALUES (1, 1), (1, 1), (2, 2), (NULL, NULL);
+-- step
+INSERT INTO a VALUES (1, 1, 'a'), (1, 1, 'a'), (2, 1, 'b'), (NULL, NULL, NULL), (NULL, 3, 'a');
+-- step
+UPDATE b SET k = 2 WHERE k IS NULL;
+DELETE FROM a WHERE v IS NULL;
+-- step
+DELETE FROM b;
+-- step
+INSERT INTO b VALUES (2, 0.5);
+INSERT INTO a VALUES (2, 2, 'c');
