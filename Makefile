@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-all check chaos soak bench bench-nexmark bench-checkpoints bench-latency bench-state nightly servers clean
+.PHONY: demo test test-all check chaos soak bench bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -48,6 +48,10 @@ bench-state: $(STAMP)
 
 bench-checkpoints: $(STAMP)
 	$(BIN)/python -m benchmarks.checkpoints $(or $(SECONDS),20)
+
+# Random SQL queries against DuckDB; what is wrong is shown made small.
+sql-fuzz: $(STAMP)
+	$(BIN)/python -m tests.sql_plan.differential $(or $(SECONDS),600) $(SEED)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(or $(SECONDS),3600)

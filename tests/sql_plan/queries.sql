@@ -88,3 +88,44 @@ select cast(v as varchar) || s, cast('12' as integer) + 1, '1.5'::double from a
 select bit_and(k), bit_or(k) from a
 select arg_max(v, v), arg_min(v, v) from a
 select a.k from a where a.k in (select b.k from b where b.w > (select min(v) / 10 from a a4 where a4.k = b.k))
+select s, v = all (select v from a where k = 1) x, v <> any (select v from a where k = 1) y, v = all (select v from a where k = 99) z, v <> any (select w from b) q from a
+select s, k = all (select b.k from b where b.k >= a.k) x, k <> any (select b.k from b where b.k >= a.k) y from a
+select a.k, true in (select w > 3 from b) x, null in (select k from b) y, 1 in (select k from b where false) z from a
+select a.k, b.w from a left join b on null
+select a.k, b.w from a full join b on false
+select count(1), sum(1), max('x'), min(1) filter (where false) from a
+select k, count(1), sum(2), count(*) filter (where true) from a group by k
+select s, lag(1) over (order by s) x, max(2) over (partition by k) y, sum(1) over (order by v, s) z from a
+select k from a limit 0
+select s, (select b.w from b where b.k = a.k order by 1 limit 0) from a
+select a.k, b.k as bk from a join b on a.k = b.k and a.k = b.w
+select a.k from a where exists (select 1 from b where b.k = a.k and a.v > all (select w from b c where c.k = b.k))
+select a.k, (select count(*) from a x right join b on x.k = b.k and x.v > a.v) c from a
+select a.k, (select count(x.v) * 100 + count(b.w) from a x full join b on x.k = b.k and b.k > a.k) c from a
+select k, (select count(*) from b where b.k = a.k) c from a group by k
+select k, max(v) from a group by k having exists (select 1 from b where b.k = a.k)
+select k, sum((select count(*) from b where b.k = a.k)) c, count(*) filter (where s in (select s from a where k = 1)) n from a group by k
+select (select count(*) from b where b.k = a.k) c, count(*) from a group by 1
+select s, sum(v) over (partition by (select count(*) from b where b.k = a.k)) x from a
+select arg_max(s, v) filter (where k = 1), percentile_disc(0.5) within group (order by v desc) from a
+select 1 from a having true
+select v not in (1, 2), (1.5 in (1, 2)) x from a
+select true in (true, false) x, k from a
+select exists (select 1 from b where false) x, exists (select 1 from b) y from a
+select a.k from a join b on a.k = b.k and exists (select 1 from b c where c.w > b.w) right join b d on d.k = a.k
+select a.k, b.k as bk, c.w from a, b right join b c on false
+select a.k, b.k as bk, c.w from a, b full join b c on b.k = c.w
+select a.k, b.k as bk, c.w from a, b left join b c on b.k = c.k where a.k = b.k
+select a.k, b.k as bk, c.k as ck, d.w from a join b on a.k = b.k, b c right join b d on c.k = d.w
+select a.k, (select count(*) from b, b c right join b d on c.k = d.w where d.k = a.k) n from a
+select a.k, x.w, c.k as ck from a, lateral (select w from b where b.k = a.k) x left join b c on c.w = x.w
+select a.k, b.w, c.w as cw from a join (b join b c on b.k = c.k) on a.k = b.k
+select a.k, b.w, c.w as cw from a left join (b cross join b c) on a.k = b.k and c.w > 2
+select * from (a join b on a.k = b.k)
+select * from ((a) left join (b) on a.k = b.k)
+select x.k from (a) x
+select t.w from (select * from b) t join (a left join (b join b c on c.k = b.k) on a.k = b.k) on t.k = a.k
+select a.k, (select count(*) from (b join b c on b.w <= c.w) where b.k = a.k) n from a
+select max(v::numeric(10, 2) / 4) over (order by v, s, k rows 2 preceding) x from a
+select max(v::numeric(10, 2)) over (order by v, s, k rows 2 preceding) x, min(-v::numeric(10, 1)) over (order by v, s, k rows 1 preceding) y, sum(v::numeric(10, 2)) over (partition by k order by v, s rows 1 preceding) z from a
+select sum(v * 300000000) over (order by v, s, k rows 2 preceding) x from a

@@ -22,6 +22,7 @@ from penstock.operators.pairs import (
     Side,
     chosen,
     columns_of,
+    for_each,
     matches,
 )
 from penstock.operators.refusing import refuse
@@ -271,7 +272,7 @@ def _holds(
 ) -> npt.NDArray[np.bool_]:
     """Tell for which pairs the condition is true; a pair on which it fails is a dead letter."""
     try:
-        found = pairs.select(condition).to_series()
+        found = for_each(pairs, pairs.select(condition).to_series())
         return found.fill_null(value=False).to_numpy()
     except pl.exceptions.PolarsError as error:
         cause: BaseException = error

@@ -114,9 +114,14 @@ def columns_of(rows: pl.DataFrame, exprs: Sequence[pl.Expr], schema: pl.Schema) 
         if expr.meta.is_column():
             series = rows.get_column(expr.meta.output_name())
         else:
-            series = rows.select(expr).to_series()
+            series = for_each(rows, rows.select(expr).to_series())
         found.append((series if series.dtype == dtype else series.cast(dtype)).alias(name))
     return pl.DataFrame(found) if found else pl.DataFrame(height=rows.height)
+
+
+def for_each(rows: pl.DataFrame, values: pl.Series) -> pl.Series:
+    """Return a value for each row also of an expression that is a constant, which Polars gives once."""
+    return values if len(values) == rows.height else values.new_from_index(0, rows.height)
 
 
 class Changes:

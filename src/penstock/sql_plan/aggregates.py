@@ -28,7 +28,7 @@ class Input:
 
     def argument(self, node: exp.Expr) -> Value:
         """Return an argument, restricted, ordered and made distinct; nulls are left out."""
-        value = self.scalars.value(node)
+        value = self.scalars.of_rows(node)
         expr = self._sorted(value.expr).drop_nulls()
         return Value(expr.unique(maintain_order=True) if self.distinct else expr, value.dtype)
 
@@ -38,7 +38,7 @@ class Input:
 
     def with_nulls(self, node: exp.Expr) -> Value:
         """Return an argument whose nulls count, as in array_agg."""
-        value = self.scalars.value(node)
+        value = self.scalars.of_rows(node)
         expr = self._sorted(value.expr)
         return Value(expr.unique(maintain_order=True) if self.distinct else expr, value.dtype)
 
@@ -66,7 +66,7 @@ def aggregate(scalars: Scalars, node: exp.Expr) -> Value:
     """Translate an aggregate call over the columns of its input."""
     call, condition = node, None
     if isinstance(node, exp.Filter):
-        call, condition = node.this, scalars.predicate(node.expression.this)
+        call, condition = node.this, scalars.by_row(scalars.predicate(node.expression.this))
     if isinstance(call, exp.WithinGroup):
         return _within_group(Input(scalars, node, condition), call)
     known = _AGGREGATES.get(type(call)) or _NAMED.get(_name(call))
@@ -101,17 +101,17 @@ def _count(given: Input, argument: exp.Expr) -> Value:
         rows = pl.len() if given.condition is None else given.condition.sum()
         return Value(rows.cast(pl.Int64), pl.Int64())
     if isinstance(argument, exp.Tuple):
-        parts = given.scalars.values(argument.expressions)
+        parts = [given.scalars.of_rows(part) for part in argument.expressions]
         together = given.kept(pl.struct([p.expr.alias(f"f{i}") for i, p in enumerate(parts)]))
         return Value(together.n_unique().cast(pl.Int64), pl.Int64())
-    value = given.scalars.value(argument)
+    value = given.scalars.of_rows(argument)
     kept = given.kept(value.expr)
     counted = kept.drop_nulls().n_unique() if given.distinct else kept.count()
     return Value(counted.cast(pl.Int64), pl.Int64())
 
 
 def _count_if(given: Input, argument: exp.Expr) -> Value:
-    condition = given.scalars.predicate(argument)
+    condition = given.scalars.by_row(given.scalars.predicate(argument))
     return Value(given.kept(condition).sum().cast(pl.Int64), pl.Int64())
 
 
@@ -197,7 +197,7 @@ def _approximate(given: Input, argument: exp.Expr) -> Value:
 def _best(*, largest: bool) -> Aggregation:
     def translate(given: Input, argument: exp.Expr) -> Value:
         by_node = given.node.expression or given.node.expressions[1]
-        value, by = given.scalars.values([argument, by_node])
+        value, by = map(given.scalars.of_rows, (argument, by_node))
         known = value.expr.is_not_null() & by.expr.is_not_null()
         known = known if given.condition is None else known & given.condition
         ordered = value.expr.filter(known).sort_by(by.expr.filter(known), descending=largest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterator
@@ -117,7 +118,21 @@ def statements(text: str) -> list[Marked]:
         tokens = PenstockSQL().tokenize(text)
     except TokenError as error:
         raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
-    return [_statement(text, part) for part in _split(tokens)]
+    with nesting_limited():
+        return [_statement(text, part) for part in _split(tokens)]
+
+
+@contextlib.contextmanager
+def nesting_limited() -> Iterator[None]:
+    """Turn the end of Python's stack into an error that says what to write instead."""
+    try:
+        yield
+    except RecursionError:
+        raise PlanError(
+            "the SQL is nested too deeply",
+            step="sql",
+            hint="write a IN (1, 2, ...) for many ORs, and split what is longer into views",
+        ) from None
 
 
 def parse(text: str) -> list[exp.Expr]:
@@ -165,8 +180,7 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
         raise PlanError(
             f"EMIT ON WINDOW CLOSE and EMIT CHANGES are both given at line {first.line}", step="sql"
         )
-    words = [token.text.upper() for token in tokens]
-    at = next((i for i in range(len(words)) if tuple(words[i : i + 3]) == _CHANGELOG), None)
+    at = _changelog_at(tokens)
     if at is not None:
         source = tokens[at + 3]
         tokens = [
@@ -189,8 +203,23 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
     )
 
 
+def _changelog_at(tokens: list[Token]) -> int | None:
+    """Return where ``AS CHANGELOG FROM`` stands in ``CREATE ... AS CHANGELOG FROM v``."""
+    at = next((i for i, token in enumerate(tokens) if _word(token) == "AS"), len(tokens))
+    words = tuple(map(_word, tokens[at : at + len(_CHANGELOG)]))
+    if _word(tokens[0]) != "CREATE" or words != _CHANGELOG or len(tokens) < at + 4:
+        return None
+    return at
+
+
 def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:
-    return tuple(token.text.upper() for token in tokens[-len(words) :]) == words
+    return tuple(map(_word, tokens[-len(words) :])) == words
+
+
+def _word(token: Token) -> str:
+    """Return a token in capitals; one in quotes is no word of the language."""
+    quoted = token.token_type in (TokenType.STRING, TokenType.IDENTIFIER)
+    return "" if quoted else token.text.upper()
 
 
 def _parsed(tokens: list[Token], text: str) -> exp.Expr:

@@ -17,6 +17,8 @@ from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
 
+_JOINED_BY = ("side", "kind", "method", "on", "using")
+"""What a join says of itself; a comma says nothing."""
 _OUTER = {"LEFT": "left", "RIGHT": "right", "FULL": "full"}
 
 
@@ -28,6 +30,30 @@ class Items:
     conditions: list[Condition] = field(default_factory=list)
     fields: tuple[Field, ...] = ()
     """What can be named, in the order of ``*``; a column of USING stands once."""
+    group: int = 0
+    """Where the pieces since the last comma begin: JOIN binds closer than a comma."""
+    first: int = 0
+    """Where the pieces of the clause itself begin, after the outer values."""
+    mixed: bool = False
+    """Whether pieces before a comma are part of one after it, as LATERAL needs them there."""
+
+    def comma(self) -> None:
+        """Begin a new group; what was joined before is one piece."""
+        if len(self.pieces) - self.group > 1:
+            whole, self.conditions = gather(self.pieces[self.group :], self.conditions)
+            self.pieces[self.group :] = [whole]
+        self.group, self.mixed = len(self.pieces), False
+
+    def since_comma(self, right: Relation, found: list[Condition]) -> Relation | None:
+        """Join the pieces since the comma; None if conditions need others too."""
+        own = self.pieces[self.group :]
+        mine = set[str]().union(*(piece.columns for piece in own))
+        touching = [c for c in self.conditions if c.columns & mine]
+        if any(not c.columns <= mine | right.columns for c in [*touching, *found]):
+            return None
+        whole, self.conditions = gather(own, self.conditions)
+        self.pieces[self.group :] = [whole]
+        return whole
 
     def add(self, relation: Relation) -> None:
         """Put a piece beside the others."""
@@ -37,7 +63,9 @@ class Items:
     def together(self) -> Relation:
         """Join all pieces into one; conditions that hold queries wait."""
         whole, self.conditions = gather(self.pieces, self.conditions)
-        self.pieces = [whole]
+        after_comma = self.group >= len(self.pieces)
+        self.mixed |= not after_comma and self.group > self.first
+        self.pieces, self.group = [whole], int(after_comma)
         return whole
 
 
@@ -48,6 +76,7 @@ def from_items(
     items = Items()
     if outer_values is not None:
         items.pieces.append(outer_values)
+        items.group = items.first = 1
     source = select.args.get("from_")
     if source is None:
         if not items.pieces:
@@ -75,6 +104,8 @@ def _add(
             _refuse_condition(join)
         _unnest(context, items, unnested, parent, side)
         return
+    if join is not None and not any(join.args.get(part) for part in _JOINED_BY):
+        items.comma()
     relation, ties = _item(context, items, node, parent)
     relation, named, hidden = _using(items, relation, join)
     here = Scope(items.fields + relation.fields, parent)
@@ -86,13 +117,67 @@ def _add(
         items.add(relation)
         items.conditions += found
     else:
-        whole = items.together()
         if any(not c.plain for c in found):
             raise refuse(join, "a query in the condition of an outer join is not supported")
-        items.pieces = [outer(whole, relation, side, found)]
+        _join_outer(context, items, relation, join, side, found, ties, parent)
         items.fields += relation.fields
     if hidden:
         items.fields = tuple(f for f in items.fields if f.column not in hidden)
+
+
+def _join_outer(
+    context: Context,
+    items: Items,
+    relation: Relation,
+    join: exp.Join,
+    side: str,
+    found: list[Condition],
+    ties: list[Condition],
+    parent: Scope | None,
+) -> None:
+    """Join a piece to those since the last comma."""
+    pending = any(not c.plain for c in items.conditions)
+    whole = None if pending and side != "left" else items.since_comma(relation, found)
+    if whole is None:
+        whole = items.together()
+    if items.mixed and side != "left":
+        raise refuse(
+            join,
+            f"a {side} join after a comma cannot use what stands before the comma",
+            hint="write JOIN in place of the comma",
+        )
+    if side != "left" and pending:  # an outer join adds rows that these do not concern
+        before = Scope(items.fields, parent)
+        whole = filtered(context, whole, before, [c.node for c in items.conditions])
+        items.conditions = []
+    if side != "left" and whole.keys and ties:
+        raise refuse(join, "a correlated query beside a right or full join is not supported")
+    joined = _outer_for_each if side != "left" and whole.keys else _outer
+    items.pieces[items.group :] = [joined(context, whole, relation, side, found)]
+
+
+def _outer(
+    _: Context, left: Relation, right: Relation, side: str, found: list[Condition]
+) -> Relation:
+    return outer(left, right, side, found)
+
+
+def _outer_for_each(
+    context: Context, left: Relation, right: Relation, side: str, found: list[Condition]
+) -> Relation:
+    """Join for each of the outer values: rows of the right side without a partner have these too."""
+    assert left.domain is not None, "a correlated query knows the outer values it is for"
+    again = {name: context.names("outer") for name in left.keys}
+    values = left.domain.select([pl.col(name).alias(new) for name, new in again.items()])
+    crossed = replace(right, stream=values.join(right.stream, how="cross"))
+    same = [
+        condition(exp.NullSafeEQ(this=column(name), expression=column(new)))
+        for name, new in again.items()
+    ]
+    whole = outer(left, crossed, side, [*same, *found])
+    theirs = [pl.coalesce(name, new).alias(name) for name, new in again.items()]
+    stream = whole.stream.with_columns(theirs).drop(list(again.values()))
+    return replace(whole, stream=stream)
 
 
 def _refuse_condition(join: exp.Join) -> None:
@@ -106,6 +191,8 @@ def _item(
     context: Context, items: Items, node: exp.Expr, parent: Scope | None
 ) -> tuple[Relation, list[Condition]]:
     """Return an item, and what ties it to the rows before it if it names their columns."""
+    if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Table, exp.Subquery)):
+        return _parenthesis(context, node, parent)
     lateral = isinstance(node, exp.Lateral)
     query = node.this if lateral else node
     inside = query.this if isinstance(query, exp.Subquery) else None
@@ -122,6 +209,24 @@ def _item(
         shown = renamed(shown, alias.name, [c.name for c in alias.columns], node)
     ties = [condition(exp.NullSafeEQ(this=column(a), expression=column(b))) for a, b in own.pairs]
     return shown, ties
+
+
+def _parenthesis(
+    context: Context, node: exp.Subquery, parent: Scope | None
+) -> tuple[Relation, list[Condition]]:
+    """``(a JOIN b ON ...)``: the tables inside keep their names, unless it has one of its own."""
+    inside = exp.Select(from_=exp.From(this=node.this))
+    items = from_items(context, inside, parent, None)
+    relation = replace(items.together(), fields=items.fields)
+    beyond = [c for c in items.conditions if not c.plain or not c.columns <= relation.columns]
+    if beyond:
+        raise refuse(
+            node, "a join in parentheses with a query, or a name from outside, is not supported"
+        )
+    alias = node.args.get("alias")
+    if alias is not None:
+        relation = renamed(relation, alias.name, [c.name for c in alias.columns], node)
+    return relation, []
 
 
 def _unnest(

@@ -103,14 +103,33 @@ def joined(left: Stream, right: Stream, how: str, keys: Sequence[Key]) -> Stream
     if safe:
         strict = [key.right.is_not_null() for key in keys if not key.safe]
         right = right.filter(*strict) if strict else right
-    return left.join(
+    left, left_on, more = _distinct_keys(left, [key.left for key in keys])
+    right, right_on, others = _distinct_keys(right, [key.right for key in keys])
+    half = how in ("semi", "anti")
+    found = left.join(
         right,
-        left_on=[key.left for key in keys],
-        right_on=[key.right for key in keys],
+        left_on=left_on,
+        right_on=right_on,
         how=how,
         nulls_equal=safe,
-        coalesce=None if how in ("semi", "anti") else False,
+        coalesce=None if half else False,
     )
+    extra = more if half else [*more, *others]
+    return found.drop(extra) if extra else found
+
+
+def _distinct_keys(side: Stream, keys: list[pl.Expr]) -> tuple[Stream, list[pl.Expr], list[str]]:
+    """Polars joins on a column once: one that equals several gets copies, which are dropped again."""
+    on: list[pl.Expr] = []
+    copies: dict[str, pl.Expr] = {}
+    for key in keys:
+        name = key.meta.output_name()
+        if any(name == other.meta.output_name() for other in on):
+            copy = f"{name}#{len(copies) + 1} again"
+            copies[copy] = key
+            key = pl.col(copy)
+        on.append(key)
+    return (side.with_columns(**copies) if copies else side), on, list(copies)
 
 
 def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> Relation:

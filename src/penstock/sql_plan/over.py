@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.scalars import Scalars
+from penstock.sql_plan.types import MAX_DIGITS
 from penstock.sql_plan.values import Value, aligned
 from penstock.stream import Stream
 
@@ -103,7 +105,7 @@ def _prepared(
     ranks = {}
     flags = zip(ordering.by, ordering.descending, ordering.nulls_last, strict=True)
     for expr, descending, last in flags:
-        rank = expr.rank("dense", descending=descending).cast(pl.Int64)
+        rank = scalars.by_row(expr).rank("dense", descending=descending).cast(pl.Int64)
         at_the_end = pl.len().cast(pl.Int64) + 1 if last else pl.lit(0, dtype=pl.Int64)
         ranks[context.names("rank")] = rank.fill_null(at_the_end).over(by or [pl.lit(1)])
     stream = stream.with_columns(**ranks)
@@ -134,6 +136,8 @@ def _ranking(
         raise refuse(call, "this window function needs ORDER BY")
     if isinstance(function, exp.Ntile):
         buckets = int(str(scalars.written(function.this, "the number of buckets")))
+        if buckets < 1:
+            raise refuse(function, "the number of buckets is at least 1")
         count, at = where.over(pl.len().cast(pl.Int64)), pl.col(where.number) - 1
         size, larger = count // buckets, count % buckets
         first = larger * (size + 1)
@@ -157,18 +161,20 @@ def _ranking(
 def _shifted(scalars: Scalars, function: exp.Expr, where: _Partition) -> Value | None:
     if not isinstance(function, (exp.Lag, exp.Lead)):
         return None
+    if where.number is None:
+        raise refuse(function, "this window function needs ORDER BY")
     offset = function.args.get("offset")
     by = 1 if offset is None else int(str(scalars.written(offset, "the offset")))
     by = by if isinstance(function, exp.Lag) else -by
     default = function.args.get("default")
-    value, other = scalars.value(function.this), scalars.value(default or exp.Null())
+    value, other = scalars.of_rows(function.this), scalars.value(default or exp.Null())
     same = aligned(value, other)
     if same is None:
         raise refuse(function, f"the default is {other.dtype}, not {value.dtype}")
     moved = where.over(same[0].expr.shift(by))
     if default is None:
         return Value(moved, same[0].dtype)
-    position, count = pl.col(where.number or ""), where.over(pl.len().cast(pl.Int64))
+    position, count = pl.col(where.number), where.over(pl.len().cast(pl.Int64))
     inside = (position - by >= 1) & (position - by <= count)
     return Value(pl.when(inside).then(moved).otherwise(same[1].expr), same[0].dtype)
 
@@ -195,7 +201,7 @@ def _framed(
 
 def _first_or_last(scalars: Scalars, function: exp.Expr) -> Value | None:
     if isinstance(function, (exp.FirstValue, exp.LastValue)):
-        value = scalars.value(function.this)
+        value = scalars.of_rows(function.this)
         first = isinstance(function, exp.FirstValue)
         return Value(value.expr.first() if first else value.expr.last(), value.dtype)
     return None
@@ -225,19 +231,19 @@ def _running(scalars: Scalars, call: exp.Window, where: _Partition) -> Value:
     if isinstance(function, exp.LastValue):
         return scalars.value(function.this)
     if isinstance(function, exp.FirstValue):
-        value = scalars.value(function.this)
+        value = scalars.of_rows(function.this)
         return Value(where.over(value.expr.first()), value.dtype)
     if isinstance(function, exp.Count) and isinstance(function.this, exp.Star):
         return Value(pl.col(where.number or ""), pl.Int64())
     if isinstance(function, exp.Avg):
-        expr = scalars.number(function.this).expr.cast(pl.Float64)
+        expr = scalars.by_row(scalars.number(function.this).expr).cast(pl.Float64)
         total, count = where.over(expr.cum_sum().forward_fill()), where.over(expr.cum_count())
         return Value(pl.when(count > 0).then(total / count), pl.Float64())
     known = _RUNNING.get(type(function))
     if known is None or isinstance(function.this, exp.Distinct):
         raise refuse(call, "this aggregate is not supported over a running frame")
     dtype = aggregate(scalars, function).dtype
-    value = scalars.value(function.this)
+    value = scalars.of_rows(function.this)
     expr = value.expr if isinstance(function, exp.Count) else value.expr.cast(dtype)
     return Value(where.over(known(expr)), dtype)
 
@@ -261,4 +267,19 @@ def _rolling(scalars: Scalars, call: exp.Window, where: _Partition, before: int)
         number = pl.col(where.number or "")
         return Value(pl.min_horizontal(number, pl.lit(before + 1)), pl.Int64())
     dtype = aggregate(scalars, function).dtype
-    return Value(where.over(known(scalars.value(function.this).expr, before + 1)), dtype)
+    value = scalars.of_rows(function.this)
+    if not (
+        isinstance(function, exp.Count) or value.dtype.is_numeric() or value.dtype.is_temporal()
+    ):
+        raise refuse(call, f"{value.dtype} is not supported over ROWS n PRECEDING")
+    if isinstance(dtype, pl.Decimal):
+        units = value.expr.cast(dtype).to_physical()
+        return Value(_decimal(where.over(known(units, before + 1)), dtype), dtype)
+    expr = value.expr.cast(dtype) if isinstance(function, exp.Sum) else value.expr
+    return Value(where.over(known(expr, before + 1)), dtype)
+
+
+def _decimal(units: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
+    """Return decimals of counts of their last digit; Polars rolls over whole numbers only."""
+    unit = pl.lit(Decimal(1).scaleb(-dtype.scale), dtype=pl.Decimal(MAX_DIGITS, dtype.scale))
+    return (units.cast(pl.Decimal(MAX_DIGITS, 0)) * unit).cast(dtype)

@@ -13,7 +13,7 @@ from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.relations import Field, Relation, Scope
-from penstock.sql_plan.select import limited, select
+from penstock.sql_plan.select import limited, position_in, select
 from penstock.sql_plan.sources import item, renamed
 from penstock.sql_plan.types import common
 from penstock.stream import Stream
@@ -126,7 +126,7 @@ def _ordered(context: Context, result: Relation, query: exp.SetOperation) -> Rel
         name = one.this
         field: Field | None
         if isinstance(name, exp.Literal) and not name.args.get("is_string"):
-            field = result.fields[int(name.name) - 1]
+            field = result.fields[position_in(name, len(result.fields), "ORDER BY")]
         else:
             field = Scope(result.fields).find(name) if isinstance(name, exp.Column) else None
         if field is None:

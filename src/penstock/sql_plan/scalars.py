@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
@@ -68,6 +69,18 @@ class Scalars:
             reason = str(error).partition("\n")[0]
             raise refuse(node, f"wrong types or value ({reason})") from error
 
+    def of_rows(self, node: exp.Expr) -> Value:
+        """Return a value for every row, also where it is a constant, of which Polars makes one."""
+        value = self.value(node)
+        return replace(value, expr=self.by_row(value.expr))
+
+    def by_row(self, expr: pl.Expr) -> pl.Expr:
+        """Return an expression that reads a column, so that there is one value for every row."""
+        if expr.meta.root_names() or not self.schema:
+            return expr
+        one = expr.first()
+        return pl.when(pl.col(next(iter(self.schema))).is_null()).then(one).otherwise(one)
+
     def values(self, nodes: Sequence[exp.Expr]) -> list[Value]:
         """Return the translations of several."""
         return [self.value(node) for node in nodes]
@@ -115,6 +128,10 @@ class Scalars:
         return value.literal
 
 
+_WHOLE = {32: pl.Int32(), 64: pl.Int64(), 128: pl.Int128()}
+"""Types of whole numbers as they are written, by their bits."""
+
+
 def _literal(_: Scalars, node: exp.Expr) -> Value:
     text = node.name
     if node.args.get("is_string"):
@@ -128,13 +145,15 @@ def _literal(_: Scalars, node: exp.Expr) -> Value:
             number, pl.Decimal(min(MAX_DIGITS, digits), -int(number.as_tuple().exponent))
         )
     whole = int(text)
-    for dtype in (pl.Int32(), pl.Int64(), pl.Int128()):
-        if whole <= int(pl.select(dtype.max()).item()):
+    for bits, dtype in _WHOLE.items():
+        if whole < 1 << (bits - 1):
             return constant(whole, dtype)
     raise refuse(node, "too large a number")
 
 
 def _column(scalars: Scalars, node: exp.Expr) -> Value:
+    if node.name not in scalars.schema:
+        raise refuse(node, "this column cannot be named here")
     return Value(pl.col(node.name), scalars.schema[node.name])
 
 

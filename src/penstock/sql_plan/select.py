@@ -10,7 +10,15 @@ from sqlglot import exp
 
 from penstock.plan.ranking import Ordering, TopK
 from penstock.sql_plan.arrivals import with_arrivals
-from penstock.sql_plan.binding import bound, columns_in, is_query, parts, replaced
+from penstock.sql_plan.binding import (
+    bound,
+    column,
+    columns_in,
+    is_query,
+    parts,
+    replaced,
+    rewritten,
+)
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.first_rows import with_rank_limits
@@ -20,7 +28,7 @@ from penstock.sql_plan.grouping import SETS, aggregate_calls, grouped
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.over import with_windows
 from penstock.sql_plan.relations import Field, Relation, Scope
-from penstock.sql_plan.subqueries import with_results
+from penstock.sql_plan.subqueries import is_asked, with_results
 from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
 
@@ -53,18 +61,17 @@ def select(
     having = [bound(part, scope) for part in conjuncts(_inside(node, "having"))]
     nodes = [*(out.node for out in outputs), *(item.this for item in order), *having]
     keys = _group_keys(node, scope, outputs)
-    if keys is not None or any(True for n in nodes for _ in aggregate_calls(n)):
-        relation, known = grouped(
-            context, relation, scope, node.args.get("group"), keys or [], nodes
-        )
+    if keys is not None or having or any(True for n in nodes for _ in aggregate_calls(n)):
+        relation, keys, nodes = _below_groups(context, relation, scope, keys or [], nodes)
+        relation, known = grouped(context, relation, scope, node.args.get("group"), keys, nodes)
         nodes = [replaced(n, known) for n in nodes]
-        scope = Scope((), parent)
+        scope = Scope(_key_fields(scope, known), parent)
         _refuse_ungrouped(nodes, relation, node)
     require_grouped(relation, node)
     relation = filtered(context, relation, scope, nodes[len(outputs) + len(order) :])
     nodes = nodes[: len(outputs) + len(order)]
-    relation, nodes = with_windows(context, relation, nodes)
     relation, nodes = with_results(context, relation, scope, nodes)
+    relation, nodes = with_windows(context, relation, nodes)
     named = [replace(out, node=n) for out, n in zip(outputs, nodes, strict=False)]
     ordered = [_like(item, n) for item, n in zip(order, nodes[len(outputs) :], strict=True)]
     return _projected(context, relation, node, named, ordered, scope)
@@ -127,14 +134,18 @@ def _like(item: exp.Ordered, node: exp.Expr) -> exp.Ordered:
     return exp.Ordered(this=node, **flags)
 
 
+def position_in(node: exp.Literal, count: int, clause: str) -> int:
+    """Return which of the output columns ``ORDER BY 2`` means, counted from 0."""
+    if node.is_int and 1 <= int(node.name) <= count:
+        return int(node.name) - 1
+    raise refuse(node, f"{clause} position {node.name} is not in the select list")
+
+
 def _meant(
     node: exp.Expr, outputs: list[Output], clause: str, *, outputs_first: bool, scope: Scope
 ) -> Output | None:
     if isinstance(node, exp.Literal) and not node.args.get("is_string"):
-        at = int(node.name)
-        if not 1 <= at <= len(outputs):
-            raise refuse(node, f"{clause} position {at} is not in the select list")
-        return outputs[at - 1]
+        return outputs[position_in(node, len(outputs), clause)]
     if isinstance(node, exp.Column) and not node.table:
         same = [out for out in outputs if out.name.lower() == node.name.lower()]
         if same and (outputs_first or scope.own(node) is None):
@@ -150,11 +161,31 @@ def _group_keys(node: exp.Select, scope: Scope, outputs: list[Output]) -> list[e
 
     def key(item: exp.Expr) -> exp.Expr:
         out = _meant(item, outputs, "GROUP BY", outputs_first=False, scope=scope)
-        return bound(item, scope).unnest() if out is None else out.node.unnest()
+        node = bound(item, scope) if out is None else out.node
+        return node if is_query(node) else node.unnest()
 
     if group.args.get("all"):
         return [out.node for out in outputs if not any(True for _ in aggregate_calls(out.node))]
     return [key(item) for item in group.expressions if not isinstance(item, SETS)]
+
+
+def _below_groups(
+    context: Context, relation: Relation, scope: Scope, keys: list[exp.Expr], nodes: list[exp.Expr]
+) -> tuple[Relation, list[exp.Expr], list[exp.Expr]]:
+    """Compute the queries inside keys and arguments of aggregates as columns, before grouping."""
+    calls = [call for node in nodes for call in aggregate_calls(node)]
+    asked = [n for n in dict.fromkeys([*keys, *calls]) if any(map(is_asked, parts(n)))]
+    if not asked:
+        return relation, keys, nodes
+    relation, computed = with_results(context, relation, scope, asked)
+    known = dict(zip(asked, computed, strict=True))
+    return relation, [known.get(k, k) for k in keys], [rewritten(n, known.get) for n in nodes]
+
+
+def _key_fields(scope: Scope, known: dict[exp.Expr, str]) -> tuple[Field, ...]:
+    """Return the fields that are grouped by: queries in HAVING and the select list may name them."""
+    found = ((field, known.get(column(field.column))) for field in scope.fields)
+    return tuple(replace(field, column=key) for field, key in found if key is not None)
 
 
 def _refuse_ungrouped(nodes: list[exp.Expr], relation: Relation, node: exp.Select) -> None:
@@ -204,9 +235,10 @@ def _projected(
     scalars = scalars_over(relation.stream.schema)
     fields = tuple(Field(None, out.name, context.names(out.name)) for out in outputs)
     values = [scalars.value(out.node) for out in outputs]
+    exprs = [v.expr if v.constant else scalars.by_row(v.expr) for v in values]
     cells = [
-        v.expr.cast(pl.String).alias(f.column) if v.dtype == pl.Null else v.expr.alias(f.column)
-        for v, f in zip(values, fields, strict=True)
+        (expr.cast(pl.String) if v.dtype == pl.Null else expr).alias(f.column)
+        for v, expr, f in zip(values, exprs, fields, strict=True)
     ]
     ordering = order_of(scalars, order)
     sorting = [context.names("order") for _ in ordering.by]
@@ -271,7 +303,7 @@ def limited(context: Context, result: Relation, node: exp.Query, ordering: Order
     if limit is None:
         raise refuse(node, "OFFSET needs a LIMIT on a stream")
     if limit == 0:
-        return result.filtered([pl.lit(value=False)])
+        return replace(result.filtered([pl.lit(value=False)]), one_row=True)
     found = _best(result, limit + (offset or 0), ordering, result.keys, rank=context.names("rank"))
     if offset:
         rank = found.stream.columns[-1]

@@ -14,7 +14,7 @@ from penstock.plan.node import walk
 from penstock.plan.sources import Scan
 from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
-from penstock.sql_plan.dialect import Marked, refuse, statements
+from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
 from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.user_functions import created_function, with_functions
@@ -53,7 +53,8 @@ def sql(query: str, /, **tables: Any) -> Stream:
         plan,
         on_close=marked.on_close,
     )
-    return shown(plan(context, statement, None, None))
+    with nesting_limited():
+        return shown(plan(context, statement, None, None))
 
 
 def _function(marked: Marked) -> exp.Create | None:

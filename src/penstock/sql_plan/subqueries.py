@@ -7,7 +7,7 @@ is joined back on them. (Neumann and Kemper, "Unnesting Arbitrary Queries", BTW 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -96,7 +96,7 @@ def with_results(
     done: list[exp.Expr] = []
     for node in nodes:
         while True:
-            inside = next((p for p in parts(node) if _is_asked(p)), None)
+            inside = next((p for p in parts(node) if is_asked(p)), None)
             if inside is None:
                 break
             relation, result = _computed(context, relation, scope, inside)
@@ -109,7 +109,7 @@ def _with_result(whole: exp.Expr, asked: exp.Expr, result: exp.Expr) -> exp.Expr
     return rewritten(whole, lambda part: result if part is asked else None)
 
 
-def _is_asked(node: exp.Expr) -> bool:
+def is_asked(node: exp.Expr) -> bool:
     """Tell whether a node needs the result of a query; a comparison with ANY or ALL is one whole."""
     return _is_quantified(node) or is_query(node) or node.args.get("query") is not None
 
@@ -181,8 +181,9 @@ def _exists(
 ) -> tuple[Relation, exp.Expr]:
     found = planned(context, node.this, relation, scope)
     marker = context.names("exists")
-    own = [pl.col(name) for _, name in found.pairs]
-    right = found.relation.stream.select(*own, pl.lit(value=True).alias(marker)).unique()
+    own = [name for _, name in found.pairs]
+    marked = found.relation.stream.with_columns(pl.lit(value=True).alias(marker))
+    right = marked.select([*own, marker]).unique()
     stream = _joined_left(context, relation, right, found.keys)
     test = exp.Is(this=column(marker), expression=exp.Boolean(this=True))
     return replace(relation, stream=stream), exp.Paren(this=test)
@@ -217,43 +218,39 @@ _DECIDING: dict[type[exp.Expr], tuple[str, str]] = {
     exp.GTE: ("min", "max"),
 }
 """The value of a query that decides a comparison with ANY of them, and with ALL."""
+_COMPARE: dict[type[exp.Expr], Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
+    exp.LT: lambda one, two: one < two,
+    exp.LTE: lambda one, two: one <= two,
+    exp.GT: lambda one, two: one > two,
+    exp.GTE: lambda one, two: one >= two,
+}
 
 
 def _quantified(
     context: Context, relation: Relation, scope: Scope, node: exp.Expr
 ) -> tuple[Relation, exp.Expr]:
     """``x > ALL (query)``: compare with the largest value; an empty query makes ALL true."""
-    quantifier = node.expression
-    everything = isinstance(quantifier, exp.All)
-    query = _query_of(quantifier.this)
+    everything = isinstance(node.expression, exp.All)
+    query = _query_of(node.expression.this)
     if isinstance(node, exp.EQ) and not everything:
         return _in(context, relation, scope, exp.In(this=node.this, query=query))
     if isinstance(node, exp.NEQ) and everything:
         relation, found = _in(context, relation, scope, exp.In(this=node.this, query=query))
         return relation, exp.Paren(this=exp.Not(this=found))
-    if type(node) not in _DECIDING:
-        raise refuse(node, "use IN or NOT IN")
+    if not isinstance(node, (exp.EQ, exp.NEQ)) and type(node) not in _DECIDING:
+        raise refuse(node, "ANY and ALL stand after a comparison")
     found_query = planned(context, query, relation, scope)
-    rows, nulls, best = (context.names(n) for n in ("rows", "nulls", "best"))
+    rows, nulls, least, most = (context.names(n) for n in ("rows", "nulls", "least", "most"))
     _, _, (key,) = _matching(relation.stream, found_query, _operands(node, found_query))
-    extreme = _DECIDING[type(node)][everything]
-    deciding = key.right.max() if extreme == "max" else key.right.min()
-    relation = _with_counts(
-        context, relation, found_query, [*_counts(rows, nulls, key.right), deciding.alias(best)]
-    )
-    value, against = key.left, pl.col(best)
-    compare: dict[type[exp.Expr], pl.Expr] = {
-        exp.LT: value < against,
-        exp.LTE: value <= against,
-        exp.GT: value > against,
-    }
-    decided = compare.get(type(node), value >= against)
-    unknown = value.is_null() | (pl.col(nulls).fill_null(0) > 0)
+    extremes = [key.right.min().alias(least), key.right.max().alias(most)]
+    counts = [*_counts(rows, nulls, key.right), *extremes]
+    relation = _with_counts(context, relation, found_query, counts)
     answer = context.names("any")
+    unknown = key.left.is_null() | (pl.col(nulls).fill_null(0) > 0)
     result = (
         pl.when(pl.col(rows).fill_null(0) == 0)
         .then(pl.lit(everything))
-        .when(~decided if everything else decided)
+        .when(_decided(node, key.left, pl.col(least), pl.col(most), everything=everything))
         .then(pl.lit(not everything))
         .when(unknown)
         .then(pl.lit(None, dtype=pl.Boolean))
@@ -261,6 +258,17 @@ def _quantified(
     )
     stream = relation.stream.with_columns(result.alias(answer))
     return replace(relation, stream=stream), column(answer)
+
+
+def _decided(
+    node: exp.Expr, value: pl.Expr, least: pl.Expr, most: pl.Expr, *, everything: bool
+) -> pl.Expr:
+    """Tell whether one value is enough to know: of ALL one that is false, of ANY one that is true."""
+    if isinstance(node, (exp.EQ, exp.NEQ)):  # = ALL and <> ANY: one that is another
+        return (value != least) | (value != most)
+    against = most if _DECIDING[type(node)][everything] == "max" else least
+    found = _COMPARE[type(node)](value, against)
+    return ~found if everything else found
 
 
 def _counts(rows: str, nulls: str, value: pl.Expr) -> list[pl.Expr]:

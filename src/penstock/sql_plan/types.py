@@ -103,6 +103,11 @@ def digits_of(dtype: pl.DataType) -> int:
     return (dtype.precision or MAX_DIGITS) if isinstance(dtype, pl.Decimal) else MAX_DIGITS
 
 
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def sql_type(dtype: pl.DataType) -> str:
     """Return a Polars type as SQL writes it."""
     if isinstance(dtype, pl.Decimal):
@@ -115,7 +120,7 @@ def sql_type(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Duration):
         return "INTERVAL"
     if isinstance(dtype, pl.Struct):
-        parts = (f'"{f.name}" {sql_type(f.dtype)}' for f in dtype.fields)  # type: ignore[arg-type]
+        parts = (f"{quoted(f.name)} {sql_type(f.dtype)}" for f in dtype.fields)  # type: ignore[arg-type]
         return f"STRUCT<{', '.join(parts)}>"
     return _NAMES.get(dtype, str(dtype).upper())
 

@@ -14,12 +14,14 @@ from penstock.operators.deltas import consolidate, weighted
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.scalars import cast
+from penstock.sql_plan.types import sql_type
 from penstock.sql_plan.values import Value, constant, literal_as
 from penstock.sql_session.execute import answer
 from penstock.sql_session.relations import Catalogue, Column, Table
 
-_NEW = "new value of "
 _EXCLUDED = "excluded"
+_DAYS = (pl.Date, pl.Datetime)
+"""Types that may be given for one another: a date is its midnight, an instant has a date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,26 @@ def _series(column: Column, cells: list[Value]) -> pl.Series:
         )
         if all(cell.dtype == column.dtype for cell in read):
             return found
-    frames = [pl.select(cast(cell, column.dtype, strict=True).alias(column.name)) for cell in read]
-    return pl.concat(frames).to_series()
+    exprs = (cast(cell, column.dtype, strict=True).alias(column.name) for cell in read)
+    try:
+        return pl.concat([pl.select(expr) for expr in exprs]).to_series()
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise PlanError(
+            f"a value does not fit column {column.name!r}, {sql_type(column.dtype)}: {reason}",
+            step="sql",
+        ) from error
 
 
 def _assignable(column: Column, cell: Value) -> Value:
     if cell.constant and cell.literal is None:
         return constant(None, column.dtype)
+    if cell.months:
+        raise PlanError(
+            f"column {column.name!r} cannot hold months, which have no fixed length",
+            step="sql",
+            hint="give the interval in days",
+        )
     if cell.constant and cell.dtype == pl.String and column.dtype != pl.String:
         try:
             return literal_as(cell, column.dtype)
@@ -144,6 +159,7 @@ def _assignable(column: Column, cell: Value) -> Value:
             raise PlanError(
                 f"{cell.literal!r} is not a {column.dtype}", step="sql", value=cell.literal
             ) from error
+    _refuse_other_type(column, cell.dtype)
     return cell
 
 
@@ -153,6 +169,7 @@ def _complete(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
     for column in table.columns:
         if column.name in frame.columns:
             value = Value(pl.col(column.name), frame.schema[column.name])
+            _refuse_other_type(column, value.dtype)
         else:
             value = _default(column)
         cells.append(cast(value, column.dtype, strict=True).alias(column.name))
@@ -164,6 +181,25 @@ def _complete(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
             f"a value does not fit table {table.name!r}: {reason}", step="sql"
         ) from error
     return _checked(table, complete)
+
+
+def _refuse_other_type(column: Column, given: pl.DataType) -> None:
+    """Refuse what PostgreSQL takes with a cast only, such as a date in a column of numbers."""
+    wanted = column.dtype
+    fits = (
+        given in (wanted, pl.Null)
+        or wanted == pl.String
+        or type(given) is type(wanted)
+        or (given.is_numeric() and wanted.is_numeric())
+        or (given in _DAYS and wanted in _DAYS)
+    )
+    if not fits:
+        raise PlanError(
+            f"column {column.name!r} is {sql_type(wanted)}, not {sql_type(given)}",
+            step="sql",
+            value=column.name,
+            hint=f"write CAST(... AS {sql_type(wanted)})",
+        )
 
 
 def _checked(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
@@ -190,7 +226,8 @@ def _keyed(
         if named != set(key):
             raise refuse(conflict, f"the primary key of {table.name!r} is {', '.join(key)}")
     present = table.contents.rows()
-    if action == "DO NOTHING":
+    if conflict is not None and action == "DO NOTHING":
+        require_only(conflict, "action", "conflict_keys", "expressions")
         fresh = rows.unique(key, keep="first", maintain_order=True)
         fresh = fresh.join(present, on=key, how="anti")
         return Change(table, weighted(fresh, 1), fresh)
@@ -205,8 +242,9 @@ def _keyed(
     assert conflict is not None
     fresh = rows.join(old, on=key, how="anti")
     updated = _merged(catalogue, table, rows, old, conflict)
-    delta = pl.concat([weighted(old, -1), weighted(fresh, 1), weighted(updated, 1)])
-    return Change(table, consolidate(delta), pl.concat([fresh, updated]))
+    delta = consolidate(pl.concat([weighted(old, -1), weighted(fresh, 1), weighted(updated, 1)]))
+    _refuse_duplicates(table, delta)
+    return Change(table, delta, pl.concat([fresh, updated]))
 
 
 def _duplicate(table: Table, rows: pl.DataFrame) -> PlanError:
@@ -285,8 +323,10 @@ def updated(catalogue: Catalogue, node: exp.Update) -> Change:
     )
     old = _selected(catalogue, table, query.copy(), node)
     new = _assigned(catalogue, _aliased(table, node), query, node.expressions)
-    if len(sources) > 1 and table.key and new.select(table.key).is_duplicated().any():
-        raise refuse(node, "a row would be updated twice")
+    if len(sources) > 1:
+        left = consolidate(pl.concat([table.contents.weighted(), weighted(old, -1)]))
+        if (left[WEIGHT] < 0).any():
+            raise refuse(node, "a row would be updated twice")
     delta = consolidate(pl.concat([weighted(old, -1), weighted(new, 1)]))
     if table.key:
         _refuse_duplicates(table, delta)

@@ -25,7 +25,7 @@ _CREATE = ("this", "kind", "expression", "exists", "replace", "properties")
 
 def table_of(node: exp.Create, *, append_only: bool) -> Table:
     """Return the table that ``CREATE TABLE t (columns and constraints)`` makes."""
-    require_only(node, *_CREATE)
+    require_only(node, *(part for part in _CREATE if part != "properties"))
     schema = node.this
     if not isinstance(schema, exp.Schema):
         raise refuse(node, "a table needs columns", hint="CREATE TABLE t (a INT, b TEXT)")
@@ -43,15 +43,17 @@ def table_of(node: exp.Create, *, append_only: bool) -> Table:
             watermark = watermark_of(part)
         else:
             raise refuse(part, "this constraint is not supported")
-    table = Table(schema.this.name, tuple(columns), *_one_key(keys, node), append_only, watermark)
+    exact = {column.name.lower(): column.name for column in columns}
+    key = tuple(exact.get(name.lower(), name) for name in _one_key(keys, node))
+    table = Table(schema.this.name, tuple(columns), key, append_only, watermark)
     _check(table, node)
     return table
 
 
-def _one_key(keys: list[tuple[str, ...]], node: exp.Expr) -> tuple[tuple[str, ...]]:
+def _one_key(keys: list[tuple[str, ...]], node: exp.Expr) -> tuple[str, ...]:
     if len(keys) > 1:
         raise refuse(node, "a table has one primary key")
-    return (keys[0] if keys else (),)
+    return keys[0] if keys else ()
 
 
 def _check(table: Table, node: exp.Expr) -> None:
@@ -64,6 +66,8 @@ def _check(table: Table, node: exp.Expr) -> None:
             raise refuse(node, f"column {name!r} is given twice")
         if is_reserved(name):
             raise refuse(node, f"column name {name!r} is reserved")
+    if len(set(table.key)) < len(table.key):
+        raise refuse(node, "a column is in the primary key twice")
     wanted = [*table.key, *([table.watermark[0]] if table.watermark else [])]
     for name in wanted:
         if name not in names:
@@ -91,6 +95,8 @@ def column_of(node: exp.ColumnDef) -> tuple[Column, bool]:
             raise refuse(constraint, "this constraint is not supported")
     dtype = dtype_of(node.args["kind"])
     if default is not None:
+        if default.find(exp.Column) is not None:
+            raise refuse(node, "a default cannot read columns")
         scalars_over(pl.Schema()).value(default)
     return Column(node.name, dtype, required or is_key, default), is_key
 

@@ -14,7 +14,7 @@ from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.statements import named, output_names
 from penstock.sql_session.maintenance import Maintained
-from penstock.sql_session.relations import Catalogue, Table, View, reading
+from penstock.sql_session.relations import Catalogue, View, reading
 from penstock.stream import Stream
 
 
@@ -32,6 +32,7 @@ def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
         if found is None:
             return None
         if isinstance(found, View) and found.contents is None:
+            read.add(name.lower())
             inside = context_of(catalogue, read, once=once)
             return named(plan(inside, found.query, None, None), found.schema.names())
         read.add(found.name.lower())
@@ -47,15 +48,14 @@ def answer(catalogue: Catalogue, query: exp.Expr) -> pl.DataFrame:
 
 
 def contents_of(catalogue: Catalogue, names: set[str]) -> Callable[[], dict[str, pl.DataFrame]]:
-    """Return what gives the rows of relations by name."""
+    """Return what gives the rows of relations by name; a plain view has none of its own."""
 
     def rows() -> dict[str, pl.DataFrame]:
         found = {}
         for name in names:
             relation = catalogue[name]
-            assert isinstance(relation, Table) or relation.contents is not None
-            assert relation.contents is not None
-            found[relation.name] = relation.contents.rows()
+            if relation.contents is not None:
+                found[relation.name] = relation.contents.rows()
         return found
 
     return rows

@@ -15,9 +15,9 @@ from penstock.columns import WEIGHT
 from penstock.errors import PlanError, QueryFailed
 from penstock.operators.deltas import weighted
 from penstock.scans import scan_batches
-from penstock.sql_plan.dialect import Marked, created_name, refuse, statements
+from penstock.sql_plan.dialect import Marked, created_name, nesting_limited, refuse, statements
 from penstock.sql_plan.statements import as_stream
-from penstock.sql_plan.types import sql_type
+from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import changes, creating, looking
 from penstock.sql_session.changes import Change
 from penstock.sql_session.definitions import fill, table_of, view_of
@@ -79,7 +79,8 @@ class Session:
         with self._lock:
             self._refuse_closed()
             for marked in found:
-                result = self._run(marked)
+                with nesting_limited():
+                    result = self._run(marked)
         return result
 
     def table(self, name: str) -> pl.DataFrame:
@@ -369,9 +370,9 @@ class Session:
         rows = answer(self._relations, node.expression)
         columns = tuple(Column(name, dtype) for name, dtype in rows.schema.items())
         table = Table(node.this.name, columns, append_only=marked.append_only)
-        defined = ", ".join(f'"{c.name}" {sql_type(c.dtype)}' for c in columns)
+        defined = ", ".join(f"{quoted(c.name)} {sql_type(c.dtype)}" for c in columns)
         suffix = " APPEND ONLY" if marked.append_only else ""
-        text = f'CREATE TABLE "{table.name}" ({defined}){suffix}'
+        text = f"CREATE TABLE {quoted(table.name)} ({defined}){suffix}"
         return table, text, [Change(table, weighted(rows, 1), rows)]
 
     def _create_source(self, marked: Marked, node: exp.Create) -> None:
@@ -461,7 +462,7 @@ class Session:
 
     def _dropping(self, names: Iterable[str]) -> list[str]:
         known = {**self._upkeep.outflows, **self._relations}
-        listed = ", ".join(f'"{known[name].name}"' for name in sorted(names))
+        listed = ", ".join(quoted(known[name].name) for name in sorted(names))
         return [f"DROP TABLE {listed} CASCADE"] if listed else []
 
     # -- looking ---------------------------------------------------------------------------------

@@ -1,0 +1,36 @@
+"""Random queries give what DuckDB gives: whole, and while their tables change."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+from tests.sql_plan.differential import drawn, run
+
+CASES = 300
+SECONDS = 45.0
+"""After which CI goes on; ``make sql-fuzz`` takes hours if it is asked to."""
+
+
+def test_random_queries_answer_as_duckdb() -> None:
+    nightly = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    first = random.randrange(1 << 40) if nightly else 0
+    until, ran, answered = time.monotonic() + SECONDS, 0, 0
+    while ran < CASES and time.monotonic() < until:
+        case = drawn(first + ran)
+        outcome = run(case)
+        assert not outcome.wrong, f"seed {first + ran}: {outcome.why}\n{case.query}"
+        ran += 1
+        answered += outcome.verdict == "same"
+    assert answered > ran * 0.8, f"only {answered} of {ran} were answered from seed {first}"
+
+
+def test_a_seed_draws_the_same_case_again() -> None:
+    one, two = drawn(1), drawn(1)
+    assert one.query == two.query
+    assert all(
+        frame.equals(other[name])
+        for epoch, other in zip(one.epochs, two.epochs, strict=True)
+        for name, frame in epoch.items()
+    )
