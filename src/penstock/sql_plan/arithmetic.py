@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 from sqlglot import exp
 
-from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan import intervals
+from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.types import MAX_DIGITS, scale_of
 from penstock.sql_plan.values import Value, aligned, literal_as, ratio
