@@ -169,13 +169,17 @@ def within_raising(function: Callable[[], Any]) -> Any:
 
 
 def test_what_the_reader_raises_is_not_hidden_by_the_end_of_the_query() -> None:
+    read_one = threading.Event()
+
     def frames() -> Iterator[pl.DataFrame]:
         yield pl.DataFrame({"a": [1]})
+        read_one.wait(60)
         raise ZeroDivisionError("in the source")
 
     def read() -> None:
         with ps.scan_batches(frames(), schema={"a": pl.Int64}).changes() as changes:
             next(changes)
+            read_one.set()
             raise KeyError("in the reader")
 
     with pytest.raises(KeyError, match="in the reader"):

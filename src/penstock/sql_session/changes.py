@@ -169,7 +169,8 @@ def _complete(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
     for column in table.columns:
         if column.name in frame.columns:
             value = Value(pl.col(column.name), frame.schema[column.name])
-            _refuse_other_type(column, value.dtype)
+            if frame[column.name].null_count() < frame.height:  # a bare NULL has no type of its own
+                _refuse_other_type(column, value.dtype)
         else:
             value = _default(column)
         cells.append(cast(value, column.dtype, strict=True).alias(column.name))
