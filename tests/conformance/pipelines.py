@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 import penstock as ps
+from penstock.plan.arrivals import ArrivalTime
 from penstock.stream import Stream
 from penstock.testing import Compare, Input, scripted
 
@@ -143,6 +144,15 @@ def as_of(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
 
 
 CASES: dict[str, Case] = {
+    "arrivals": Case(
+        {"a": PLAIN},
+        lambda a: (
+            Stream(ArrivalTime(input=a.node, column="at"))
+            .filter(pl.col("at").is_not_null())
+            .drop("at")
+        ),
+        lambda a: a,
+    ),
     "map": same(
         {"s": CHANGING}, lambda s: s.filter(pl.col("n") > 0).with_columns(m=pl.col("n") * 2)
     ),
