@@ -74,6 +74,15 @@ def _signal(process: ForkServerProcess, number: int) -> None:
         os.kill(process.pid, number)
 
 
+def _was_killed(process: ForkServerProcess) -> bool:
+    """Tell whether a process that ended was killed; of itself it ends with 0 or 1.
+
+    255 is what ``multiprocessing`` says when its fork server had no status to hand on, as of a
+    process that was killed while it came up.
+    """
+    return process.exitcode in (-signal.SIGKILL, 255)
+
+
 def _ask_to_stop(pipe: Connection) -> None:
     with suppress(OSError):  # it has ended meanwhile
         pipe.send("stop")
@@ -130,7 +139,7 @@ class Lane:
             how = self._end(kind, process, pipe, point)
         if process.exitcode == 0 and point is not None and point.at_the_end:
             return False
-        if process.exitcode != -signal.SIGKILL:
+        if not _was_killed(process):
             raise UnexpectedEndError(f"{self.name}: {self._why(process)}")
         self._note(process, how, point)
         return True
@@ -155,7 +164,7 @@ class Lane:
                 process.join(self._work_s())
                 _signal(process, signal.SIGKILL)
                 process.join(_END_LIMIT_S)
-        if first.exitcode not in (-signal.SIGKILL, 1) or second.exitcode != -signal.SIGKILL:
+        if not (_was_killed(first) or first.exitcode == 1) or not _was_killed(second):
             raise UnexpectedEndError(f"{self.name}: {self._why(second)}")
         if first.exitcode == 1:
             if "FencedError" not in (self.folder / "failed.txt").read_text():
