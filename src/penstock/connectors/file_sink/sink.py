@@ -183,10 +183,12 @@ class FilesSink:
     def _discarded_on_error(self, staging: Staging) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             self._columns = None
             if not staging.may_be_committed:
                 staging.discard()
+            if isinstance(error, FileNotFoundError):
+                self._current()  # says so if a newer run has tidied our files away
             raise
 
     @contextmanager
