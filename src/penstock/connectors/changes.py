@@ -47,9 +47,8 @@ def keyed_changes(frames: Sequence[pl.DataFrame], key: tuple[str, ...], step: st
     rows) the last row of a key wins.
     """
     names = list(key)
-    frame = pl.concat(frames)
-    if WEIGHT not in frame.columns:
-        rows = _last_of_each(frame, names)
+    if WEIGHT not in frames[0].columns:
+        rows = _last_of_each(pl.concat(frames), names)
         return KeyedChanges(rows.select(names).clear(), rows)
     net = _decided(frames, names)
     inserted = net.filter(pl.col(WEIGHT) > 0)

@@ -8,9 +8,6 @@ from sqlglot import exp
 
 from penstock.sql_plan.relations import Scope
 
-QUERIES = (exp.Subquery, exp.Exists, exp.Any, exp.All)
-"""Nodes whose inside is another query, with names of its own."""
-
 
 def bound(node: exp.Expr, scope: Scope) -> exp.Expr:
     """Return the expression with columns in place of names; queries inside keep theirs."""
