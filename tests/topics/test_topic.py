@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -344,6 +345,38 @@ def test_a_damaged_batch_is_named(tmp_path: Path) -> None:
 def test_an_unfinished_creation_is_no_topic_and_can_be_finished(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / FILE).close()
     (tmp_path / FILE).touch()
-    with pytest.raises(ConfigError, match="is not a topic"):
+    assert not Topic.exists(tmp_path)
+    with pytest.raises(ConfigError, match="there is no topic in"):
         Topic.open(tmp_path)
     Topic.create(tmp_path).close()
+    assert Topic.exists(tmp_path)
+
+
+def test_another_database_in_its_place_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.execute("CREATE TABLE other(x)")
+    assert Topic.exists(tmp_path)
+    with pytest.raises(ConfigError, match="is not a topic"):
+        Topic.open(tmp_path)
+
+
+def test_what_is_being_created_is_never_half_there(tmp_path: Path) -> None:
+    ended = threading.Event()
+    wrong: list[Exception] = []
+
+    def look(number: int) -> None:
+        try:
+            while not ended.is_set():
+                if Topic.exists(tmp_path / str(number)):
+                    Topic.open(tmp_path / str(number)).close()
+                    number += 1
+        except Exception as error:  # noqa: BLE001 - asserted below
+            wrong.append(error)
+
+    watcher = threading.Thread(target=look, args=(0,))
+    watcher.start()
+    for number in range(30):
+        Topic.create(tmp_path / str(number)).close()
+    ended.set()
+    watcher.join()
+    assert not wrong

@@ -138,9 +138,16 @@ class Store:
         save(connection, settings)
         return True
 
+    def occupied(self) -> bool:
+        """Tell whether there is a topic, or something else; an empty file was never finished."""
+        if not self.path.exists():
+            return False
+        with self.reading() as connection:
+            return _tables(connection) > 0
+
     def load(self) -> Settings:
         """Check that the file is a topic and return its settings."""
-        if not self.path.exists():
+        if not self.occupied():
             raise ConfigError(
                 f"there is no topic in {self.path.parent}",
                 value=str(self.path.parent),

@@ -20,7 +20,7 @@ from penstock.topics.records import RAW_SCHEMA, Records
 from penstock.topics.retention import Retention, forget_step, give_back, trim_step
 from penstock.topics.routing import Router
 from penstock.topics.settings import Settings, new_settings
-from penstock.topics.store import FILE, Durability, Store, save
+from penstock.topics.store import Durability, Store, save
 from penstock.topics.wakeup import LOOK_EVERY_S, bell_of
 
 _TRIM_EVERY_S = 0.1
@@ -102,7 +102,11 @@ class Topic:
     @staticmethod
     def exists(path: str | Path) -> bool:
         """Tell whether the folder ``path`` holds a topic, or something that stands in its place."""
-        return (Path(path) / FILE).exists()
+        store = Store(Path(path))
+        try:
+            return store.occupied()
+        finally:
+            store.close()
 
     @classmethod
     def ensure(
