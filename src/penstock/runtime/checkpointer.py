@@ -44,7 +44,7 @@ from penstock.runtime.rebuilding import (
     refuse_rebuild,
 )
 from penstock.state.contract import Stateful
-from penstock.state.keys import HASH_SCHEME
+from penstock.state.hashing import HASH_SCHEME
 from penstock.version import version
 
 _log = logging.getLogger("penstock")
