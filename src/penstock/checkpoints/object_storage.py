@@ -77,8 +77,9 @@ class ObjectStorage:
                 hint="give in checkpoint_options what obstore calls the configuration of the store",
             ) from None
 
-    def hold(self, *, takeover: bool) -> None:
+    def hold(self, *, takeover: bool) -> bool:  # noqa: ARG002 - nobody can be refused
         """Do nothing: whoever comes takes over."""
+        return True
 
     def release(self) -> None:
         """Do nothing."""

@@ -329,6 +329,7 @@ class TopicSinkSpec:
             retention=self.retention,
             weight_column=self.weight_column,
             durability=self.durability,
+            immediate=self.immediate,
         )
 
 
