@@ -43,9 +43,10 @@ from penstock.connectors.formats.contract import (
 from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
 from penstock.connectors.formats.json_few import FAULTS, FEW, FewObjects
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
+from penstock.connectors.formats.json_uniform import UniformLines
 from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
-from penstock.connectors.formats.slices import joined
+from penstock.connectors.formats.slices import in_slices, joined
 from penstock.deferred import numpy as np
 
 
@@ -56,6 +57,9 @@ class _Object(msgspec.Struct):
 _VALID = msgspec.json.Decoder(_Object)
 CAREFUL_SLICE = 4096
 """A batch that holds a bad message is read in slices, so that only some pay for finding it."""
+
+_MANY, _MANY_BYTES = 512, 1 << 16
+"""Lines, and bytes of a block, from which on it is worth while to look for lines that are alike."""
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
@@ -121,6 +125,28 @@ class Json:
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one JSON object per message."""
+        if len(messages) < _MANY:
+            return self._generally(messages)
+        text, errors = as_text(messages)
+        if not errors.height:
+            return in_slices(self._uniformly, text)
+        kept = kept_without(errors["index"], len(text))
+        return within(self.decode(text[kept]), kept, errors)
+
+    @cached_property
+    def _uniform(self) -> UniformLines:
+        return UniformLines(self.schema)
+
+    def _uniformly(self, text: pl.Series) -> Decoded:
+        """Read the lines that are alike by columns, and the others in the general way."""
+        block = join_lines(text)
+        taken = self._uniform.read(block) if newlines(block) == len(text) else None
+        if taken is None:
+            return self._generally(text)
+        return taken.completed(self.schema, self._generally(text[taken.left]))
+
+    def _generally(self, messages: pl.Series) -> Decoded:
+        """Decode messages of any kind."""
         clean = self._all_clean(messages)
         if clean is not None:
             return Decoded(clean)
@@ -177,11 +203,21 @@ class Json:
             return None
         halves = _halves(block)
         if len(halves) == 1:
-            return self._clean(block, _lines(block))
+            return self._some_lines(block)
         with ThreadPoolExecutor(len(halves)) as pool:  # the reader leaves the other cores idle
-            parts = list(pool.map(lambda half: self._clean(half, _lines(half)), halves))
+            parts = list(pool.map(self._some_lines, halves))
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
+
+    def _some_lines(self, block: bytes) -> pl.DataFrame | None:
+        """Read lines of valid UTF-8: those that are alike by columns, the others all at once."""
+        taken = self._uniform.read(block) if len(block) >= _MANY_BYTES else None
+        if taken is None:
+            return self._clean(block, _lines(block))
+        if not len(taken.left):
+            return taken.completed(self.schema, Decoded(self.schema.to_frame())).frame
+        rest = self._clean(taken.left_block, len(taken.left))
+        return None if rest is None else taken.completed(self.schema, Decoded(rest)).frame
 
     @cached_property
     def _few(self) -> FewObjects:

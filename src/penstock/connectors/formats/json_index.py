@@ -1,0 +1,79 @@
+"""Where the lines and quotes of a block are, and what is written at many places at once.
+
+    {"a":1}\\n{"b":"x"}\\n   ->   starts 0, 8   ends 7, 17   quotes 1 3, 9 11 13 15   first 0, 2
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.connectors.formats.json_shapes import LONGEST_TEXT
+from penstock.deferred import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.int64]
+    Places = npt.NDArray[np.int64]
+    Words = npt.NDArray[np.uint64]
+    Flags = npt.NDArray[np.bool_]
+
+WORD = 8
+"""Bytes that are looked at together."""
+
+_BEHIND = LONGEST_TEXT + 4 * WORD
+"""Zeros behind a block, where also places before it are looked up: no text is there by chance."""
+
+_NEWLINE, _QUOTE, _BACKSLASH, _BLANK = b'\n"\\ '
+
+
+class Index:
+    """The lines of a block of UTF-8, the last perhaps without a newline."""
+
+    def __init__(self, block: bytes) -> None:
+        self.block = block
+        padded = np.empty(len(block) + _BEHIND, np.uint8)
+        padded[len(block) :] = 0
+        data = padded[: len(block)]
+        data[:] = np.frombuffer(block, np.uint8)
+        self._bytes = padded
+        self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
+        newlines = np.flatnonzero(data == _NEWLINE)
+        self.ends = newlines
+        if not block.endswith(b"\n"):
+            self.ends = np.append(newlines, len(block))
+        self.starts = np.concatenate(([0], self.ends[:-1] + 1))
+        self.quotes = np.flatnonzero(data == _QUOTE)
+        behind = np.searchsorted(self.quotes, self.ends)
+        self.first = np.concatenate(([0], behind[:-1]))
+        self.counts = behind - self.first
+        self._leave_out(data, len(newlines))
+
+    def __len__(self) -> int:
+        """How many lines there are."""
+        return len(self.ends)
+
+    def _leave_out(self, data: npt.NDArray[np.uint8], newlines: int) -> None:
+        """Give lines with escapes or control characters a count that no shape has."""
+        low = data < _BLANK
+        if np.count_nonzero(low) != newlines:
+            self._mark(np.flatnonzero(low & (data != _NEWLINE)))
+        if b"\\" in self.block:
+            self._mark(np.flatnonzero(data == _BACKSLASH))
+
+    def _mark(self, places: Places) -> None:
+        self.counts[np.searchsorted(self.ends, places)] = -1
+
+    def line(self, number: int) -> bytes:
+        """Return a line without its newline."""
+        return self.block[int(self.starts[number]) : int(self.ends[number])]
+
+    def byte(self, places: Places) -> npt.NDArray[np.uint8]:
+        """Return the byte at each place."""
+        found: npt.NDArray[np.uint8] = self._bytes[places]
+        return found
+
+    def word(self, places: Places, ahead: int = 0) -> Words:
+        """Return the eight bytes ``ahead`` of each place, the first in the lowest bits."""
+        found: Words = self._words[ahead:][places]
+        return found

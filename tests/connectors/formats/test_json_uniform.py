@@ -1,0 +1,144 @@
+"""Lines that are alike, read by columns: each as if it were alone, or left to the general way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.connectors.formats.json import Json
+from penstock.connectors.formats.json_uniform import UniformLines
+
+INNER = pl.Struct({"n": pl.Int32, "t": pl.Datetime("ms"), "s": pl.String})
+SCHEMA: dict[str, Any] = {
+    "i": pl.Int64(),
+    "u": pl.UInt64(),
+    "f": pl.Float64(),
+    "g": pl.Float32(),
+    "b": pl.Boolean(),
+    "s": pl.String(),
+    "é": pl.String(),
+    "t": pl.Datetime("us", "UTC"),
+    "ns": pl.Datetime("ns"),
+    "d": pl.Date(),
+    "m": pl.Decimal(20, 4),
+    "o": INNER,
+    "p": pl.Struct({"o": INNER, "l": pl.List(pl.Int64)}),
+}
+FORM = Json(SCHEMA)
+INSTANTS = [
+    "2024-02-29T23:59:59",
+    "2023-02-29T00:00:00",
+    "0000-01-01T00:00:00",
+    "9999-12-31 23:59:59.999999999",
+    "1677-12-31T00:00:00.5Z",
+    "2262-01-01T00:00:00Z",
+    "1969-12-31T23:59:59.123Z",
+    "2024-01-31T24:00:00",
+    "2024-01-31T23:59:60",
+    "2024-13-01T00:00:00",
+    "2024-00-10T00:00:00",
+    "2024-04-31T00:00:00.000",
+    "2024-01-31T10:00:00+02:00",
+    "2024-01-31",
+    "2024-01-31T10:0:00.0Z",
+    "２024-01-31T10:00:00",
+]
+WHOLE = st.integers(-(2**70), 2**70) | st.integers(-(10**17), 10**17) | st.integers(-100, 100)
+SPELT = st.sampled_from(
+    ["0", "-0", "-0.0", "0.0", "01", "1.0", "1.50", "-", "+1", "1e3", "1E400", "1.", ".5", "1_0"]
+    + ["0.1", "123456789.1234567", "99999999", "100000000", "9999999999999999", "-1", "16777217"]
+    + ["3.5e38", "300", "4294967296", "true", "false", "null", "True", "nul", "NaN", "1 ", " 1"]
+    + ['""', '"1"', "[]", "[1]", "{}", '{"n":1}', '{"n":1,"n":2}', '"\\n"', '"\\u00e9"', '"\\ud800"']
+    + ['"\x7f"', '"\t"', '"é…"', '"1.2345"', '"2024-01-31"', '"}"', '","i":2,"x":"', "1,2"]
+)
+TEXT = st.text(st.sampled_from("ab019 :,{}[]é\x7f"), max_size=12)
+
+
+def written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+VALUES = (
+    WHOLE.map(str)
+    | SPELT
+    | TEXT.map(written)
+    | st.sampled_from(INSTANTS).map(written)
+    | st.datetimes().map(lambda at: written(at.isoformat()))
+    | st.floats(allow_nan=False, allow_infinity=False).map(written)
+)
+KEYS = st.sampled_from([*SCHEMA, "x", "n", "i"])
+INSIDE = st.lists(st.tuples(st.sampled_from(["n", "t", "s", "x"]), VALUES), max_size=4)
+
+
+def joined(pairs: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{key}":{value}' for key, value in pairs) + "}"
+
+
+OBJECTS = INSIDE.map(joined)
+NESTED = st.tuples(st.sampled_from(["o", "p", "x"]), OBJECTS | OBJECTS.map('{{"o":{}}}'.format))
+LINES = st.lists(st.tuples(KEYS, VALUES) | NESTED, max_size=6).map(joined)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> list[str]:
+    """Lines of a few shapes with values of all kinds, and some spoilt."""
+    pairs = st.lists(st.tuples(KEYS, VALUES) | NESTED, min_size=1, max_size=4)
+    lines = []
+    for _ in range(draw(st.integers(1, 3))):
+        example = draw(pairs)
+        place = draw(st.integers(0, len(example) - 1))
+        for value in [example[place][1], *draw(st.lists(VALUES, max_size=3))]:
+            changed = [*example]
+            changed[place] = (example[place][0], value)
+            lines.append(joined(changed))
+    lines += draw(st.lists(LINES, max_size=2))
+    at = draw(st.integers(0, len(lines) - 1))
+    cut = draw(st.integers(0, len(lines[at])))
+    return [*lines, lines[at][:cut] + draw(st.sampled_from(["", '"', "}", "0", " ", ","])) + lines[at][cut:]]
+
+
+def check(lines: list[str], form: Json, reader: UniformLines) -> int:
+    """Compare what is taken with each line decoded alone; return how many were taken."""
+    block = "\n".join(lines).encode()
+    taken = reader.read(block)
+    alone = [form.decode(pl.Series([line.encode()], dtype=pl.Binary)) for line in lines]
+    if taken is None:
+        return 0
+    rows = sorted(int(row) for part in taken.parts for row in part.rows)
+    assert sorted([*rows, *taken.left.tolist()]) == list(range(len(lines)))
+    assert taken.left_block == b"\n".join(lines[row].encode() for row in taken.left)
+    assert [row for row in rows if alone[row].errors.height] == []
+    rest = form.decode(pl.Series([lines[row].encode() for row in taken.left], dtype=pl.Binary))
+    whole = taken.completed(form.schema, rest)
+    assert whole.frame.schema == form.schema
+    assert whole.frame.equals(pl.concat([one.frame for one in alone]))
+    bad = [row for row, one in enumerate(alone) if one.errors.height]
+    assert whole.errors["index"].to_list() == bad
+    if bad:
+        assert whole.kept is not None
+        assert whole.kept.to_list() == [row for row in range(len(lines)) if row not in bad]
+    return len(rows)
+
+
+@given(alike())
+@settings(max_examples=200, deadline=None)
+def test_lines_that_are_taken_read_as_they_do_alone(lines: list[str]) -> None:
+    check(lines, FORM, UniformLines(FORM.schema))
+
+
+TIMES = st.datetimes().map(lambda at: at.isoformat(sep="T"))
+
+
+@given(st.lists(st.tuples(WHOLE, TEXT, st.sampled_from(INSTANTS) | TIMES, TIMES), min_size=1, max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_nested_rows_read_as_they_do_alone(rows: list[tuple[int, str, str, str]]) -> None:
+    lines = [
+        written({"i": n, "o": {"n": n % 2**31, "t": late, "x": text}, "t": early, "s": text})
+        for n, text, early, late in rows
+    ]
+    check(lines, FORM, UniformLines(FORM.schema))
