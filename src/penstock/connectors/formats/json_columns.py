@@ -68,7 +68,7 @@ class _Job:
 def parts(schema: Mapping[str, pl.DataType], index: Index, matches: Sequence[Match]) -> list[Part]:
     """Return the columns of the lines matched, but for lines with a value that is not sound."""
     rows = [_Rows(match, np.ones(len(match.rows), bool)) for match in matches]
-    types = _types(schema)
+    types = types_of(schema)
     groups: dict[Hashable, list[_Job]] = {}
     for some in rows:
         for value, (starts, ends) in zip(some.match.shape.values, some.match.spans, strict=True):
@@ -81,7 +81,7 @@ def parts(schema: Mapping[str, pl.DataType], index: Index, matches: Sequence[Mat
     return [_part(schema, some) for some in rows]
 
 
-def _types(schema: Mapping[str, pl.DataType]) -> dict[Path, pl.DataType]:
+def types_of(schema: Mapping[str, pl.DataType]) -> dict[Path, pl.DataType]:
     found: dict[Path, pl.DataType] = {}
 
     def note(path: Path, dtype: pl.DataType) -> None:

@@ -38,30 +38,25 @@ class Index:
         data[:] = np.frombuffer(block, np.uint8)
         self._bytes = padded
         self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
-        newlines = np.flatnonzero(data == _NEWLINE)
-        self.ends = newlines
-        if not block.endswith(b"\n"):
-            self.ends = np.append(newlines, len(block))
+        low = np.flatnonzero(data < _BLANK)
+        others = low[data[low] != _NEWLINE]
+        newlines = low[data[low] == _NEWLINE] if len(others) else low
+        self.ends = newlines if block.endswith(b"\n") else np.append(newlines, len(block))
         self.starts = np.concatenate(([0], self.ends[:-1] + 1))
         self.quotes = np.flatnonzero(data == _QUOTE)
         behind = np.searchsorted(self.quotes, self.ends)
         self.first = np.concatenate(([0], behind[:-1]))
         self.counts = behind - self.first
-        self._leave_out(data, len(newlines))
+        self._leave_out(others)
+        if b"\\" in block:
+            self._leave_out(np.flatnonzero(data == _BACKSLASH))
 
     def __len__(self) -> int:
         """How many lines there are."""
         return len(self.ends)
 
-    def _leave_out(self, data: npt.NDArray[np.uint8], newlines: int) -> None:
+    def _leave_out(self, places: Places) -> None:
         """Give lines with escapes or control characters a count that no shape has."""
-        low = data < _BLANK
-        if np.count_nonzero(low) != newlines:
-            self._mark(np.flatnonzero(low & (data != _NEWLINE)))
-        if b"\\" in self.block:
-            self._mark(np.flatnonzero(data == _BACKSLASH))
-
-    def _mark(self, places: Places) -> None:
         self.counts[np.searchsorted(self.ends, places)] = -1
 
     def line(self, number: int) -> bytes:

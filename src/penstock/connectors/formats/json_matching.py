@@ -14,8 +14,8 @@ from penstock.deferred import numpy as np
 if TYPE_CHECKING:
     from penstock.connectors.formats.json_index import Flags, Places, Words
 
-_AT_ONCE = 8192
-"""Lines up to which all their words are compared at once: fewer calls, but more memory."""
+_AT_ONCE = 2048
+"""Lines whose texts are compared at once: many, as calls cost; few, as the cache has to hold them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,13 @@ def _places(shape: Shape, index: Index, rows: Places) -> Iterator[Places]:
 
 def _says(shape: Shape, index: Index, at: list[Places]) -> Flags:
     """Tell in which lines all texts stand where they would be."""
-    good: Flags = np.ones(len(at[0]), bool)
     words, masks, texts, offsets = _words(shape)
-    if len(good) <= _AT_ONCE:
-        places = np.stack([at[text] for text in texts]) + offsets[:, None]
-        found = index.word(places)
+    good: Flags = np.ones(len(at[0]), bool)
+    for start in range(0, len(good), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        found = index.word(np.stack([at[text][some] for text in texts]) + offsets[:, None])
         found &= masks[:, None]
-        return (found == words[:, None]).all(axis=0)
-    for word, mask, text, offset in zip(words, masks, texts, offsets.tolist(), strict=True):
-        good &= index.word(at[text], offset) & mask == word
-        if not good.any():
-            break
+        np.all(found == words[:, None], axis=0, out=good[some])
     return good
 
 

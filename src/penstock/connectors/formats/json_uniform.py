@@ -38,7 +38,7 @@ _WORTH_LEARNING = 0.02
 """The part of a block that makes another shape worth looking for."""
 
 _LONGEST_PAUSE = 64
-"""Blocks that are passed over, at most, after one of which less than half was uniform."""
+"""Blocks that are passed over, at most, after one that was not uniform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,13 @@ class Taken:
 
 
 class UniformLines:
-    """Reads blocks of lines into columns of ``schema``, and remembers the shapes it met."""
+    """Reads blocks of lines into columns of ``schema``, and remembers the shapes it met.
 
-    def __init__(self, schema: Mapping[str, pl.DataType]) -> None:
-        self._schema = dict(schema)
+    Blocks of which less than the part ``least`` is uniform are left alone.
+    """
+
+    def __init__(self, schema: Mapping[str, pl.DataType], *, least: float = 0.5) -> None:
+        self._schema, self._least = dict(schema), least
         self._shapes: list[Shape] = []
         self._pause = self._paused = 0
 
@@ -83,7 +86,7 @@ class UniformLines:
         for part in found:
             waiting[part.rows] = False
         left = np.flatnonzero(waiting)
-        worth = 2 * len(left) <= len(index)
+        worth = len(index) - len(left) >= self._least * len(index)
         self._pause = 0 if worth else min(_LONGEST_PAUSE, 2 * self._pause + 1)
         self._paused = self._pause
         if not worth:
