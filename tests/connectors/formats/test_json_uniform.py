@@ -136,7 +136,7 @@ def check(lines: list[str], form: Json, reader: UniformLines) -> int:
     assert taken.left_block == b"\n".join(lines[row].encode() for row in taken.left)
     assert [row for row in rows if alone[row].errors.height] == []
     rest = form.decode(pl.Series([lines[row].encode() for row in taken.left], dtype=pl.Binary))
-    whole = taken.completed(form.schema, rest)
+    whole = taken.completed(rest)
     assert whole.frame.schema == form.schema
     assert whole.frame.equals(pl.concat([one.frame for one in alone]))
     bad = [row for row, one in enumerate(alone) if one.errors.height]
@@ -150,7 +150,7 @@ def check(lines: list[str], form: Json, reader: UniformLines) -> int:
 @given(alike())
 @settings(max_examples=200, deadline=None)
 def test_lines_that_are_taken_read_as_they_do_alone(lines: list[str]) -> None:
-    check(lines, FORM, UniformLines(FORM.schema, least=0))
+    check(lines, FORM, UniformLines(FORM.schema, FORM.schema, least=0))
 
 
 TIMES = st.datetimes().map(lambda at: at.isoformat(sep="T"))
@@ -163,4 +163,4 @@ def test_nested_rows_read_as_they_do_alone(rows: list[tuple[int, str, str, str]]
         written({"i": n, "o": {"n": n % 2**31, "t": late, "x": text}, "t": early, "s": text})
         for n, text, early, late in rows
     ]
-    check(lines, FORM, UniformLines(FORM.schema, least=0))
+    check(lines, FORM, UniformLines(FORM.schema, FORM.schema, least=0))

@@ -21,9 +21,9 @@ a brace and hold no escape are not validated first: of these the reader takes no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -44,6 +44,7 @@ from penstock.connectors.formats.json_exact import exact_decimals, loads_first, 
 from penstock.connectors.formats.json_few import FAULTS, FEW, FewObjects
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
 from penstock.connectors.formats.json_uniform import UniformLines
+from penstock.connectors.formats.json_wanted import Path, cut, narrowed
 from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
 from penstock.connectors.formats.slices import in_slices, joined
@@ -78,10 +79,21 @@ class Json:
     """
 
     columns: tuple[tuple[str, pl.DataType], ...]
+    wanted: tuple[tuple[str, pl.DataType], ...]
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         object.__setattr__(self, "columns", tuple(checked_schema("json", schema).items()))
+        object.__setattr__(self, "wanted", self.columns)
         assert self._wire  # refuses types that JSON cannot hold, where the user wrote them
+
+    def narrowed(self, wanted: Collection[Path]) -> Json:
+        """Return the same format giving some columns, and fields of structs; all are still checked.
+
+        ``{("a",), ("b", "c")}``: all of the column ``a``, and of ``b`` the field ``c``.
+        """
+        form = Json(dict(self.columns))
+        object.__setattr__(form, "wanted", tuple(narrowed(self.schema, wanted).items()))
+        return form
 
     @property
     def name(self) -> str:
@@ -90,7 +102,11 @@ class Json:
 
     @cached_property
     def schema(self) -> pl.Schema:
-        """The columns declared."""
+        """The columns that are given: those declared, if it is not narrowed."""
+        return pl.Schema(self.wanted)
+
+    @cached_property
+    def _declared(self) -> pl.Schema:
         return pl.Schema(self.columns)
 
     @property
@@ -125,17 +141,26 @@ class Json:
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one JSON object per message."""
-        if len(messages) < _MANY:
+        decoded = self._decode(messages)
+        return replace(decoded, frame=cut(decoded.frame, self.schema))
+
+    def _decode(self, messages: pl.Series) -> Decoded:
+        if len(messages) < _MANY or not self._nested:
             return self._generally(messages)
         text, errors = as_text(messages)
         if not errors.height:
             return in_slices(self._uniformly, text)
         kept = kept_without(errors["index"], len(text))
-        return within(self.decode(text[kept]), kept, errors)
+        return within(self._decode(text[kept]), kept, errors)
+
+    @cached_property
+    def _nested(self) -> bool:
+        """Whether there are structs, which the reader takes long for; flat rows it reads as fast."""
+        return any(isinstance(dtype, pl.Struct) for dtype in self._declared.values())
 
     @cached_property
     def _uniform(self) -> UniformLines:
-        return UniformLines(self.schema)
+        return UniformLines(self._declared, self.schema)
 
     def _uniformly(self, text: pl.Series) -> Decoded:
         """Read the lines that are alike by columns, and the others in the general way."""
@@ -143,7 +168,8 @@ class Json:
         taken = self._uniform.read(block) if newlines(block) == len(text) else None
         if taken is None:
             return self._generally(text)
-        return taken.completed(self.schema, self._generally(text[taken.left]))
+        rest = self._generally(text[taken.left])
+        return taken.completed(replace(rest, frame=cut(rest.frame, self.schema)))
 
     def _generally(self, messages: pl.Series) -> Decoded:
         """Decode messages of any kind."""
@@ -165,7 +191,7 @@ class Json:
                 return self.decode_block(b"\n".join(raw))
         text, errors = as_text(messages)
         if errors.height or not len(text):
-            return None if len(text) else self.schema.to_frame()
+            return None if len(text) else self._declared.to_frame()
         block = join_lines(text)
         one_line_each = newlines(block) == len(text)  # else "{}\n{}" and "" pass as two
         return self._clean(block, len(text)) if one_line_each else None
@@ -211,13 +237,15 @@ class Json:
 
     def _some_lines(self, block: bytes) -> pl.DataFrame | None:
         """Read lines of valid UTF-8: those that are alike by columns, the others all at once."""
-        taken = self._uniform.read(block) if len(block) >= _MANY_BYTES else None
+        many = self._nested and len(block) >= _MANY_BYTES
+        taken = self._uniform.read(block) if many else None
         if taken is None:
-            return self._clean(block, _lines(block))
+            whole = self._clean(block, _lines(block))
+            return None if whole is None else cut(whole, self.schema)
         if not len(taken.left):
-            return taken.completed(self.schema, Decoded(self.schema.to_frame())).frame
+            return taken.completed(Decoded(self.schema.to_frame())).frame
         rest = self._clean(taken.left_block, len(taken.left))
-        return None if rest is None else taken.completed(self.schema, Decoded(rest)).frame
+        return None if rest is None else taken.completed(Decoded(cut(rest, self.schema))).frame
 
     @cached_property
     def _few(self) -> FewObjects:

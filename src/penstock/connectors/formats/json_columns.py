@@ -65,20 +65,26 @@ class _Job:
         self.into.leaves[self.value.path] = column
 
 
-def parts(schema: Mapping[str, pl.DataType], index: Index, matches: Sequence[Match]) -> list[Part]:
-    """Return the columns of the lines matched, but for lines with a value that is not sound."""
+def parts(
+    schema: Mapping[str, pl.DataType],
+    wanted: Mapping[str, pl.DataType],
+    index: Index,
+    matches: Sequence[Match],
+) -> list[Part]:
+    """Return the wanted columns of the lines matched, but for lines with a value that is not sound."""
     rows = [_Rows(match, np.ones(len(match.rows), bool)) for match in matches]
-    types = types_of(schema)
+    types, given = types_of(schema), types_of(wanted)
     groups: dict[Hashable, list[_Job]] = {}
     for some in rows:
         for value, (starts, ends) in zip(some.match.shape.values, some.match.spans, strict=True):
             dtype = None if value.path is None else types[value.path]
-            if value.kind is not Kind.TEXT or dtype is not None:
+            idle = value.path not in given and dtype == pl.String
+            if not idle and (value.kind is not Kind.TEXT or dtype is not None):
                 job = _Job(some, value, dtype, starts, ends)
                 groups.setdefault(_way(job, index), []).append(job)
     for way, jobs in groups.items():
         _READERS[way if isinstance(way, Kind) else None](index, jobs)
-    return [_part(schema, some) for some in rows]
+    return [_part(wanted, some) for some in rows]
 
 
 def types_of(schema: Mapping[str, pl.DataType]) -> dict[Path, pl.DataType]:
@@ -157,13 +163,13 @@ def _cut(values: npt.NDArray[np.generic], jobs: list[_Job]) -> list[npt.NDArray[
     return np.split(values, np.cumsum([len(job.starts) for job in jobs])[:-1])
 
 
-def _part(schema: Mapping[str, pl.DataType], some: _Rows) -> Part:
+def _part(wanted: Mapping[str, pl.DataType], some: _Rows) -> Part:
     rows, leaves = some.match.rows, some.leaves
     if not some.good.all():
         rows, keep = rows[some.good], pl.Series(some.good)
         leaves = {path: column.filter(keep) for path, column in leaves.items()}
     tree = _Tree(some.match.shape.objects, leaves, len(rows))
-    found = {name: tree.column((name,), dtype) for name, dtype in schema.items()}
+    found = {name: tree.column((name,), dtype) for name, dtype in wanted.items()}
     return Part(rows, {name: column for name, column in found.items() if column is not None})
 
 

@@ -50,12 +50,12 @@ class Taken:
     left: Places
     left_block: bytes
 
-    def completed(self, schema: Mapping[str, pl.DataType], rest: Decoded) -> Decoded:
+    def completed(self, rest: Decoded) -> Decoded:
         """Put what was read, and what was decoded of the lines left, together in order."""
         rows = self.left if rest.kept is None else self.left[rest.kept.to_numpy()]
-        columns = {name: rest.frame[name] for name in schema}
+        columns = {column.name: column for column in rest.frame}
         parts = [*self.parts, Part(rows, columns)] if len(rows) else self.parts
-        frame = together(schema, parts, self.lines)
+        frame = together(rest.frame.schema, parts, self.lines)
         if not rest.errors.height:
             return Decoded(frame)
         refused = pl.Series("index", self.left[rest.errors["index"].to_numpy()], dtype=pl.UInt32)
@@ -64,13 +64,20 @@ class Taken:
 
 
 class UniformLines:
-    """Reads blocks of lines into columns of ``schema``, and remembers the shapes it met.
+    """Reads blocks of lines of ``schema``, and remembers the shapes it met.
 
-    Blocks of which less than the part ``least`` is uniform are left alone.
+    All values are checked; the ``wanted`` columns and fields are given. Blocks of which less than the
+    part ``least`` is uniform are left alone.
     """
 
-    def __init__(self, schema: Mapping[str, pl.DataType], *, least: float = 0.5) -> None:
-        self._schema, self._least = dict(schema), least
+    def __init__(
+        self,
+        schema: Mapping[str, pl.DataType],
+        wanted: Mapping[str, pl.DataType],
+        *,
+        least: float = 0.5,
+    ) -> None:
+        self._schema, self._wanted, self._least = dict(schema), dict(wanted), least
         self._shapes: list[Shape] = []
         self._pause = self._paused = 0
 
@@ -81,7 +88,7 @@ class UniformLines:
             return None
         index = Index(block)
         matches = self._matches(index)
-        found = parts(self._schema, index, matches)
+        found = parts(self._schema, self._wanted, index, matches)
         waiting = np.ones(len(index), bool)
         for part in found:
             waiting[part.rows] = False
