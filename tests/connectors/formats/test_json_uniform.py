@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from penstock.connectors.formats.json import Json
 from penstock.connectors.formats.json_uniform import UniformLines
 
-INNER = pl.Struct({"n": pl.Int32, "t": pl.Datetime("ms"), "s": pl.String})
+INNER = pl.Struct({"n": pl.Int32(), "t": pl.Datetime("ms"), "s": pl.String()})
 SCHEMA: dict[str, Any] = {
     "i": pl.Int64(),
     "u": pl.UInt64(),
@@ -27,7 +27,7 @@ SCHEMA: dict[str, Any] = {
     "d": pl.Date(),
     "m": pl.Decimal(20, 4),
     "o": INNER,
-    "p": pl.Struct({"o": INNER, "l": pl.List(pl.Int64)}),
+    "p": pl.Struct({"o": INNER, "l": pl.List(pl.Int64())}),
 }
 FORM = Json(SCHEMA)
 INSTANTS = [
@@ -46,14 +46,25 @@ INSTANTS = [
     "2024-01-31T10:00:00+02:00",
     "2024-01-31",
     "2024-01-31T10:0:00.0Z",
-    "２024-01-31T10:00:00",
+    "\uff124-01-31T10:00:00",
 ]
 WHOLE = st.integers(-(2**70), 2**70) | st.integers(-(10**17), 10**17) | st.integers(-100, 100)
 SPELT = st.sampled_from(
     ["0", "-0", "-0.0", "0.0", "01", "1.0", "1.50", "-", "+1", "1e3", "1E400", "1.", ".5", "1_0"]
     + ["0.1", "123456789.1234567", "99999999", "100000000", "9999999999999999", "-1", "16777217"]
     + ["3.5e38", "300", "4294967296", "true", "false", "null", "True", "nul", "NaN", "1 ", " 1"]
-    + ['""', '"1"', "[]", "[1]", "{}", '{"n":1}', '{"n":1,"n":2}', '"\\n"', '"\\u00e9"', '"\\ud800"']
+    + [
+        '""',
+        '"1"',
+        "[]",
+        "[1]",
+        "{}",
+        '{"n":1}',
+        '{"n":1,"n":2}',
+        '"\\n"',
+        '"\\u00e9"',
+        '"\\ud800"',
+    ]
     + ['"\x7f"', '"\t"', '"é…"', '"1.2345"', '"2024-01-31"', '"}"', '","i":2,"x":"', "1,2"]
 )
 TEXT = st.text(st.sampled_from("ab019 :,{}[]é\x7f"), max_size=12)
@@ -76,7 +87,8 @@ FITTING: dict[str, st.SearchStrategy[str]] = {
     "u": st.integers(-5, 2**64).map(str),
     "f": st.decimals(-(10**9), 10**9, places=3).map(str),
     "b": st.sampled_from(["true", "false", "null"]),
-    "t": st.sampled_from(INSTANTS).map(written) | st.datetimes().map(lambda at: written(at.isoformat())),
+    "t": st.sampled_from(INSTANTS).map(written)
+    | st.datetimes().map(lambda at: written(at.isoformat())),
     "d": st.dates().map(lambda day: written(day.isoformat())),
     "m": st.decimals(-(10**9), 10**9, places=4).map(lambda number: written(str(number))),
     "n": st.integers(-(2**31) - 1, 2**31).map(str),
@@ -148,19 +160,137 @@ def check(lines: list[str], form: Json, reader: UniformLines) -> int:
 
 
 @given(alike())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_lines_that_are_taken_read_as_they_do_alone(lines: list[str]) -> None:
+    check(lines, FORM, UniformLines(FORM.schema, FORM.schema, least=0))
+
+
+@pytest.mark.nightly
+@given(alike())
+@settings(max_examples=2000, deadline=None)
+def test_many_lines_that_are_taken_read_as_they_do_alone(lines: list[str]) -> None:
     check(lines, FORM, UniformLines(FORM.schema, FORM.schema, least=0))
 
 
 TIMES = st.datetimes().map(lambda at: at.isoformat(sep="T"))
 
 
-@given(st.lists(st.tuples(WHOLE, TEXT, st.sampled_from(INSTANTS) | TIMES, TIMES), min_size=1, max_size=20))
-@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(WHOLE, TEXT, st.sampled_from(INSTANTS) | TIMES, TIMES), min_size=1, max_size=20
+    )
+)
+@settings(max_examples=20, deadline=None)
 def test_nested_rows_read_as_they_do_alone(rows: list[tuple[int, str, str, str]]) -> None:
     lines = [
         written({"i": n, "o": {"n": n % 2**31, "t": late, "x": text}, "t": early, "s": text})
         for n, text, early, late in rows
     ]
     check(lines, FORM, UniformLines(FORM.schema, FORM.schema, least=0))
+
+
+KIND = pl.Struct({"n": pl.Int64(), "t": pl.Datetime("us")})
+EVENTS = Json({"k": pl.Int64, "a": KIND, "b": INNER})
+
+
+def events(count: int) -> list[str]:
+    made = []
+    for n in range(count):
+        at = f"2024-01-{n % 28 + 1:02}T10:00:00.{n % 1000:03}"
+        inside = {"n": n, "t": at, "s": f"é{n}"} if n % 3 else {"n": -n, "t": at}
+        made.append(written({"k": n % 3, "b" if n % 3 else "a": inside}))
+    return made
+
+
+def test_events_of_several_kinds_are_taken_by_shape() -> None:
+    lines = events(100)
+    reader = UniformLines(EVENTS.schema, EVENTS.schema)
+    assert check(lines, EVENTS, reader) == 100
+    taken = reader.read("\n".join(lines).encode())
+    assert taken is not None
+    assert len(taken.parts) == 2
+    assert check([*lines, "", "x", lines[0][:-1], lines[1] + " "], EVENTS, reader) == 100
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"k":0,"a":{"n":01,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":-,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":-0,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":12345678901234567,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":1e3,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":1/2,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":1:2,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-02-30T10:00:00.000"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:60.000"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01 10:00:00.000"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:00,000"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:00.00\\u0030"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:00.000"},}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:00.000"}',
+        '{"k":0, "a":{"n":1,"t":"2024-01-01T10:00:00.000"}}',
+        '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:00.000"}}\t',
+        '{"k":1,"b":{"n":2147483648,"t":"2024-01-01T10:00:00.000","s":""}}',
+        '{"k":1,"b":{"n":1,"t":"2024-01-01T10:00:00.000","s":"\x01"}}',
+        '{"k":1,"b":{"n":1,"t":"2024-01-01T10:00:00.000","s":""}}}',
+        '{"k":1,"b":{"n":1,"t":"2024-01-01T10:00:00.000","s":"","s":""}}',
+        '{"k":true,"b":{"n":1,"t":"2024-01-01T10:00:00.000","s":""}}',
+    ],
+)
+def test_a_line_that_only_seems_alike_is_left(line: str) -> None:
+    lines = events(60)
+    reader = UniformLines(EVENTS.schema, EVENTS.schema)
+    assert check([*lines[:30], line, *lines[30:]], EVENTS, reader) == 60
+
+
+def test_instants_of_several_lengths_are_taken_too() -> None:
+    line = '{"k":0,"a":{"n":1,"t":"2024-01-01T10:00:00.0000"}}'
+    assert check([*events(60), line], EVENTS, UniformLines(EVENTS.schema, EVENTS.schema)) == 61
+
+
+def test_blocks_of_other_lines_are_passed_over_for_a_while() -> None:
+    reader = UniformLines(EVENTS.schema, EVENTS.schema)
+    lists = b"\n".join(b'{"k":%d,"l":[%d]}' % (n, n) for n in range(50))
+    good = "\n".join(events(50)).encode()
+    assert reader.read(lists) is None
+    assert reader.read(good) is None  # not looked at
+    assert reader.read(good) is not None
+
+
+def test_bad_rows_among_many_are_named() -> None:
+    lines = [line.encode() for line in events(2000)]
+    lines[700], lines[1400], lines[1999] = b"{", b'{"k":0,"a":{"n":"1"}}', b"\xff"
+    decoded = EVENTS.decode(pl.Series(lines, dtype=pl.Binary))
+    assert decoded.errors["index"].to_list() == [700, 1400, 1999]
+    assert decoded.errors["reason"][1] == 'column a.n: cannot read "1" as Int64'
+    assert decoded.kept is not None
+    assert decoded.kept.to_list() == [n for n in range(2000) if n not in (700, 1400, 1999)]
+    good = b"\n".join(lines[:700])
+    frame = EVENTS.decode_block(good)
+    assert frame is not None
+    assert frame.equals(decoded.frame.head(700))
+    assert EVENTS.decode_block(b"\n".join(lines)) is None
+
+
+@given(alike(), st.sets(st.sampled_from([("i",), ("t",), ("o", "s"), ("p", "o", "n"), ("p", "l")])))
+@settings(max_examples=20, deadline=None)
+def test_what_is_left_out_is_checked_all_the_same(
+    lines: list[str], wanted: set[tuple[str, ...]]
+) -> None:
+    form = FORM.narrowed({("i",), *wanted})
+    raw = pl.Series([line.encode() for line in lines], dtype=pl.Binary)
+    whole, part = FORM.decode(raw), form.decode(raw)
+    assert part.errors.equals(whole.errors)
+    assert part.frame.schema == form.schema
+    for name, dtype in form.schema.items():
+        assert part.frame[name].to_list() == [only(v, dtype) for v in whole.frame[name].to_list()]
+    reader = UniformLines(FORM.schema, form.schema, least=0)
+    check(lines, form, reader)
+
+
+def only(value: Any, dtype: pl.DataType) -> Any:
+    if value is None or not isinstance(dtype, pl.Struct):
+        return value
+    return {f.name: only(value[f.name], f.dtype) for f in dtype.fields}  # type: ignore[arg-type]

@@ -73,7 +73,7 @@ def parts(
 ) -> list[Part]:
     """Return the wanted columns of the lines matched, but for lines with a value that is not sound."""
     rows = [_Rows(match, np.ones(len(match.rows), bool)) for match in matches]
-    types, given = types_of(schema), types_of(wanted)
+    types, given = _types(schema), _types(wanted)
     groups: dict[Hashable, list[_Job]] = {}
     for some in rows:
         for value, (starts, ends) in zip(some.match.shape.values, some.match.spans, strict=True):
@@ -87,7 +87,7 @@ def parts(
     return [_part(wanted, some) for some in rows]
 
 
-def types_of(schema: Mapping[str, pl.DataType]) -> dict[Path, pl.DataType]:
+def _types(schema: Mapping[str, pl.DataType]) -> dict[Path, pl.DataType]:
     found: dict[Path, pl.DataType] = {}
 
     def note(path: Path, dtype: pl.DataType) -> None:

@@ -1,6 +1,6 @@
 """Where the lines and quotes of a block are, and what is written at many places at once.
 
-    {"a":1}\\n{"b":"x"}\\n   ->   starts 0, 8   ends 7, 17   quotes 1 3, 9 11 13 15   first 0, 2
+{"a":1}\\n{"b":"x"}\\n   ->   starts 0, 8   ends 7, 17   quotes 1 3, 9 11 13 15   first 0, 2
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 WORD = 8
 """Bytes that are looked at together."""
 
-_BEHIND = LONGEST_TEXT + 4 * WORD
-"""Zeros behind a block, where also places before it are looked up: no text is there by chance."""
+_BEFORE, _BEHIND = 2 * WORD, LONGEST_TEXT + 8 * WORD
+"""Zeros around a block: numbers are read from their ends backwards; a text that would stand beyond
+the block, or (as indices wrap around) up to its length before it, is not there by chance."""
 
 _NEWLINE, _QUOTE, _BACKSLASH, _BLANK = b'\n"\\ '
 
@@ -32,11 +33,12 @@ class Index:
 
     def __init__(self, block: bytes) -> None:
         self.block = block
-        padded = np.empty(len(block) + _BEHIND, np.uint8)
-        padded[len(block) :] = 0
-        data = padded[: len(block)]
+        padded = np.empty(_BEFORE + len(block) + _BEHIND, np.uint8)
+        padded[:_BEFORE] = 0
+        padded[_BEFORE + len(block) :] = 0
+        data = padded[_BEFORE : _BEFORE + len(block)]
         data[:] = np.frombuffer(block, np.uint8)
-        self._bytes = padded
+        self._bytes = padded[_BEFORE:]
         self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
         low = np.flatnonzero(data < _BLANK)
         others = low[data[low] != _NEWLINE]
@@ -69,6 +71,6 @@ class Index:
         return found
 
     def word(self, places: Places, ahead: int = 0) -> Words:
-        """Return the eight bytes ``ahead`` of each place, the first in the lowest bits."""
-        found: Words = self._words[ahead:][places]
+        """Return the eight bytes from ``ahead`` of each place on, the first in the lowest bits."""
+        found: Words = self._words[_BEFORE + ahead :][places]
         return found

@@ -1,6 +1,6 @@
 """ISO instants, in full and in UTC, read from the bytes of a block: 0.03 us each.
 
-    2024-01-31T10:00:00.25Z   ->   words  2024-01-  31T10:00  :00.25Z   ->   year, month, day, ...
+2024-01-31T10:00:00.25Z   ->   words  2024-01-  31T10:00  :00.25Z   ->   year, month, day, ...
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from penstock.deferred import numpy as np
 if TYPE_CHECKING:
     from penstock.connectors.formats.json_index import Flags, Numbers, Places, Words
 
-_SHAPE = re.compile(
-    rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z?"
-)
+_SHAPE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z?")
 _WHOLE = len("2024-01-31T10:00:00")
 _DECIMALS = {"ms": 3, "us": 6, "ns": 9}
 _NANOSECOND_YEARS = (1678, 2262)

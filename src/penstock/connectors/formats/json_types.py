@@ -103,7 +103,9 @@ def _list_fault(value: object, wire: pl.List, path: str) -> str | None:
 def _struct_fault(value: object, wire: pl.Struct, path: str) -> str | None:
     if not isinstance(value, dict):
         return _said(path, value, wire)
-    found = (fault(value.get(f.name), as_instance(f.dtype), f"{path}.{f.name}") for f in wire.fields)
+    found = (
+        fault(value.get(f.name), as_instance(f.dtype), f"{path}.{f.name}") for f in wire.fields
+    )
     return next((reason for reason in found if reason), None)
 
 

@@ -54,10 +54,10 @@ def integers(index: Index, starts: Places, ends: Places) -> tuple[Numbers, Flags
 def digits(index: Index, starts: Places, ends: Places) -> tuple[Numbers, Flags]:
     """Read 1 to 16 digits."""
     lengths = ends - starts
-    values, good = _last_digits(index.word(ends - _DIGITS), lengths)
+    values, good = _last_digits(index.word(ends, -_DIGITS), lengths)
     long = np.flatnonzero(lengths > _DIGITS)
     if len(long):
-        more, also = _last_digits(index.word(ends[long] - 2 * _DIGITS), lengths[long] - _DIGITS)
+        more, also = _last_digits(index.word(ends[long], -2 * _DIGITS), lengths[long] - _DIGITS)
         values[long] += more * np.uint64(10**_DIGITS)
         good[long] &= also
     good &= (lengths > 0) & (lengths <= 2 * _DIGITS)

@@ -1,6 +1,6 @@
 """Columns and fields of structs that nobody reads are left out.
 
-    a, b {c, d, e}; wanted ("a",), ("b", "d")   ->   a, b {d}
+a, b {c, d, e}; wanted ("a",), ("b", "d")   ->   a, b {d}
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def cut(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """Leave out of a frame what ``schema`` does not have."""
     if frame.schema == schema:
         return frame
-    return frame.select(_cut(pl.col(name), frame.schema[name], schema[name]) for name in schema)
+    return frame.select(
+        _cut(pl.col(name), frame.schema[name], dtype).alias(name) for name, dtype in schema.items()
+    )
 
 
 def _cut(values: pl.Expr, whole: pl.DataType, part: pl.DataType) -> pl.Expr:
@@ -43,6 +45,7 @@ def _cut(values: pl.Expr, whole: pl.DataType, part: pl.DataType) -> pl.Expr:
     assert isinstance(part, pl.Struct)
     types = {f.name: as_instance(f.dtype) for f in whole.fields}
     fields = [
-        _cut(values.struct.field(f.name), types[f.name], as_instance(f.dtype)) for f in part.fields
+        _cut(values.struct.field(f.name), types[f.name], as_instance(f.dtype)).alias(f.name)
+        for f in part.fields
     ]
     return pl.when(values.is_not_null()).then(pl.struct(fields))
