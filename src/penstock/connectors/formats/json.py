@@ -17,11 +17,12 @@ How (``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate r
 is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
 schema. If it refuses the batch, a typed decoder finds the rows at fault. Short lines that begin with
 a brace and hold no escape are not validated first: of these the reader takes none that is bad.
+Where there are structs, lines that are alike do not come to the reader at all (``json_uniform``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -41,34 +42,28 @@ from penstock.connectors.formats.contract import (
     within,
 )
 from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
-from penstock.connectors.formats.json_few import FAULTS, FEW, FewObjects
+from penstock.connectors.formats.json_few import FEW, FewObjects
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
 from penstock.connectors.formats.json_uniform import UniformLines
+from penstock.connectors.formats.json_validity import (
+    CAREFUL_SLICE,
+    faulty,
+    invalid,
+    one_line_each,
+    reader_is_strict,
+    valid,
+    why_refused,
+)
 from penstock.connectors.formats.json_wanted import Path, cut, narrowed
 from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
 from penstock.connectors.formats.slices import in_slices, joined
-from penstock.deferred import numpy as np
-
-
-class _Object(msgspec.Struct):
-    """Any JSON object: validates, keeps nothing."""
-
-
-_VALID = msgspec.json.Decoder(_Object)
-CAREFUL_SLICE = 4096
-"""A batch that holds a bad message is read in slices, so that only some pay for finding it."""
 
 _MANY, _MANY_BYTES = 512, 1 << 16
 """Lines, and bytes of a block, from which on it is worth while to look for lines that are alike."""
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
-
-_SHORT_LINE = 1000
-"""Bytes of a line in which nothing can be nested as deeply as msgspec refuses (1,000 levels)."""
-
-_NEWLINE, _BRACE = b"\n{"
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,7 @@ class Json:
     def _without_invalid(self, messages: pl.Series) -> Decoded | None:
         """Drop what is no JSON object and read the others at once; None if they are unusual."""
         text, errors = as_text(messages)
-        bad = pl.concat([errors, _invalid(text)]).sort("index")
+        bad = pl.concat([errors, invalid(text)]).sort("index")
         if not 0 < bad.height < len(text):
             return None
         kept = kept_without(bad["index"], len(text))
@@ -212,12 +207,12 @@ class Json:
         if clean is not None:
             return Decoded(clean)
         text, errors = as_text(messages)
-        bad = pl.concat([errors, _invalid(text)])
+        bad = pl.concat([errors, invalid(text)])
         if not bad.height:
-            return self._read(_one_line_each(text))
+            return self._read(one_line_each(text))
         bad = bad.unique("index", keep="first").sort("index")
         kept = kept_without(bad["index"], len(text))
-        inner = self._read(_one_line_each(text[kept]))
+        inner = self._read(one_line_each(text[kept]))
         return within(inner, kept, bad)
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
@@ -257,7 +252,7 @@ class Json:
             return None
         wire = self._few.read(block) if lines <= FEW else None
         if wire is None:
-            if not (lines > FEW and _reader_is_strict(block)) and not _valid(block, lines):
+            if not (lines > FEW and reader_is_strict(block)) and not valid(block, lines):
                 return None
             wire = self._ndjson(block, lines)
         if wire is None:
@@ -308,10 +303,10 @@ class Json:
     def _refused(self, text: pl.Series) -> pl.DataFrame:
         """Find the rows that the reader refuses: the likely ones, else any, else by halves."""
         fault = self._fault_of_types
-        likely = _faults(text, lambda m: fault(m) if _fault(self._typed.decode, m) else None)
+        likely = faulty(text, lambda m: fault(m) if why_refused(self._typed.decode, m) else None)
         if likely.height:
             return likely
-        any_one = _faults(text, fault)
+        any_one = faulty(text, fault)
         return any_one if any_one.height else self._bisected(text)
 
     def _fault_of_types(self, message: str) -> str | None:
@@ -349,71 +344,3 @@ def _halves(block: bytes) -> list[bytes]:
     if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2 or not 0 < middle < len(block):
         return [block]
     return [block[:middle], block[middle:]]
-
-
-def _valid(block: bytes, lines: int) -> bool:
-    try:
-        return len(_VALID.decode_lines(block)) == lines
-    except FAULTS:
-        return False
-
-
-def _reader_is_strict(block: bytes) -> bool:
-    """Tell whether Polars' reader refuses all that is not one object on each line.
-
-    It is lax about what does not begin with a brace, about escapes (half a surrogate pair), and
-    about nesting, which has no room to be too deep in short lines.
-    """
-    if b"\\" in block or not block.startswith(b"{"):
-        return False
-    data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data[:-1] == _NEWLINE)
-    starts = np.concatenate(([0], ends + 1))
-    longest = int(np.diff(starts, append=len(data)).max())
-    return longest <= _SHORT_LINE and bool((data[starts] == _BRACE).all())
-
-
-def _invalid(text: pl.Series) -> pl.DataFrame:
-    """Return the errors of what is not one JSON object; nulls are reported elsewhere."""
-    found = [errors_table([], [])]
-    for start in range(0, len(text), CAREFUL_SLICE):
-        part = text.slice(start, CAREFUL_SLICE)
-        if not _all_valid(part):
-            faults = _faults(part, lambda message: _fault(_VALID.decode, message))
-            found.append(faults.with_columns(pl.col("index") + pl.lit(start, pl.UInt32)))
-    return pl.concat(found)
-
-
-def _all_valid(text: pl.Series) -> bool:
-    if text.null_count() or _spans_lines(text):
-        return False
-    return _valid(join_lines(text), len(text))
-
-
-def _spans_lines(text: pl.Series) -> bool:
-    return bool(text.str.contains("\n", literal=True).any())
-
-
-def _one_line_each(text: pl.Series) -> pl.Series:
-    """Replace newlines, which in valid JSON stand between tokens only, by blanks."""
-    return text.str.replace_all("\n", " ", literal=True) if _spans_lines(text) else text
-
-
-def _faults(text: pl.Series, fault: Callable[[str], str | None]) -> pl.DataFrame:
-    index, reasons = [], []
-    for i, message in enumerate(text.to_list()):
-        reason = None if message is None else fault(message)
-        if reason is not None:
-            index.append(i)
-            reasons.append(reason)
-    return errors_table(index, reasons)
-
-
-def _fault(decode: Callable[[str], object], message: str) -> str | None:
-    try:
-        decode(message)
-    except RecursionError:
-        return "nested too deeply"
-    except msgspec.DecodeError as error:
-        return str(error)
-    return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from penstock.connectors.formats.json_index import Flags, Places
+
+    Kept = TypeVar("Kept", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _spans(jobs: list[_Job]) -> tuple[Places, Places]:
     return starts, np.concatenate([job.ends for job in jobs])
 
 
-def _cut(values: npt.NDArray[np.generic], jobs: list[_Job]) -> list[npt.NDArray[np.generic]]:
+def _cut(values: npt.NDArray[Kept], jobs: list[_Job]) -> list[npt.NDArray[Kept]]:
     return np.split(values, np.cumsum([len(job.starts) for job in jobs])[:-1])
 
 

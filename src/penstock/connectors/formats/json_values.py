@@ -90,8 +90,10 @@ def _written(index: Index, starts: Places, ends: Places, text: bytes) -> Flags:
 
 def texts(index: Index, starts: Places, ends: Places) -> pl.Series:
     """Return what is written from each start up to its end."""
-    block = pl.Series("block", [index.block]).new_from_index(0, len(starts))
-    return block.bin.slice(pl.Series(starts), pl.Series(ends - starts)).cast(pl.String)
+    block = pl.Series([index.block]).new_from_index(0, len(starts))
+    cut = pl.DataFrame({"block": block, "start": starts, "length": ends - starts})
+    written = pl.col("block").bin.slice(pl.col("start"), pl.col("length")).cast(pl.String)
+    return cut.select(written).to_series()
 
 
 def numbers(text: pl.Series) -> tuple[pl.Series, Flags]:
