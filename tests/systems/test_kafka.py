@@ -35,10 +35,14 @@ KINDS = {
 
 def new_topic(kafka: KafkaServer, partitions: int = 2, **settings: str) -> str:
     name = f"t-{uuid.uuid4().hex[:12]}"
+    new_named_topic(kafka, name, partitions, **settings)
+    return name
+
+
+def new_named_topic(kafka: KafkaServer, name: str, partitions: int, **settings: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.servers})
     config = {key.replace("_", "."): value for key, value in settings.items()}
     admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(30)
-    return name
 
 
 def produce(kafka: KafkaServer, topic: str, *messages: dict[str, Any]) -> None:
@@ -404,9 +408,7 @@ def test_large_messages(kafka: KafkaServer) -> None:
 
 def test_urls_functions_and_sql_describe_the_same(kafka: KafkaServer) -> None:
     topic = new_topic(kafka)
-    by_url = registry.source(
-        f"kafka://{kafka.servers}/{topic}", format="json", schema={"n": int}
-    )
+    by_url = registry.source(f"kafka://{kafka.servers}/{topic}", format="json", schema={"n": int})
     produce(kafka, topic, {"value": b'{"n": 4}'}, {"value": b'{"n": 5}'})
     with ps.Session() as session:
         session.sql(

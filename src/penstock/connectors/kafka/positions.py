@@ -21,7 +21,7 @@ class Held(msgspec.Struct):
         """Return the next offset of each partition."""
         return {Place(topic, number): offset for topic, number, offset, _ in self.at}
 
-    def places(self) -> Iterable[tuple[Place, int, int | None]]:
+    def places(self) -> list[tuple[Place, int, int | None]]:
         """Return partitions with their next offset and stop."""
         return [(Place(topic, number), offset, stop) for topic, number, offset, stop in self.at]
 

@@ -201,8 +201,11 @@ class KafkaSource:
                     fault=Fault.USER,
                     hint="it was removed and created anew; start with a new checkpoint folder",
                 )
-        for place, offset, stop in held.places():
-            self._keep(_Part(place, offset, stop))
+        at = held.places()
+        open_ended = [place for place, _, stop in at if stop is None and self._reading.stops]
+        ends = self._existing().ends(open_ended, self._reading.isolation)
+        for place, offset, stop in at:
+            self._keep(_Part(place, offset, stop if stop is not None else ends.get(place)))
         known = set(self._numbers)
         fresh = [p for p in self._existing().places(self._topics) if p not in known]
         if not self._reading.stops:
