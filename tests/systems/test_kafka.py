@@ -426,7 +426,7 @@ def test_secrets_are_not_shown(kafka: KafkaServer) -> None:
     for spec in (registry.source(where), registry.sink(where)):
         for text in (repr(spec), str(spec), spec.name):
             assert "secret" not in text
-        assert spec.connection.client()["sasl.password"] == "a secret of ann"  # type: ignore[attr-defined]
+        assert spec.connection.client("t")["sasl.password"] == "a secret of ann"  # type: ignore[attr-defined]
 
 
 def test_a_password_opens_the_door_and_a_wrong_one_is_told(kafka: KafkaServer) -> None:

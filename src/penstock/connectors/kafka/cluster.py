@@ -56,7 +56,7 @@ class Cluster:
         self._refused: Any = None
         try:
             self._admin: AdminClient = AdminClient(
-                connection.client() | {"error_cb": self._noticed}
+                connection.client(step) | {"error_cb": self._noticed}
             )
         except KafkaException as error:
             raise connector_error(error.args[0], step, "setting up the client") from error

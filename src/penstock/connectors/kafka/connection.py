@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from penstock.errors import ConfigError
+from penstock.hiding import remember
+from penstock.secrets import revealed
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ _OURS = (
 class Connection:
     """Where the brokers are, and who asks.
 
-    ``servers``: ``host:port`` of some brokers. With ``user`` and ``password``: SASL by
+    ``servers``: ``host:port`` of some brokers. Texts may hold references (``penstock.secrets``). With ``user`` and ``password``: SASL by
     ``mechanism``. ``tls`` encrypts; ``ca``, ``certificate`` and ``key`` name PEM files. ``settings``:
     more settings of librdkafka, by its names.
     """
@@ -82,8 +84,8 @@ class Connection:
                     hint="leave it out; the guarantee rests on it",
                 )
 
-    def client(self) -> dict[str, Any]:
-        """Return the settings of a client of librdkafka."""
+    def client(self, step: str) -> dict[str, Any]:
+        """Return the settings of a client of librdkafka; references to secrets are looked up."""
         secured = "SASL_" if self.user is not None else ""
         protocol = secured + ("SSL" if self.tls else "PLAINTEXT")
         found = {
@@ -102,7 +104,11 @@ class Connection:
             "log_level": 0,  # errors come as errors; its own lines would go to the terminal
             "logger": _log,
         }
-        return {k: v for k, v in found.items() if v is not None} | dict(self.settings)
+        for secret in (self.password, self.key_password):
+            if secret is not None:
+                remember(secret)
+        given = {k: v for k, v in found.items() if v is not None} | dict(self.settings)
+        return {k: revealed(v, step=step) if isinstance(v, str) else v for k, v in given.items()}
 
 
 def connection(

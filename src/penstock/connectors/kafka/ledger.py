@@ -60,7 +60,7 @@ class Ledger:
         """Return what was committed last; None if nothing ever was."""
         from confluent_kafka import Consumer
 
-        settings = self._connection.client() | {
+        settings = self._connection.client(self._step) | {
             "group.id": "penstock",
             "enable.auto.commit": False,
             "enable.partition.eof": True,

@@ -118,7 +118,9 @@ class KafkaSink:
     def _connect(self) -> None:
         from confluent_kafka import KafkaException, Producer
 
-        settings = CLIENT | self._writing.connection.client() | {"enable.idempotence": True}
+        settings = (
+            CLIENT | self._writing.connection.client(self._step) | {"enable.idempotence": True}
+        )
         if self._identity is not None:
             timeout_ms = int(self._writing.transaction_timeout_s * 1000)
             settings |= {

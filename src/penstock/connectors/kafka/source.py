@@ -167,7 +167,7 @@ class KafkaSource:
         load_driver("confluent_kafka", "kafka", self._step)
         from confluent_kafka import Consumer, KafkaException
 
-        settings = self._reading.connection.client() | _CLIENT
+        settings = self._reading.connection.client(self._step) | _CLIENT
         settings["isolation.level"] = self._reading.isolation
         settings["group.id"] = self._reading.group or "penstock"
         settings["error_cb"] = self._noticed
