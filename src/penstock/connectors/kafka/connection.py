@@ -42,9 +42,9 @@ _OURS = (
 class Connection:
     """Where the brokers are, and who asks.
 
-    ``servers``: ``host:port`` of some brokers. Texts may hold references (``penstock.secrets``). With ``user`` and ``password``: SASL by
+    ``servers``: ``host:port`` of some brokers. With ``user`` and ``password``: SASL by
     ``mechanism``. ``tls`` encrypts; ``ca``, ``certificate`` and ``key`` name PEM files. ``settings``:
-    more settings of librdkafka, by its names.
+    more settings of librdkafka, by its names. Texts may hold references (``penstock.secrets``).
     """
 
     servers: str
