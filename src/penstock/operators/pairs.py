@@ -85,6 +85,10 @@ def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
     found = np.flatnonzero(counts)
     if not len(found):
         return
+    if counts.max() == 1:
+        at, ids = store.lookup_ids(slots[found])
+        yield found[at], ids
+        return
     # Sorted slots make the search in the store's sorted runs walk memory in order.
     packed = (slots[found] << 32) | found
     packed.sort()
