@@ -55,7 +55,7 @@ class Pairing:
         for column in self.columns:
             name = column.left
             series = right[str(column.right)] if name is None else left[name]
-            found.append(self._typed(series, column.name))
+            found.append(self.typed(series, column.name))
         return pl.DataFrame(found)
 
     def alone(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:
@@ -66,13 +66,14 @@ class Pairing:
             if name is None:
                 found.append(self._nulls(column.name, rows.height))
             else:
-                found.append(self._typed(rows[name], column.name))
+                found.append(self.typed(rows[name], column.name))
         return pl.DataFrame(found)
 
     def _nulls(self, name: str, height: int) -> pl.Series:
         return pl.Series(name, [None], dtype=self.schema[name]).new_from_index(0, height)
 
-    def _typed(self, series: pl.Series, name: str) -> pl.Series:
+    def typed(self, series: pl.Series, name: str) -> pl.Series:
+        """Return a column with the name and the type it has in the output."""
         dtype = self.schema[name]
         return (series if series.dtype == dtype else series.cast(dtype)).alias(name)
 

@@ -5,6 +5,7 @@ NULL equals NULL, NaN equals NaN, -0.0 equals 0.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +139,18 @@ def same_in_batch(batch: KeyBatch, left: Ids, right: Ids) -> Mask:
 
 def same_as_stored(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> Mask:
     """Compare the stored keys of ``slots`` with ``rows`` (None: all) of the batch, null-safe."""
+    return same_values(store.columns, slots, batch, rows)
+
+
+def same_values(
+    stored_columns: Sequence[FixedColumn | ArenaColumn],
+    slots: Ids,
+    batch: KeyBatch,
+    rows: Ids | None,
+) -> Mask:
+    """Compare what columns hold under ``slots`` with ``rows`` (None: all) of the batch, null-safe."""
     equal: Mask | None = None
-    for stored, column in zip(store.columns, batch.columns, strict=True):
+    for stored, column in zip(stored_columns, batch.columns, strict=True):
         now = _same_column(stored, slots, column, rows)
         equal = now if equal is None else equal & now
     return np.ones(len(slots), np.bool_) if equal is None else equal

@@ -11,12 +11,14 @@ may renumber the rows when more than half of them are dead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from penstock.state import keys as keys_of
 from penstock.state.arrays import GrowArray, IdList, Ids, Mask, distinct
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
@@ -124,7 +126,7 @@ class RowStore:
     def _find(self, slots: Ids) -> tuple[Ids, Ids]:
         """Return positions and row ids from the sorted runs, after putting new rows into them."""
         if self._sorted < self._next:
-            fresh = np.flatnonzero(self._alive.data[self._sorted : self._next]) + self._sorted
+            fresh = self.live_ids(self._sorted)
             self._sorted = self._next
             if len(fresh):
                 self._runs.add(self.slots_of(fresh), fresh)
@@ -140,6 +142,15 @@ class RowStore:
     def rows(self, row_ids: Ids) -> pl.DataFrame:
         """Return rows by id."""
         return self._store.get(row_ids)
+
+    def values(self, name: str, row_ids: Ids) -> pl.Series:
+        """Return one column of rows by id."""
+        return self._store.column(name).get(row_ids)
+
+    def same(self, names: Sequence[str], row_ids: Ids, batch: keys_of.KeyBatch, rows: Ids) -> Mask:
+        """Tell which rows by id have in ``names`` the values of ``rows`` of a batch, null-safe."""
+        columns = [self._store.column(name) for name in names]
+        return keys_of.same_values(columns, row_ids, batch, rows)
 
     def slots_of(self, row_ids: Ids) -> Ids:
         """Return the slots of rows by id."""
@@ -172,9 +183,9 @@ class RowStore:
         alive: Mask = self._alive.data[row_ids]
         return alive
 
-    def live_ids(self) -> Ids:
-        """Return the ids of all living rows, ascending."""
-        return np.flatnonzero(self._alive.data[: self._next])
+    def live_ids(self, first: int = 0) -> Ids:
+        """Return the ids of all living rows, from ``first`` on, ascending."""
+        return np.flatnonzero(self._alive.data[first : self._next]) + first
 
     def column(self, name: str) -> tuple[Ids, npt.NDArray[Any]]:
         """Return ids and physical values of a fixed-width column of living rows, nulls left out."""
@@ -190,6 +201,10 @@ class RowStore:
         slots, frame = self.slots_of(ids), self.rows(ids)
         self.remove(ids)
         return slots, frame
+
+    def drop_below(self, column: str, below: int) -> None:
+        """Remove rows whose physical value is below ``below``; never nulls."""
+        self.remove(self._expired(column, below))
 
     def _expired(self, column: str, below: int) -> Ids:
         minima = self._minima.get(column)
@@ -256,7 +271,7 @@ class RowStore:
         if len(self._removed):
             part["removed"] = numbered(np.sort(self._removed.view()), [], ROW)
             self._removed.clear()
-        added = self._snapshot + np.flatnonzero(self._alive.data[self._snapshot : self._next])
+        added = self.live_ids(self._snapshot)
         self._snapshot = self._next
         if len(added):
             part["rows"] = self._frame(added)
