@@ -18,7 +18,7 @@ Side = Literal[0, 1]
 LEFT: Side = 0
 RIGHT: Side = 1
 
-_BLOCK = 1 << 20
+BLOCK = 1 << 20
 """Pairs made at once: bounds memory where a condition drops most of them (tens of MB a column)."""
 
 
@@ -97,7 +97,7 @@ def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
     ends = np.cumsum(counts[positions])
     begin, done = 0, 0
     while begin < len(ordered):
-        end = max(int(np.searchsorted(ends, done + _BLOCK, side="right")), begin + 1)
+        end = max(int(np.searchsorted(ends, done + BLOCK, side="right")), begin + 1)
         at, ids = store.lookup_ids(ordered[begin:end])
         yield positions[begin:end][at], ids
         begin, done = end, int(ends[end - 1])
