@@ -9,8 +9,8 @@ import polars as pl
 from penstock.operators.pairs import BLOCK
 from penstock.state.arrays import Ids
 
-_LEFT = "_penstock_left"
-_RIGHT = "_penstock_right"
+_MANY = "_penstock_many"
+_FEW = "_penstock_few"
 
 
 def equal_keys(left: pl.DataFrame, right: pl.DataFrame) -> Iterator[tuple[Ids, Ids]]:
@@ -21,15 +21,27 @@ def equal_keys(left: pl.DataFrame, right: pl.DataFrame) -> Iterator[tuple[Ids, I
     """
     if not left.height or not right.height:
         return
-    names = left.columns
-    most = 1
-    if (right if len(names) > 1 else right.to_series()).n_unique() < right.height:
-        found = right.group_by(names).len().get_column("len").max()
-        most = found if isinstance(found, int) else 1
-    step = max(BLOCK // most, 1)
-    one = left.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_LEFT))
-    two = right.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_RIGHT))
-    for begin in range(0, left.height, step):
+    if right.height > left.height:  # the smaller one is looked into
+        for here, there in _paired(right, left):
+            yield there, here
+    else:
+        yield from _paired(left, right)
+
+
+def _paired(many: pl.DataFrame, few: pl.DataFrame) -> Iterator[tuple[Ids, Ids]]:
+    names = many.columns
+    step = max(BLOCK // _most_alike(few), 1)
+    one = many.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_MANY))
+    two = few.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_FEW))
+    for begin in range(0, many.height, step):
         met = one[begin : begin + step].join(two, on=names, how="inner", maintain_order="left")
         if met.height:
-            yield met[_LEFT].to_numpy(), met[_RIGHT].to_numpy()
+            yield met[_MANY].to_numpy(), met[_FEW].to_numpy()
+
+
+def _most_alike(rows: pl.DataFrame) -> int:
+    """Return how many rows are equal at most: as many pairs may come of one row."""
+    if rows.height == 1 or (rows.width == 1 and rows.to_series().n_unique() == rows.height):
+        return 1
+    most = rows.group_by(rows.columns).len().get_column("len").max()
+    return most if isinstance(most, int) else 1

@@ -229,7 +229,9 @@ class Join(Operator):
         mine, other = of_frame(rows), of_store(store)
         for take, ids in matches(slots, store):
             each = None if weights is None else weights[take]
-            reads, at = ((mine, other), (take, ids)) if side == LEFT else ((other, mine), (ids, take))
+            reads, at = (
+                ((mine, other), (take, ids)) if side == LEFT else ((other, mine), (ids, take))
+            )
             pairs, each = true_pairs(pairing, reads, at, each, tick)
             out.add(pairs, 1 if each is None else each)
 

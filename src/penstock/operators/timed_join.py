@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +89,9 @@ class TimedJoin(Operator):
         if left is not None and right is not None:
             for probe, origin in left.probes:
                 for at, other in equal_keys(probe, right.keys):
-                    self._emit(of_frame(left.rows), origin[at], of_frame(right.rows), other, tick, out)
+                    self._emit(
+                        of_frame(left.rows), origin[at], of_frame(right.rows), other, tick, out
+                    )
         self._keep(LEFT, left, tick)
         self._keep(RIGHT, right, tick)
         return out.result()
@@ -190,7 +192,7 @@ class _Side:
         """Return the rows that are not over yet, as they are held."""
         alive = self._alive(came.rows, limit)
         named = dict(zip(self._names, came.keys.get_columns(), strict=True))
-        columns = [named.get(name, None) for name in self._columns]
+        columns = [named.get(name) for name in self._columns]
         found = [
             came.rows.get_column(name) if column is None else column.alias(name)
             for name, column in zip(self._columns, columns, strict=True)

@@ -76,7 +76,8 @@ class TimedRows:
             positions = found + begin
             alive = self.store.is_alive(ids)
             positions, ids = positions[alive], ids[alive]
-            same = self.store.same(self._keys, ids, batch, positions)
+            stored = self._keys_of(ids)
+            same = keys_of.same_in_batches(batch, positions, stored, np.arange(len(ids)))
             yield positions[same], ids[same]
             begin, done = end, int(ends[end - 1])
 
@@ -87,10 +88,12 @@ class TimedRows:
             self._runs, self._sorted = SortedRuns(), 0
         fresh = self.store.live_ids(self._sorted)
         if len(fresh):
-            columns = [self.store.values(name, fresh) for name in self._keys]
-            batch = keys_of.read(pl.DataFrame(columns), self._key_schema)
-            self._runs.add(_shortened(batch), fresh)
+            self._runs.add(_shortened(self._keys_of(fresh)), fresh)
             self._sorted = int(fresh[-1]) + 1
+
+    def _keys_of(self, ids: Ids) -> keys_of.KeyBatch:
+        columns = [self.store.values(name, ids) for name in self._keys]
+        return keys_of.read(pl.DataFrame(columns), self._key_schema)
 
 
 def _shortened(batch: keys_of.KeyBatch) -> Ids:

@@ -54,7 +54,11 @@ def lapses(
 def _lapse(bounded: Node, small: str, kept: Node, big: str) -> Lapse | None:
     bound = bounded.properties.times.get(small)
     dtype = kept.schema[big]
-    if bound is None or dtype != bounded.schema[small] or not isinstance(dtype, pl.Datetime | pl.Date):
+    if (
+        bound is None
+        or dtype != bounded.schema[small]
+        or not isinstance(dtype, pl.Datetime | pl.Date)
+    ):
         return None
     return big, bound.over(big, dtype)
 

@@ -168,7 +168,11 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
 
 
 def _folds(
-    left: Stream, right: Stream, keys: Sequence[Key], predicates: Sequence[pl.Expr], schema: pl.Schema
+    left: Stream,
+    right: Stream,
+    keys: Sequence[Key],
+    predicates: Sequence[pl.Expr],
+    schema: pl.Schema,
 ) -> bool:
     """Tell whether the rest of a condition may be tried in the join, which it may free state of.
 

@@ -11,14 +11,12 @@ may renumber the rows when more than half of them are dead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from penstock.state import keys as keys_of
 from penstock.state.arrays import GrowArray, IdList, Ids, Mask, distinct
 from penstock.state.columns import ColumnStore, FixedColumn
 from penstock.state.contract import FULL, FULL_MARK, ROW, SLOT, Part, since_last_full
@@ -146,11 +144,6 @@ class RowStore:
     def values(self, name: str, row_ids: Ids) -> pl.Series:
         """Return one column of rows by id."""
         return self._store.column(name).get(row_ids)
-
-    def same(self, names: Sequence[str], row_ids: Ids, batch: keys_of.KeyBatch, rows: Ids) -> Mask:
-        """Tell which rows by id have in ``names`` the values of ``rows`` of a batch, null-safe."""
-        columns = [self._store.column(name) for name in names]
-        return keys_of.same_values(columns, row_ids, batch, rows)
 
     def slots_of(self, row_ids: Ids) -> Ids:
         """Return the slots of rows by id."""
