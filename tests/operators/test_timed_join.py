@@ -193,6 +193,18 @@ def test_equal_keys_are_those_of_nested_loops(
     assert sorted(found) == nested(left, right)
 
 
+@given(
+    left=st.lists(st.integers(-1, 2), max_size=12), right=st.lists(st.integers(-1, 2), max_size=12)
+)
+def test_equal_integers_are_those_of_nested_loops(left: list[int], right: list[int]) -> None:
+    frames = [
+        pl.DataFrame({"x": rows, "y": rows}, schema={"x": pl.Int64, "y": pl.Int8})
+        for rows in (left, right)
+    ]
+    found = [pair for ones, twos in equal_keys(*frames) for pair in zip(ones, twos, strict=True)]
+    assert sorted(found) == nested([(x, x) for x in left], [(x, x) for x in right])
+
+
 @pytest.mark.parametrize("few", [0, 10**9])  # always scanned, always by the index
 @given(
     batches=st.lists(_KEYED, min_size=1, max_size=4),
