@@ -49,8 +49,8 @@ def _paired(many: pl.DataFrame, few: pl.DataFrame) -> Iterator[tuple[Ids, Ids]]:
         yield from _one_by_one(many, few)
         return
     step = max(BLOCK // _most_alike(few), 1)
-    one = many.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_MANY))
-    two = few.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_FEW))
+    one = many.hstack([pl.Series(_MANY, np.arange(many.height))])
+    two = few.hstack([pl.Series(_FEW, np.arange(few.height))])
     for begin in range(0, many.height, step):
         met = one[begin : begin + step].join(two, on=names, how="inner", maintain_order="left")
         if met.height:

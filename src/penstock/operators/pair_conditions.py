@@ -27,8 +27,16 @@ At = tuple[Ids, Ids]
 
 
 def of_frame(frame: pl.DataFrame) -> Read:
-    """Read the rows of a frame by position."""
-    return lambda name, rows: frame.get_column(name)[rows]
+    """Read the rows of a frame by position; positions are made what Polars takes once for all columns."""
+    rows_of: tuple[Ids | None, pl.Series] = (None, pl.Series(dtype=pl.get_index_type()))
+
+    def read(name: str, rows: Ids) -> pl.Series:
+        nonlocal rows_of
+        if rows_of[0] is not rows:
+            rows_of = rows, pl.Series(rows).cast(pl.get_index_type())
+        return frame.get_column(name)[rows_of[1]]
+
+    return read
 
 
 def of_store(store: RowStore) -> Read:
