@@ -1,7 +1,8 @@
 """``make bench-nexmark``: the 23 queries streamed in epochs of 64k events, beside DuckDB and Polars.
 
 ``EVENTS=10_000_000`` sets the size, ``ONLY=q5,q7`` the queries, ``DATA=folder`` where the files are
-kept for another run. Prints a line for each query and input, and writes the same as JSON to
+kept for another run, ``MEMORY=256MB`` how much state a query holds before it moves to disk (no bound
+unless given). Prints a line for each query and input, and writes the same as JSON to
 ``BENCH_OUT``. ``batch_ratio`` is the time of the faster batch engine, which answers once, over the
 time of the stream: what it costs to keep the answer up to date. ``state_mb`` is the largest state seen
 during the run, looked at ten times a second (10^6 bytes of all steps, as in ``progress()``). q6 and

@@ -7,6 +7,7 @@ held. ``stream`` is Penstock; ``duckdb`` and ``polars`` answer once over the sam
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -53,7 +54,7 @@ def _stream(name: str, folder: Path, kind: str) -> Run:
     rows = 0
     query = planned(name, folder, kind).sink_callback(count)
     started = time.perf_counter()
-    query.start()
+    query.start(memory=os.environ.get("MEMORY") or None)
     largest = 0
     while not query.wait(_SAMPLED_S):
         largest = max(largest, _state_bytes(query))
