@@ -116,18 +116,17 @@ def _into(upkeep: Upkeep, marked: Marked, node: exp.Create, view: View) -> Outfl
             f"rows may go, and table {table.name!r} has no primary key to find them by",
             hint="give the table a PRIMARY KEY, or EMIT ON WINDOW CLOSE",
         )
-    if len(view.schema) != len(table.schema):
-        raise refuse(node, f"{len(view.schema)} columns for the {len(table.schema)} of {name!r}")
-    for (given, dtype), (wanted, kind) in zip(
-        view.schema.items(), table.schema.items(), strict=True
-    ):
+    filled = {column.name: column.dtype for column in table.given}
+    if len(view.schema) != len(filled):
+        raise refuse(node, f"{len(view.schema)} columns for the {len(filled)} of {name!r}")
+    for (given, dtype), (wanted, kind) in zip(view.schema.items(), filled.items(), strict=True):
         if dtype != kind and not (dtype.is_numeric() and kind.is_numeric()):
             raise refuse(
                 node,
                 f"column {given!r} is {dtype}, column {wanted!r} of {name!r} is {kind}",
                 hint="CAST it",
             )
-    pairs = zip(view.schema, table.schema, strict=True)
+    pairs = zip(view.schema, filled, strict=True)
     view.stream = view.stream.select(pl.col(given).alias(wanted) for given, wanted in pairs)
     return Outflow(view.name, view, into=table.name)
 

@@ -148,7 +148,7 @@ class Lifecycle:
         defined = ", ".join(f"{quoted(c.name)} {sql_type(c.dtype)}" for c in columns)
         suffix = " APPEND ONLY" if marked.append_only else ""
         text = f"CREATE TABLE {quoted(table.name)} ({defined}){suffix}"
-        return table, text, [Change(table, weighted(rows, 1), rows)]
+        return table, text, [Change(table, weighted(rows, 1), rows, table.name)]
 
     def _create_source(self, marked: Marked, node: exp.Create) -> None:
         name = created_name(node)

@@ -24,6 +24,7 @@ class Column:
     dtype: pl.DataType
     required: bool = False
     default: exp.Expr | None = None
+    generated: exp.Expr | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Table:
     append_only: bool = False
     watermark: tuple[str, int] | None = None
     filled_by: str | None = None
+    checks: tuple[exp.Expr, ...] = ()
     contents: Contents = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,11 @@ class Table:
     def schema(self) -> pl.Schema:
         """Names and types."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    @property
+    def given(self) -> tuple[Column, ...]:
+        """The columns that are not computed from others."""
+        return tuple(column for column in self.columns if column.generated is None)
 
     @property
     def changelog(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow, Inflows, Taken
 from penstock.sql_session.lifecycle import Lifecycle
 from penstock.sql_session.log import SessionLog
+from penstock.sql_session.new_rows import Instant, timed
 from penstock.sql_session.relations import Table, View
 from penstock.sql_session.upkeep import Upkeep
 from penstock.stream import Stream
@@ -239,10 +241,12 @@ class Session:
     # -- rows ------------------------------------------------------------------------------------
 
     def _change(
-        self, marked: Marked, read: Callable[[dict[str, Table | View], Any], Change]
+        self, marked: Marked, read: Callable[[dict[str, Table | View], Any, Instant], Change]
     ) -> pl.DataFrame | None:
-        change = read(self._relations, marked.node)
-        result = changes.returned(change, marked.node)
+        now = datetime.datetime.now(datetime.UTC)
+        node = timed(marked.node, now)
+        change = read(self._relations, node, now)
+        result = changes.returned(self._relations, change, node)
         self._upkeep.apply({change.table.name: change.delta})
         return result
 
