@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.operators.deltas import consolidate, weighted
-from penstock.sql_plan.dialect import PenstockSQL, refuse, require_only
+from penstock.sql_plan.dialect import PenstockSQL, plain_name, refuse, require_only
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.new_rows import Instant, complete, is_default, known, new_rows, timed
 from penstock.sql_session.relations import Catalogue, Table
@@ -44,7 +44,7 @@ class Change:
 def table_of(catalogue: Catalogue, node: exp.Expr, verb: str) -> Table:
     """Return the table a statement changes."""
     table = node.this if isinstance(node, exp.Schema) else node
-    found = catalogue.get(table.name.lower())
+    found = catalogue.get(plain_name(table).lower())
     if found is None:
         raise PlanError(
             f"no table {table.name!r}",

@@ -10,7 +10,14 @@ from sqlglot import exp
 from penstock.columns import WEIGHT
 from penstock.errors import PlanError
 from penstock.operators.deltas import weighted
-from penstock.sql_plan.dialect import Marked, created_name, nesting_limited, refuse, statements
+from penstock.sql_plan.dialect import (
+    Marked,
+    created_name,
+    nesting_limited,
+    plain_name,
+    refuse,
+    statements,
+)
 from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import changes, creating, looking
 from penstock.sql_session.changes import Change
@@ -197,15 +204,16 @@ class Lifecycle:
     def drop(self, marked: Marked) -> None:
         """``DROP`` of anything, with CASCADE of all that reads it."""
         node = marked.node
+        assert isinstance(node, exp.Drop)
         kind = str(node.args.get("kind")).upper()
         if kind == "FUNCTION":
-            self._functions.drop(node)
+            self._drop_function(node)
             return
         if kind not in ("TABLE", "VIEW", "INDEX", "SOURCE", "SINK"):
             raise refuse(node, f"DROP {kind} is not supported")
         names = set()
         for part in node.args.get("tables") or [node.this]:
-            name = part.name.lower()
+            name = plain_name(part).lower()
             if kind == "INDEX":
                 continue
             if name not in self._upkeep.relations and name not in self._upkeep.outflows:
@@ -217,8 +225,24 @@ class Lifecycle:
             names.add(name)
         if not node.args.get("cascade"):
             self._refuse_if_read(names, node)
+        self._forget(names)
+
+    def _drop_function(self, node: exp.Drop) -> None:
+        function = self._functions.named(node)
+        if function is None:
+            return
+        callers = self._functions.callers(function.name)
+        if callers and not node.args.get("cascade"):
+            raise refuse(
+                node, f"{', '.join(callers)} calls it", hint="DROP ... CASCADE drops that too"
+            )
+        self._forget({name.lower() for name in callers}, f"DROP FUNCTION {quoted(function.name)}")
+        self._functions.forget(function.name)
+
+    def _forget(self, names: set[str], *texts: str) -> None:
+        """Drop relations and outflows with all that reads them."""
         gone = [*names, *self._upkeep.dependents(names)]
-        self._upkeep.commit(*self._dropping(gone), gone=gone)
+        self._upkeep.commit(*self._dropping(gone), *texts, gone=gone)
         for name in gone:
             self._inflows.drop(name)
             self._to_read.pop(name, None)

@@ -43,7 +43,9 @@ def unknown(upkeep: Upkeep, name: str) -> PlanError:
     return PlanError(f"no table or view {name!r}", step="sql", value=name, alternatives=known)
 
 
-def listed(upkeep: Upkeep, flows: Mapping[str, Inflow], what: str) -> pl.DataFrame:
+def listed(
+    upkeep: Upkeep, functions: SessionFunctions, flows: Mapping[str, Inflow], what: str
+) -> pl.DataFrame:
     """Return the names of all relations of a kind; of sources and sinks how they do, too."""
     if what == "SOURCES":
         return _states({flow.name: flow.state for flow in flows.values()})
@@ -56,6 +58,7 @@ def listed(upkeep: Upkeep, flows: Mapping[str, Inflow], what: str) -> pl.DataFra
         "VIEWS": [v.name for v in views if v.maintained is None],
         "MATERIALIZED VIEWS": [v.name for v in views if v.maintained is not None]
         + [t.name for t in tables if t.filled_by == HISTORY],
+        "FUNCTIONS": functions.names,
     }
     if what not in kinds:
         raise PlanError(

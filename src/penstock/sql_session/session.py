@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ from sqlglot import exp
 from penstock.errors import PlanError, QueryFailed
 from penstock.scans import scan_batches
 from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
+from penstock.sql_plan.parameters import Parameters, given
 from penstock.sql_plan.statements import as_stream
 from penstock.sql_session import changes, looking
 from penstock.sql_session.changes import Change
@@ -69,15 +71,26 @@ class Session:
     def _relations(self) -> dict[str, Table | View]:
         return self._upkeep.relations
 
-    def sql(self, text: str) -> pl.DataFrame | None:
-        """Run statements; return the rows of the last one if it is a query, else None."""
+    def sql(self, text: str, parameters: Parameters | None = None) -> pl.DataFrame | None:
+        """Run statements; return the rows of the last one if it is a query, else None.
+
+        ``parameters``: values of ``$1``, ``$2`` or of ``?`` in a list, of ``:name`` in a dict. They
+        are never read as SQL.
+
+        >>> import penstock as ps
+        >>> with ps.Session() as session:
+        ...     session.sql("CREATE TABLE t (a INT, b TEXT)")
+        ...     session.sql("INSERT INTO t VALUES (?, ?), (?, ?)", [1, "it's", 2, None])
+        ...     session.sql("SELECT b FROM t WHERE a = :wanted", {"wanted": 1}).item()
+        "it's"
+        """
         found = statements(text)
         result = None
         with self._lock:
             self._refuse_closed()
             for marked in found:
                 with nesting_limited():
-                    result = self._run(marked)
+                    result = self._run(replace(marked, node=given(marked.node, parameters)))
         return result
 
     def table(self, name: str) -> pl.DataFrame:
@@ -86,12 +99,13 @@ class Session:
             self._refuse_closed()
             return answer(self._relations, exp.select("*").from_(exp.to_table(name)))
 
-    def stream(self, query: str) -> Stream:
+    def stream(self, query: str, parameters: Parameters | None = None) -> Stream:
         """Return a query over tables and views as a stream of what they hold now."""
         marked = looking.one(query)
+        node = given(marked.node, parameters)
         with self._lock:
             self._refuse_closed()
-            rows = answer(self._relations, self._functions.noted(marked.node))
+            rows = answer(self._relations, self._functions.noted(node))
         return scan_batches([rows])
 
     def function(self, name: str, function: Callable[..., Any], types: Sequence[Any]) -> None:
@@ -125,10 +139,10 @@ class Session:
         True
         [6]
         """
-        given = as_stream(name, stream)
+        read = as_stream(name, stream)
         with self._lock:
             self._refuse_closed()
-            self._lifecycle.register(name, given)
+            self._lifecycle.register(name, read)
 
     def changes(self, name: str) -> Following:
         """Return what a table or view holds, then each of its changes: frames with ``_weight``.
@@ -236,6 +250,9 @@ class Session:
             exp.Describe: lambda m: looking.described(self._upkeep, m.node.this),
             exp.Show: lambda m: self._listed(m.node.name),
             exp.Command: self._command,
+            exp.Transaction: _refuse_transaction,
+            exp.Commit: _refuse_transaction,
+            exp.Rollback: _refuse_transaction,
         }
 
     # -- rows ------------------------------------------------------------------------------------
@@ -279,4 +296,14 @@ class Session:
         raise refuse(marked.node, "this statement is not supported")
 
     def _listed(self, what: str) -> pl.DataFrame:
-        return looking.listed(self._upkeep, self._inflows.flows, what.upper().rstrip(";"))
+        return looking.listed(
+            self._upkeep, self._functions, self._inflows.flows, what.upper().rstrip(";")
+        )
+
+
+def _refuse_transaction(marked: Marked) -> None:
+    raise refuse(
+        marked.node,
+        "transactions of several statements are not supported",
+        hint="each statement is one: all of its rows are seen and kept at once, or none",
+    )
