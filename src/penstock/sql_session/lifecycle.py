@@ -139,7 +139,7 @@ class Lifecycle:
         texts = [*self._dropping(replaced), text]
         deltas = {change.table.name: change.delta for change in rows}
         self._upkeep.commit(*texts, deltas=deltas, gone=replaced)
-        self._upkeep.relations.pop(key, None)
+        self._upkeep.remove(key)
         self._upkeep.relations[key] = relation
         for change in rows:
             change.table.contents.apply(change.delta)
@@ -256,13 +256,12 @@ class Lifecycle:
     def _refuse_if_read(self, names: set[str], node: exp.Expr) -> None:
         above = self._upkeep.dependents(names)
         if above:
-            raise refuse(
-                node, f"{', '.join(above)} reads it", hint="DROP ... CASCADE drops that too"
-            )
+            said = ", ".join("a pipeline" if name.startswith("#") else name for name in above)
+            raise refuse(node, f"{said} reads it", hint="DROP ... CASCADE drops that too")
 
     def _dropping(self, names: Iterable[str]) -> list[str]:
         known = {**self._upkeep.outflows, **self._upkeep.relations}
-        listed = ", ".join(quoted(known[name].name) for name in sorted(names))
+        listed = ", ".join(quoted(known[name].name) for name in sorted(names) if name[0] != "#")
         return [f"DROP TABLE {listed} CASCADE"] if listed else []
 
     # -- opening again ---------------------------------------------------------------------------

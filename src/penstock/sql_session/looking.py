@@ -14,7 +14,7 @@ from penstock.sql_plan.types import sql_type
 from penstock.sql_session.execute import planned
 from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow
-from penstock.sql_session.relations import Table, View
+from penstock.sql_session.relations import Table, View, names_of
 from penstock.sql_session.upkeep import Upkeep
 
 HISTORY = "changelog"
@@ -37,9 +37,7 @@ def described(upkeep: Upkeep, node: exp.Expr) -> pl.DataFrame:
 
 def unknown(upkeep: Upkeep, name: str) -> PlanError:
     """Return the error for a name that nothing has."""
-    known = [r.name for r in upkeep.relations.values()] + [
-        f.name for f in upkeep.outflows.values() if not f.history
-    ]
+    known = names_of(upkeep.relations) + [f.name for f in upkeep.outflows.values() if not f.history]
     return PlanError(f"no table or view {name!r}", step="sql", value=name, alternatives=known)
 
 
@@ -52,7 +50,7 @@ def listed(
     if what == "SINKS":
         return _states({f.name: f.state for f in upkeep.outflows.values() if not f.history})
     tables = [r for r in upkeep.relations.values() if isinstance(r, Table)]
-    views = [r for r in upkeep.relations.values() if isinstance(r, View)]
+    views = [r for r in upkeep.relations.values() if isinstance(r, View) and not r.followed]
     kinds = {
         "TABLES": [t.name for t in tables if t.filled_by is None],
         "VIEWS": [v.name for v in views if v.maintained is None],

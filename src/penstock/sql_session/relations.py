@@ -81,6 +81,8 @@ class View:
     text: str
     maintained: Maintained | None = None
     contents: Contents | None = None
+    followed: bool = False
+    """Whether it has no name for statements: a pipeline follows the query."""
 
     @property
     def schema(self) -> pl.Schema:
@@ -125,3 +127,9 @@ def reading(relation: Table | View, *, once: bool = False) -> Stream:
 
 
 Catalogue = Mapping[str, Table | View]
+
+
+def names_of(catalogue: Catalogue) -> list[str]:
+    """Return the names that statements can use."""
+    found = catalogue.values()
+    return [r.name for r in found if not (isinstance(r, View) and r.followed)]

@@ -21,13 +21,14 @@ from penstock.sql_plan.statements import as_stream
 from penstock.sql_session import changes, looking
 from penstock.sql_session.changes import Change
 from penstock.sql_session.execute import answer
+from penstock.sql_session.followed import followed
 from penstock.sql_session.following import Following
 from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow, Inflows, Taken
 from penstock.sql_session.lifecycle import Lifecycle
 from penstock.sql_session.log import SessionLog
 from penstock.sql_session.new_rows import Instant, timed
-from penstock.sql_session.relations import Table, View
+from penstock.sql_session.relations import Table, View, names_of
 from penstock.sql_session.upkeep import Upkeep
 from penstock.stream import Stream
 
@@ -107,6 +108,29 @@ class Session:
             self._refuse_closed()
             rows = answer(self._relations, self._functions.noted(node))
         return scan_batches([rows])
+
+    def follow(self, query: str, parameters: Parameters | None = None) -> Stream:
+        """Return a query over tables and views as a stream that goes on: its rows, then each change.
+
+        Where rows may go the stream is a changelog. A pipeline that reads it begins, each time it is
+        started, with what the query gives then, and ends when the session is closed or something that
+        the query reads is dropped. What a statement changes arrives whole, in one epoch.
+
+        >>> import penstock as ps
+        >>> session = ps.Session()
+        >>> session.sql("CREATE TABLE t (a INT)")
+        >>> running = session.follow("SELECT sum(a) AS total FROM t").changes()
+        >>> next(running).rows()
+        [(None, 1)]
+        >>> session.sql("INSERT INTO t VALUES (1), (2)")
+        >>> next(running).rows()
+        [(None, -1), (3, 1)]
+        >>> session.close()
+        """
+        node = self._functions.noted(given(looking.one(query).node, parameters))
+        with self._lock:
+            self._refuse_closed()
+            return followed(self._upkeep, node, self._lock)
 
     def function(self, name: str, function: Callable[..., Any], types: Sequence[Any]) -> None:
         """Let statements call a Python function; ``types``: of its arguments, then of its result.
@@ -204,9 +228,6 @@ class Session:
         """Let sinks finish and go of everything; a durable session can be opened again."""
         self._inflows.close()
         with self._lock:
-            if not self._closed:
-                for watcher in list(self._upkeep.watchers):
-                    watcher(None)
             self._closed = True
             self._upkeep.close()
 
@@ -222,7 +243,7 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Session: {', '.join(r.name for r in self._relations.values()) or 'empty'}>"
+        return f"<Session: {', '.join(names_of(self._relations)) or 'empty'}>"
 
     def _refuse_closed(self) -> None:
         if self._closed:
