@@ -19,7 +19,7 @@ from penstock.sql_plan.dialect import (
     statements,
 )
 from penstock.sql_plan.types import quoted, sql_type
-from penstock.sql_session import changes, creating, looking
+from penstock.sql_session import creating, looking
 from penstock.sql_session.changes import Change
 from penstock.sql_session.definitions import fill, table_of, view_of
 from penstock.sql_session.execute import answer
@@ -70,7 +70,7 @@ class Lifecycle:
         assert isinstance(node, exp.Create)
         kind = marked.clauses.kind or str(node.args.get("kind")).upper()
         if kind == "INDEX":  # a hint: every operator keeps the index it needs
-            changes.table_of(self._upkeep.relations, node.this.args["table"], "index")
+            creating.check_index(self._upkeep.relations, node.this)
             return
         if kind == "FUNCTION":
             self._functions.create(node, marked.text)
