@@ -27,8 +27,11 @@ class Death:
         self.done = 0
 
     def commit(self, log: SessionLog, *args: Any, **named: Any) -> None:
-        """Stand in for ``SessionLog.commit``; opening a session is not counted."""
-        self._commits += "token" not in (named.get("notes") or {})
+        """Stand in for ``SessionLog.commit``; that of a session being opened is not counted."""
+        if "token" in (named.get("notes") or {}):
+            _COMMIT(log, *args, **named)
+            return
+        self._commits += 1
         dying = self._commits == self._at
         if dying and not self._after:
             self.die()
