@@ -5,20 +5,22 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 from sqlglot import exp
+from sqlglot.errors import ParseError
 
 from penstock.columns import is_reserved
 from penstock.errors import PlanError
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.binding import bound
-from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.dialect import PenstockSQL, refuse, require_only
 from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.relations import Field, Scope
 from penstock.sql_plan.statements import named
-from penstock.sql_plan.types import dtype_of
+from penstock.sql_plan.types import dtype_of, sql_type
 from penstock.sql_session.contents import Contents
 from penstock.sql_session.execute import contents_of, planned
 from penstock.sql_session.maintenance import Maintained
@@ -174,6 +176,41 @@ def watermark_of(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
         if not span.months:
             return name, int(span.literal) * 1_000
     raise refuse(node, f"a watermark is {name}, or {name} less a fixed INTERVAL")
+
+
+_WIDER: dict[Any, pl.DataType] = {
+    pl.Null: pl.String(),
+    pl.Categorical: pl.String(),
+    pl.Enum: pl.String(),
+    pl.Int8: pl.Int16(),
+    pl.UInt8: pl.Int16(),
+    pl.UInt16: pl.Int32(),
+    pl.UInt32: pl.Int64(),
+    pl.UInt64: pl.Decimal(20, 0),
+    pl.Int128: pl.Decimal(38, 0),
+}
+"""What holds the values of types that PostgreSQL has no name for."""
+
+
+def in_sql_types(rows: pl.DataFrame) -> pl.DataFrame:
+    """Bring columns to types that a statement can name, by which a table is made again."""
+    return rows.select(pl.col(name).cast(_named(name, t)) for name, t in rows.schema.items())
+
+
+def _named(name: str, dtype: pl.DataType) -> pl.DataType:
+    wider = next((wide for kind, wide in _WIDER.items() if dtype == kind), None)
+    if wider is not None:
+        return wider
+    try:
+        found = dtype_of(exp.DataType.build(sql_type(dtype), dialect=PenstockSQL))
+    except (PlanError, ParseError):
+        raise PlanError(
+            f"column {name!r} is {dtype}, which no table of SQL holds",
+            step="sql",
+            value=name,
+            hint="CAST it",
+        ) from None
+    return found
 
 
 def view_of(

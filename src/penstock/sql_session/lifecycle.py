@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 from sqlglot import exp
 
 from penstock.columns import WEIGHT
-from penstock.errors import PlanError
+from penstock.errors import CheckpointError, PenstockError, PlanError
 from penstock.operators.deltas import weighted
 from penstock.sql_plan.dialect import (
     Marked,
@@ -21,7 +22,7 @@ from penstock.sql_plan.dialect import (
 from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import creating, looking
 from penstock.sql_session.changes import Change
-from penstock.sql_session.definitions import fill, table_of, view_of
+from penstock.sql_session.definitions import fill, in_sql_types, table_of, view_of
 from penstock.sql_session.execute import answer
 from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflows, Place
@@ -149,7 +150,7 @@ class Lifecycle:
         node = marked.node
         if isinstance(node.this, exp.Schema):
             raise refuse(node, "CREATE TABLE AS takes its columns from the query")
-        rows = answer(self._upkeep.relations, node.expression)
+        rows = in_sql_types(answer(self._upkeep.relations, node.expression))
         columns = tuple(Column(name, dtype) for name, dtype in rows.schema.items())
         table = Table(node.this.name, columns, append_only=marked.append_only)
         defined = ", ".join(f"{quoted(c.name)} {sql_type(c.dtype)}" for c in columns)
@@ -292,7 +293,7 @@ class Lifecycle:
 
     def _repeat(self, text: str) -> None:
         for marked in statements(text):
-            with nesting_limited():
+            with nesting_limited(), _repeating(marked):
                 self._functions.noted(marked.node)
                 if isinstance(marked.node, exp.Drop):
                     self.drop(marked)
@@ -312,3 +313,17 @@ class Lifecycle:
         table = self._upkeep.relations.get(relation)
         if isinstance(table, Table):
             table.contents.apply(delta)
+
+
+@contextlib.contextmanager
+def _repeating(marked: Marked) -> Iterator[None]:
+    """Say which statement cannot be run again, as where a file that it reads is gone."""
+    try:
+        yield
+    except PenstockError as error:
+        raise CheckpointError(
+            f"the session cannot be opened, as {marked.title} fails: {error.message}",
+            step="session",
+            value=marked.title,
+            hint=error.hint or "bring back what it reads",
+        ) from error

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.sql_plan.dialect import Marked, refuse, statements
+from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.execute import planned
@@ -99,4 +100,7 @@ def explained(upkeep: Upkeep, functions: SessionFunctions, text: str) -> pl.Data
     if not isinstance(node, exp.Query):
         raise refuse(marked.node, "EXPLAIN shows the plan of a query")
     relation, _ = planned(upkeep.relations, node, once=False)
-    return pl.DataFrame({"plan": shown(relation).explain().splitlines()})
+    stream = shown(relation)
+    if marked.on_close:
+        stream = emitted_once(stream, node)
+    return pl.DataFrame({"plan": stream.explain().splitlines()})
