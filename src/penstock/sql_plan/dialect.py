@@ -19,6 +19,7 @@ from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
 
+_TOKEN = re.compile(r"<Token token_type: \S+ text: (.*?), line: .*>")
 _BOUND = re.compile(r'"([^"]+)#\d+"')
 
 _MARK = "\ufdd0"
@@ -274,13 +275,20 @@ def _parsed(tokens: list[Token], text: str) -> exp.Expr:
         near = str(first.get("highlight") or "")
         raise PlanError(
             f"cannot read the SQL at line {first.get('line')}, column {first.get('col')}, "
-            f"near {near!r}: {first.get('description')}",
+            f"near {near!r}: {_said(str(first.get('description')))}",
             step="sql",
             value=near,
         ) from None
     if len(found) != 1 or found[0] is None:
         raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
     return found[0]
+
+
+def _said(description: str) -> str:
+    """Return what the parser says, without the names of its classes."""
+    if "<class" in description:
+        return "something is missing here"
+    return _TOKEN.sub(r"\1", description)
 
 
 def position(node: exp.Expr) -> str:

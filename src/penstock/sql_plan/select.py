@@ -95,15 +95,10 @@ def _outputs(node: exp.Expr, scope: Scope) -> Iterator[Output]:
         if not fields:
             raise refuse(node, "a star needs a FROM clause with that table")
         for field in fields:
-            yield Output(field.name, bound(_named(field), scope))
+            yield Output(field.name, column(field.column))  # also where a name is there twice
         return
     inside = node.this if isinstance(node, exp.Alias) else node
     yield Output(_name_of(node), bound(inside, scope))
-
-
-def _named(field: Field) -> exp.Expr:
-    table = exp.Identifier(this=field.table, quoted=True) if field.table else None
-    return exp.Column(this=exp.Identifier(this=field.name, quoted=True), table=table)
 
 
 def _name_of(node: exp.Expr) -> str:
