@@ -20,6 +20,7 @@ from penstock.sql_plan.parameters import Parameters, given
 from penstock.sql_plan.statements import as_stream
 from penstock.sql_session import changes, looking
 from penstock.sql_session.changes import Change
+from penstock.sql_session.connecting import refuse_secrets
 from penstock.sql_session.execute import answer
 from penstock.sql_session.followed import followed
 from penstock.sql_session.following import Following
@@ -91,6 +92,8 @@ class Session:
             self._refuse_closed()
             for marked in found:
                 with nesting_limited():
+                    if self._upkeep.log is not None:
+                        refuse_secrets(marked)
                     result = self._run(replace(marked, node=given(marked.node, parameters)))
         return result
 
