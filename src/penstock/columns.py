@@ -1,6 +1,7 @@
 """Names and schemas of the columns that Penstock itself adds to a frame.
 
-User columns may not begin with ``_penstock_`` nor be called ``_weight``.
+User columns may not begin with ``_penstock_`` nor be called ``_weight``, nor what Polars reads as a
+pattern of names: ``*`` and ``^...$``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ REFUSED_SCHEMA = pl.Schema(
 
 def is_reserved(name: str) -> bool:
     """Tell whether a user column may not be called ``name``."""
-    return name == WEIGHT or name.startswith(RESERVED_PREFIX)
+    pattern = name == "*" or (name.startswith("^") and name.endswith("$"))
+    return pattern or name == WEIGHT or name.startswith(RESERVED_PREFIX)
 
 
 def dead_letters(

@@ -9,6 +9,10 @@ after each ``-- step`` every view must equal the oracle's.
 ``-- check v, w``         only these views are compared after the step
 ``-- rows v: [(1, 'a')]`` the rows of a view after the step, where no oracle has them
 ``-- refused: words``     the statement that follows is refused with these words
+
+``-- alone``              no oracle knows the statements of this case: all rows are written down
+``-- answers q => [...]`` the rows of a query after the step, in any order
+``{folder}`` in a statement is a folder of the case's own.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "corpus"
-_MARK = re.compile(r"^-- (postgres|step|check|rows|refused)\b:?\s*(.*)$")
+_MARK = re.compile(r"^-- (postgres|alone|step|check|rows|answers|refused)\b:?\s*(.*)$")
 _VIEW = re.compile(
     r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?);\s*$", re.S | re.M
 )
@@ -35,6 +39,7 @@ class Step:
     views: dict[str, str] = field(default_factory=dict)
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     refused: str | None = None
+    answers: list[tuple[str, list[tuple[Any, ...]]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Case:
     postgres: bool
     steps: list[Step]
     views: dict[str, str]
+    alone: bool = False
 
 
 def cases() -> Iterator[Case]:
@@ -55,27 +61,35 @@ def cases() -> Iterator[Case]:
 
 def read(name: str, text: str) -> Case:
     """Return the case that a text describes."""
-    steps, postgres = [Step()], False
-    checked: dict[int, list[str]] = {}
-    for line in text.splitlines()[1:]:
+    steps, checked = [Step()], dict[int, list[str]]()
+    lines = text.splitlines()[1:]
+    for line in lines:
         mark = _MARK.match(line)
         if mark is None:
             steps[-1].text += line + "\n"
-        elif mark[1] == "postgres":
-            postgres = True
-        elif mark[1] == "step":
-            steps.append(Step())
-        elif mark[1] == "refused":
-            steps.append(Step(refused=mark[2]))
+        elif mark[1] in ("step", "refused"):
+            steps.append(Step(refused=mark[2] or None))
         elif mark[1] == "check":
             checked[len(steps) - 1] = mark[2].split(", ")
         else:
-            view, _, rows = mark[2].partition(":")
-            steps[-1].rows[view] = ast.literal_eval(rows.strip())
+            _note(steps[-1], mark[1], mark[2])
+    postgres, alone = "-- postgres" in lines, "-- alone" in lines
     made: dict[str, str] = {}
     for number, step in enumerate(steps):
         if step.refused is None:
             made |= dict(_VIEW.findall(step.text))
         wanted = checked.get(number, list(made))
-        step.views = {view: query for view, query in made.items() if view in wanted}
-    return Case(name, postgres, steps, made)
+        step.views = {
+            view: query for view, query in made.items() if view in (step.rows if alone else wanted)
+        }
+    return Case(name, postgres, steps, made, alone)
+
+
+def _note(step: Step, kind: str, text: str) -> None:
+    """Keep what a mark says of the answers after a step."""
+    if kind == "answers":
+        query, _, rows = text.rpartition(" => ")
+        step.answers.append((query, ast.literal_eval(rows)))
+    elif kind == "rows":
+        view, _, rows = text.partition(":")
+        step.rows[view] = ast.literal_eval(rows.strip())

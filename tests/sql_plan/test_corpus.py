@@ -1,8 +1,12 @@
-"""Every case of the corpus: each view equals the oracle's after every step, also when reopened."""
+"""Every case of the corpus: each view equals the oracle's after every step, also when killed."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
+import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +20,18 @@ from penstock.errors import PlanError
 from penstock.sql_plan.dialect import statements
 from tests.servers.postgres import PostgresServer, running_postgres
 from tests.sql_plan.corpus_cases import Case, Step, cases, read
+from tests.sql_plan.corpus_child import PROGRESS, main
 from tests.sql_plan.oracle import same_rows
 
 CASES = {case.name: case for case in cases()}
+SEED = os.environ.get("CORPUS_SEED", "1")
+"""Decides where each case is killed."""
+
+KILLED = set(random.Random(f"cases {SEED}").sample(sorted(CASES), len(CASES) // 8))
+"""The cases that are killed in each run of the tests; nightly all are."""
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.sql_plan.corpus_child"])
 Rows = list[tuple[Any, ...]]
 
 
@@ -75,8 +88,21 @@ def server() -> Iterator[PostgresServer]:
         yield running
 
 
+class NoOracle:
+    """For statements that no other database knows: what is expected is written down."""
+
+    def run(self, text: str) -> None:
+        """Do nothing."""
+
+    def rows(self, query: str) -> Rows:
+        raise AssertionError(f"nothing says what is expected of {query}")
+
+
 @contextlib.contextmanager
 def oracle_of(case: Case, request: pytest.FixtureRequest) -> Iterator[Oracle]:
+    if case.alone:
+        yield NoOracle()
+        return
     if not case.postgres:
         yield DuckDBOracle()
         return
@@ -88,22 +114,36 @@ def oracle_of(case: Case, request: pytest.FixtureRequest) -> Iterator[Oracle]:
         yield PostgresOracle(connection)
 
 
-def take(session: ps.Session, oracle: Oracle, step: Step) -> None:
-    """Run a step in both, and compare."""
-    if step.refused is not None:
-        for marked in statements(step.text):
-            with pytest.raises(PlanError) as caught:
-                session.sql(marked.text)
-            assert step.refused in str(caught.value)
-        return
-    session.sql(step.text)
-    oracle.run(step.text)
+def take(session: ps.Session, oracle: Oracle, step: Step, texts: list[str]) -> None:
+    """Run a step in both, or what is left of it, and compare."""
+    for text in texts:
+        if step.refused is None:
+            session.sql(text)
+            session.wait()
+            continue
+        with pytest.raises(PlanError) as caught:
+            session.sql(text)
+        assert step.refused in str(caught.value)
+    if step.refused is None:
+        oracle.run(step.text)
     for view in step.views:
         found = session.table(view).rows()
         wanted = step.rows[view] if view in step.rows else oracle.rows(f"SELECT * FROM {view}")
         assert same_rows(found, wanted), (
             f"{view} after {step.text}\nfound  {found}\nwanted {wanted}"
         )
+
+
+def compare_answers(session: ps.Session, step: Step, folder: Path) -> None:
+    for query, wanted in step.answers:
+        found = session.sql(query.replace("{folder}", str(folder)))
+        assert found is not None
+        assert same_rows(found.rows(), wanted), f"{query}\nfound  {found.rows()}\nwanted {wanted}"
+
+
+def texts_of(step: Step, folder: Path) -> list[str]:
+    """Return the statements of a step."""
+    return [marked.text for marked in statements(step.text.replace("{folder}", str(folder)))]
 
 
 def asked_again(session: ps.Session, case: Case) -> None:
@@ -116,30 +156,65 @@ def asked_again(session: ps.Session, case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_case_run_whole(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_case_run_whole(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     case = CASES[name]
     with ps.Session() as session, oracle_of(case, request) as oracle:
         for step in case.steps:
-            take(session, oracle, step)
-        asked_again(session, case)
+            take(session, oracle, step, texts_of(step, tmp_path))
+            compare_answers(session, step, tmp_path)
+        if not case.alone:
+            asked_again(session, case)
 
 
-@pytest.mark.parametrize("name", CASES)
+def killed(folder: Path, texts: list[str], at: int, *, after: bool) -> int:
+    """Run statements in a process that is killed; return how many of them it had written down."""
+    process = SERVER.Process(target=main, args=(folder, texts, at, after))
+    process.start()
+    process.join(120)
+    assert process.exitcode in (-signal.SIGKILL, 255), process.exitcode
+    process.close()
+    return int((folder / PROGRESS).read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in KILLED])
 def test_a_case_closed_and_opened_half_way(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     case, half = CASES[name], len(CASES[name].steps) // 2
     with oracle_of(case, request) as oracle:
         for part in (case.steps[:half], case.steps[half:]):
-            with ps.Session(tmp_path) as session:
+            with ps.Session(tmp_path / "session") as session:
                 for step in part:
-                    take(session, oracle, step)
+                    take(session, oracle, step, texts_of(step, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in KILLED else pytest.mark.nightly) for n in CASES]
+)
+def test_a_case_killed_and_opened_again(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    case, chance = CASES[name], random.Random(f"{SEED} {name}")
+    parts = [texts_of(step, tmp_path) for step in case.steps]
+    every = [text for part in parts for text in part]
+    at, after = chance.randint(1, len(every)), chance.random() < 0.5
+    done = killed(tmp_path, every, at, after=after)
+    with oracle_of(case, request) as oracle, ps.Session(tmp_path / "session") as session:
+        for step, texts in zip(case.steps, parts, strict=True):
+            if done >= len(texts) and step is not case.steps[-1]:
+                oracle.run(step.text if step.refused is None else "")
+            else:
+                take(session, oracle, step, texts[done:])
+                session.wait()
+                compare_answers(session, step, tmp_path)
+            done = max(0, done - len(texts))
 
 
 def test_the_corpus_is_there() -> None:
     assert len(CASES) >= 300
-    views = [case for case in CASES.values() if not case.views]
-    assert all(any(step.refused for step in case.steps) for case in views)
+    for case in CASES.values():
+        checked = (step.views or step.answers or step.refused for step in case.steps)
+        assert any(checked), case.name
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,12 @@ class Shape(enum.StrEnum):
 
 @app.command()
 def sql(
-    text: Annotated[str, typer.Argument(help="One or several statements, separated by ;")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="One or several statements, separated by ; or - to read them from standard input."
+        ),
+    ],
     checkpoint: Annotated[
         Path | None, typer.Option(help="The folder of a durable session, with its tables.")
     ] = None,
@@ -32,7 +38,7 @@ def sql(
 ) -> None:
     """Run SQL: penstock sql "SELECT status, count(*) FROM 'access.csv' GROUP BY status"."""
     with ps.Session(checkpoint) as session:
-        found = session.sql(text)
+        found = session.sql(sys.stdin.read() if text == "-" else text)
     if found is None:
         return
     if shape is Shape.CSV:

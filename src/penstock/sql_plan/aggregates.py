@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -157,6 +158,16 @@ def _same(apply: Callable[[pl.Expr], pl.Expr]) -> Aggregation:
     return translate
 
 
+def _largest(given: Input, argument: exp.Expr) -> Value:
+    """NaN is above all numbers, and Polars passes it over."""
+    value = given.argument(argument)
+    found = value.expr.max()
+    if value.dtype.is_float():
+        found = pl.when(value.expr.is_nan().sum() > 0).then(math.nan).otherwise(found)
+        found = found.cast(value.dtype)
+    return Value(found, value.dtype)
+
+
 def _all(given: Input, argument: exp.Expr) -> Value:
     expr = given.argument(argument).expr
     return Value(pl.when(expr.count() > 0).then(expr.all()), pl.Boolean())
@@ -307,7 +318,7 @@ _AGGREGATES: dict[type[exp.Expr], Aggregation] = {
     exp.Sum: _sum,
     exp.Avg: _mean,
     exp.Min: _same(lambda e: e.min()),
-    exp.Max: _same(lambda e: e.max()),
+    exp.Max: _largest,
     exp.Stddev: _spread("std", 1),
     exp.StddevSamp: _spread("std", 1),
     exp.StddevPop: _spread("std", 0),

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.scans import scan
-from penstock.sql_plan.dialect import position
+from penstock.sql_plan.dialect import plain_name, position
 from penstock.sql_plan.relations import Names, Relation, Scope, relation_of
 from penstock.stream import Stream
 
@@ -51,7 +51,7 @@ class Context:
         """Return a table or common table expression as it is; its fields have no table yet."""
         if node.name.lower() in self.common and not node.db:
             return self.common[node.name.lower()]
-        stream = self.tables(node.name)
+        stream = self.tables(plain_name(node))
         if stream is None and node.this.args.get("quoted") and _ADDRESS.search(node.name):
             stream = scan(node.name)
         if stream is None:

@@ -19,7 +19,12 @@ from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
 
+_TOKEN = re.compile(r"<Token token_type: \S+ text: (.*?), line: .*>")
 _BOUND = re.compile(r'"([^"]+)#\d+"')
+
+_MARK = "\ufdd0"
+_DOLLAR = re.compile(r"(?<![\w$])\$(?=\d)")
+"""The dollar of a parameter: the tokenizer would read ``$1, $`` as the opening of a quoted text."""
 
 _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
 
@@ -115,7 +120,7 @@ _CHANGELOG = ("AS", "CHANGELOG", "FROM")
 def statements(text: str) -> list[Marked]:
     """Return the statements of a text; a ``PlanError`` with the position where one cannot be read."""
     try:
-        tokens = PenstockSQL().tokenize(text)
+        tokens = list(_named(PenstockSQL().tokenize(_DOLLAR.sub(_MARK, text))))
     except TokenError as error:
         raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
     with nesting_limited():
@@ -145,8 +150,48 @@ def parse(text: str) -> list[exp.Expr]:
 
 def created_name(node: exp.Create) -> str:
     """Return the name that a CREATE statement gives."""
-    named = node.this.this if isinstance(node.this, exp.Schema) else node.this
-    return str(named.name)
+    return plain_name(node.this.this if isinstance(node.this, exp.Schema) else node.this)
+
+
+def plain_name(node: exp.Expr) -> str:
+    """Return the name of a table; ``public`` is the one schema there is."""
+    schema = node.args.get("db")
+    if schema is not None and schema.name.lower() != "public":
+        raise refuse(node, "there are no schemas, other than public")
+    return str(node.name)
+
+
+def _named(tokens: list[Token]) -> Iterator[Token]:
+    """Read ``{bids}`` as ``bids``, ``$1`` as a parameter, and the first ``?`` as ``$1``."""
+    count = 0
+    skipped = 0
+    for at, token in enumerate(tokens):
+        place = (token.line, token.col, token.start, token.end)
+        if at < skipped:
+            continue
+        if token.token_type is TokenType.PLACEHOLDER:
+            count += 1
+            yield from _parameter(str(count), place)
+        elif token.token_type is TokenType.VAR and token.text.startswith(_MARK):
+            yield from _parameter(token.text[1:], place)
+        elif _in_braces(tokens[at : at + 3]):
+            skipped = at + 3
+            yield tokens[at + 1]
+        elif _MARK in token.text:
+            yield Token(token.token_type, token.text.replace(_MARK, "$"), *place)
+        else:
+            yield token
+
+
+def _parameter(number: str, place: tuple[int, int, int, int]) -> Iterator[Token]:
+    yield Token(TokenType.PARAMETER, "$", *place)
+    yield Token(TokenType.NUMBER, number, *place)
+
+
+def _in_braces(tokens: list[Token]) -> bool:
+    kinds = [token.token_type for token in tokens]
+    ends = kinds[:1] == [TokenType.L_BRACE] and kinds[2:] == [TokenType.R_BRACE]
+    return ends and _word(tokens[1]).isidentifier()
 
 
 def _unclosed(error: TokenError) -> str:
@@ -230,13 +275,20 @@ def _parsed(tokens: list[Token], text: str) -> exp.Expr:
         near = str(first.get("highlight") or "")
         raise PlanError(
             f"cannot read the SQL at line {first.get('line')}, column {first.get('col')}, "
-            f"near {near!r}: {first.get('description')}",
+            f"near {near!r}: {_said(str(first.get('description')))}",
             step="sql",
             value=near,
         ) from None
     if len(found) != 1 or found[0] is None:
         raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
     return found[0]
+
+
+def _said(description: str) -> str:
+    """Return what the parser says, without the names of its classes."""
+    if "<class" in description:
+        return "something is missing here"
+    return _TOKEN.sub(r"\1", description)
 
 
 def position(node: exp.Expr) -> str:

@@ -161,7 +161,8 @@ class Scope:
         known: list[str] = []
         scope: Scope | None = self
         while scope is not None:
-            known += [f"{f.table}.{f.name}" if node.table else f.name for f in scope.fields]
+            fields = [f for f in scope.fields if not f.name.startswith("#")]  # ours
+            known += [f"{f.table}.{f.name}" if node.table else f.name for f in fields]
             scope = scope.parent
         name = f"{node.table}.{node.name}" if node.table else node.name
         return PlanError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -303,10 +304,14 @@ def _nullif(scalars: Scalars, node: exp.Expr) -> Value:
     )
 
 
-def _extreme(combine: Callable[[list[pl.Expr]], pl.Expr]) -> Translator:
+def _extreme(combine: Callable[[list[pl.Expr]], pl.Expr], *, largest: bool) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         values = both(scalars, node, node.this, *node.expressions)
-        return Value(combine([v.expr for v in values]), values[0].dtype)
+        found, dtype = combine([v.expr for v in values]), values[0].dtype
+        if largest and dtype.is_float():  # NaN is above all numbers, and Polars passes it over
+            some = pl.any_horizontal(v.expr.is_nan() for v in values)
+            found = pl.when(some).then(pl.lit(math.nan, dtype)).otherwise(found)
+        return Value(found, dtype)
 
     return translate
 
@@ -328,8 +333,8 @@ CORE: dict[type[exp.Expr], Translator] = {
     exp.TryCast: _cast,
     exp.Coalesce: _coalesce,
     exp.Nullif: _nullif,
-    exp.Greatest: _extreme(pl.max_horizontal),
-    exp.Least: _extreme(pl.min_horizontal),
+    exp.Greatest: _extreme(pl.max_horizontal, largest=True),
+    exp.Least: _extreme(pl.min_horizontal, largest=False),
 }
 
 READS: dict[type[exp.Expr], tuple[str, ...]] = {

@@ -19,6 +19,7 @@ from penstock.sql_plan.binding import (
     replaced,
     rewritten,
 )
+from penstock.sql_plan.called import is_called, with_calls
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.first_rows import with_rank_limits
@@ -71,6 +72,8 @@ def select(
     relation = filtered(context, relation, scope, nodes[len(outputs) + len(order) :])
     nodes = nodes[: len(outputs) + len(order)]
     relation, nodes = with_results(context, relation, scope, nodes)
+    if any(isinstance(part, exp.Window) for n in nodes for part in parts(n)):
+        relation, nodes = with_calls(context, relation, nodes)
     relation, nodes = with_windows(context, relation, nodes)
     named = [replace(out, node=n) for out, n in zip(outputs, nodes, strict=False)]
     ordered = [_like(item, n) for item, n in zip(order, nodes[len(outputs) :], strict=True)]
@@ -92,15 +95,10 @@ def _outputs(node: exp.Expr, scope: Scope) -> Iterator[Output]:
         if not fields:
             raise refuse(node, "a star needs a FROM clause with that table")
         for field in fields:
-            yield Output(field.name, bound(_named(field), scope))
+            yield Output(field.name, column(field.column))  # also where a name is there twice
         return
     inside = node.this if isinstance(node, exp.Alias) else node
     yield Output(_name_of(node), bound(inside, scope))
-
-
-def _named(field: Field) -> exp.Expr:
-    table = exp.Identifier(this=field.table, quoted=True) if field.table else None
-    return exp.Column(this=exp.Identifier(this=field.name, quoted=True), table=table)
 
 
 def _name_of(node: exp.Expr) -> str:
@@ -172,12 +170,14 @@ def _group_keys(node: exp.Select, scope: Scope, outputs: list[Output]) -> list[e
 def _below_groups(
     context: Context, relation: Relation, scope: Scope, keys: list[exp.Expr], nodes: list[exp.Expr]
 ) -> tuple[Relation, list[exp.Expr], list[exp.Expr]]:
-    """Compute the queries inside keys and arguments of aggregates as columns, before grouping."""
+    """Compute queries and Python functions in keys and aggregates as columns, before grouping."""
     calls = [call for node in nodes for call in aggregate_calls(node)]
-    asked = [n for n in dict.fromkeys([*keys, *calls]) if any(map(is_asked, parts(n)))]
+    every = dict.fromkeys([*keys, *calls])
+    asked = [n for n in every if any(is_asked(part) or is_called(part) for part in parts(n))]
     if not asked:
         return relation, keys, nodes
     relation, computed = with_results(context, relation, scope, asked)
+    relation, computed = with_calls(context, relation, computed)
     known = dict(zip(asked, computed, strict=True))
     return relation, [known.get(k, k) for k in keys], [rewritten(n, known.get) for n in nodes]
 

@@ -11,6 +11,7 @@ from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.generated_rows import series
 from penstock.sql_plan.relations import Field, Relation, Scope, relation_of
 from penstock.sql_plan.values import Value, aligned
 from penstock.sql_plan.window_tables import window_table
@@ -55,7 +56,7 @@ def item(
                 window_table(context, function, source), name or inner.name, columns, node
             )
         if isinstance(function, exp.Func):
-            return _series(context, function, name, columns)
+            return series(context, function, name, columns)
         return renamed(_fresh(context, context.table(node)), name or node.name, columns, node)
     raise refuse(node, "cannot stand in FROM")
 
@@ -107,22 +108,3 @@ def _column(name: str, cells: list[Value]) -> pl.Series:
     if all(cell.constant for cell in cells):
         return pl.Series(name, [cell.literal for cell in cells], dtype=cells[0].dtype, strict=False)
     return pl.concat([pl.select(cell.expr.alias(name)) for cell in cells]).to_series()
-
-
-def _series(context: Context, node: exp.Expr, table: str | None, columns: list[str]) -> Relation:
-    if not isinstance(node, (exp.GenerateSeries, exp.ExplodingGenerateSeries)):
-        raise refuse(node, "this function does not give rows")
-    scalars = scalars_over(pl.Schema())
-    parts = [node.args["start"], node.args["end"], *filter(None, [node.args.get("step")])]
-    bounds = [scalars.written(part, "a bound of generate_series") for part in parts]
-    if not all(isinstance(bound, int) for bound in bounds) or 0 in bounds[2:]:
-        raise refuse(node, "generate_series takes whole numbers, and a step that is not zero")
-    start, end, step = (*bounds, 1)[:3]
-    stop = int(str(end)) + (1 if int(str(step)) > 0 else -1)
-    series = pl.Series(
-        "generate_series", range(int(str(start)), stop, int(str(step))), dtype=pl.Int64
-    )
-    stream = scan_batches([series.to_frame()])
-    return relation_of(
-        stream, table or "generate_series", context.names, columns or [table or "generate_series"]
-    )

@@ -7,6 +7,7 @@ any other is called once a row.
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,7 +116,7 @@ def created_function(node: exp.Create) -> UserFunction:
         takes.append(dtype_of(kind))
     scope: dict[str, Any] = {"pl": pl}
     try:
-        exec(compile(node.expression.name, f"<function {name}>", "exec"), scope)  # noqa: S102 - its purpose
+        exec(compile(_dedented(node.expression.name), f"<function {name}>", "exec"), scope)  # noqa: S102 - its purpose
     except Exception as error:
         raise PlanError(
             f"the text of function {name!r} does not run: {error}", step="sql", value=name
@@ -125,6 +126,11 @@ def created_function(node: exp.Create) -> UserFunction:
         raise refuse(node, f"the text of the function defines no {name!r}")
     _check_arguments(name, function, len(takes))
     return UserFunction(name, function, tuple(takes), dtype_of(returned.this))
+
+
+def _dedented(text: str) -> str:
+    """Return a function's text without the indentation of the statement around it."""
+    return textwrap.dedent(text.strip("\n")).lstrip(" ")
 
 
 def _check_arguments(name: str, function: Callable[..., Any], count: int) -> None:

@@ -12,12 +12,15 @@ from penstock.errors import CheckpointError, PenstockError, PlanError
 from penstock.plan.node import walk
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan
+from penstock.sql_plan.binding import bound
 from penstock.sql_plan.dialect import Marked, created_name, refuse
+from penstock.sql_plan.relations import Field, Scope
+from penstock.sql_session.changes import table_of
 from penstock.sql_session.connecting import sink_spec
 from penstock.sql_session.definitions import view_of
 from penstock.sql_session.looking import HISTORY
 from penstock.sql_session.outflow import OPERATION, Delivery, Outflow
-from penstock.sql_session.relations import Column, Table, View
+from penstock.sql_session.relations import Catalogue, Column, Table, View
 from penstock.sql_session.sources import TIMING, declared, source_of
 from penstock.sql_session.upkeep import Upkeep
 from penstock.stream import Stream
@@ -116,18 +119,17 @@ def _into(upkeep: Upkeep, marked: Marked, node: exp.Create, view: View) -> Outfl
             f"rows may go, and table {table.name!r} has no primary key to find them by",
             hint="give the table a PRIMARY KEY, or EMIT ON WINDOW CLOSE",
         )
-    if len(view.schema) != len(table.schema):
-        raise refuse(node, f"{len(view.schema)} columns for the {len(table.schema)} of {name!r}")
-    for (given, dtype), (wanted, kind) in zip(
-        view.schema.items(), table.schema.items(), strict=True
-    ):
+    filled = {column.name: column.dtype for column in table.given}
+    if len(view.schema) != len(filled):
+        raise refuse(node, f"{len(view.schema)} columns for the {len(filled)} of {name!r}")
+    for (given, dtype), (wanted, kind) in zip(view.schema.items(), filled.items(), strict=True):
         if dtype != kind and not (dtype.is_numeric() and kind.is_numeric()):
             raise refuse(
                 node,
                 f"column {given!r} is {dtype}, column {wanted!r} of {name!r} is {kind}",
                 hint="CAST it",
             )
-    pairs = zip(view.schema, table.schema, strict=True)
+    pairs = zip(view.schema, filled, strict=True)
     view.stream = view.stream.select(pl.col(given).alias(wanted) for given, wanted in pairs)
     return Outflow(view.name, view, into=table.name)
 
@@ -154,3 +156,11 @@ def history(upkeep: Upkeep, marked: Marked, node: exp.Create) -> tuple[Table, Ou
         filled_by=HISTORY,
     )
     return table, Outflow(view.name, view, into=view.name, history=True)
+
+
+def check_index(catalogue: Catalogue, node: exp.Expr) -> None:
+    """Refuse an index on what is not there; any other is a hint that nobody needs."""
+    table = table_of(catalogue, node.args["table"], "index")
+    scope = Scope(tuple(Field(table.name, name, name) for name in table.schema))
+    for part in node.args["params"].args.get("columns") or []:
+        bound(part, scope)

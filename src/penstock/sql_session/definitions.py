@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import datetime
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import polars as pl
 from sqlglot import exp
+from sqlglot.errors import ParseError
 
 from penstock.columns import is_reserved
 from penstock.errors import PlanError
 from penstock.sql_plan.arithmetic import interval
-from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.binding import bound
+from penstock.sql_plan.dialect import PenstockSQL, refuse, require_only
 from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.relations import Field, Scope
 from penstock.sql_plan.statements import named
-from penstock.sql_plan.types import dtype_of
+from penstock.sql_plan.types import dtype_of, sql_type
 from penstock.sql_session.contents import Contents
 from penstock.sql_session.execute import contents_of, planned
 from penstock.sql_session.maintenance import Maintained
+from penstock.sql_session.new_rows import refuse_other_type, timed
 from penstock.sql_session.relations import Catalogue, Column, Table, View
 
+_CONSTRAINTS = "PRIMARY KEY, NOT NULL, DEFAULT, CHECK, GENERATED ALWAYS AS (...) STORED are"
+_OF_COLUMN = (
+    exp.NotNullColumnConstraint,
+    exp.DefaultColumnConstraint,
+    exp.ComputedColumnConstraint,
+    exp.PrimaryKeyColumnConstraint,
+    exp.CheckColumnConstraint,
+)
 _CREATE = ("this", "kind", "expression", "exists", "replace", "properties")
 
 
@@ -32,22 +47,63 @@ def table_of(node: exp.Create, *, append_only: bool) -> Table:
     columns: list[Column] = []
     keys: list[tuple[str, ...]] = []
     watermark = None
-    for part in schema.expressions:
+    checks: list[exp.Expr] = []
+    for part in _unnamed(schema.expressions):
         if isinstance(part, exp.ColumnDef):
             column, is_key = column_of(part)
             columns.append(column)
             keys += [(column.name,)] if is_key else []
+            checks += checks_of(part)
         elif isinstance(part, exp.PrimaryKey):
             keys.append(tuple(item.name for item in part.expressions))
         elif isinstance(part, exp.WatermarkColumnConstraint):
             watermark = watermark_of(part)
+        elif isinstance(part, exp.CheckColumnConstraint):
+            checks.append(part.this)
         else:
-            raise refuse(part, "this constraint is not supported")
+            raise refuse(part, "this constraint is not supported", hint=_CONSTRAINTS)
     exact = {column.name.lower(): column.name for column in columns}
     key = tuple(exact.get(name.lower(), name) for name in _one_key(keys, node))
     table = Table(schema.this.name, tuple(columns), key, append_only, watermark)
     _check(table, node)
-    return table
+    return with_expressions(table, checks)
+
+
+def _unnamed(parts: Sequence[exp.Expr]) -> Iterator[exp.Expr]:
+    """Yield constraints without their names, which nothing asks for."""
+    for part in parts:
+        yield from part.expressions if isinstance(part, exp.Constraint) else [part]
+
+
+def checks_of(node: exp.ColumnDef) -> list[exp.Expr]:
+    """Return the CHECK conditions of a column."""
+    kinds = (constraint.args["kind"] for constraint in node.args.get("constraints") or [])
+    return [kind.this for kind in kinds if isinstance(kind, exp.CheckColumnConstraint)]
+
+
+def with_expressions(table: Table, checks: Sequence[exp.Expr]) -> Table:
+    """Bind the expressions of generated columns and checks to columns, and see that they have types."""
+    fields = tuple(Field(table.name, c.name, c.name) for c in table.given)
+    every = tuple(Field(table.name, c.name, c.name) for c in table.columns)
+    columns = []
+    for column in table.columns:
+        if column.generated is not None:
+            of = bound(column.generated, Scope(fields))
+            _refuse_query(of)
+            value = scalars_over(pl.Schema({c.name: c.dtype for c in table.given})).value(of)
+            refuse_other_type(column, value.dtype)
+            column = replace(column, generated=of)
+        columns.append(column)
+    conditions = [bound(check, Scope(every)) for check in checks]
+    for condition in conditions:
+        _refuse_query(condition)
+        scalars_over(table.schema).predicate(condition)
+    return replace(table, columns=tuple(columns), checks=tuple(conditions))
+
+
+def _refuse_query(node: exp.Expr) -> None:
+    if node.find(exp.Query) is not None:
+        raise refuse(node, "a generated column or CHECK reads the columns of its row only")
 
 
 def _one_key(keys: list[tuple[str, ...]], node: exp.Expr) -> tuple[str, ...]:
@@ -82,23 +138,28 @@ def column_of(node: exp.ColumnDef) -> tuple[Column, bool]:
     """Return the column that a definition declares, and whether it is the primary key."""
     if node.args.get("kind") is None:
         raise refuse(node, "a column needs a type")
-    required, is_key, default = False, False, None
+    found = {type(c.args["kind"]): c for c in node.args.get("constraints") or []}
     for constraint in node.args.get("constraints") or []:
-        kind = constraint.args["kind"]
-        if isinstance(kind, exp.PrimaryKeyColumnConstraint):
-            is_key = True
-        elif isinstance(kind, exp.NotNullColumnConstraint):
-            required = not kind.args.get("allow_null")
-        elif isinstance(kind, exp.DefaultColumnConstraint):
-            default = kind.this
-        else:
-            raise refuse(constraint, "this constraint is not supported")
-    dtype = dtype_of(node.args["kind"])
+        if type(constraint.args["kind"]) not in _OF_COLUMN:
+            raise refuse(constraint, "this constraint is not supported", hint=_CONSTRAINTS)
+    null, default, generated = (
+        found[kind].args["kind"] if kind in found else None for kind in _OF_COLUMN[:3]
+    )
     if default is not None:
-        if default.find(exp.Column) is not None:
+        if default.this.find(exp.Column) is not None:
             raise refuse(node, "a default cannot read columns")
-        scalars_over(pl.Schema()).value(default)
-    return Column(node.name, dtype, required or is_key, default), is_key
+        if generated is not None:
+            raise refuse(node, "a generated column has no default")
+        scalars_over(pl.Schema()).value(timed(default.this, datetime.datetime.now(datetime.UTC)))
+    column = Column(
+        node.name,
+        dtype_of(node.args["kind"]),
+        required=null is not None and not null.args.get("allow_null"),
+        default=default and default.this,
+        generated=generated and generated.this,
+    )
+    is_key = exp.PrimaryKeyColumnConstraint in found
+    return replace(column, required=column.required or is_key), is_key
 
 
 def watermark_of(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
@@ -115,6 +176,41 @@ def watermark_of(node: exp.WatermarkColumnConstraint) -> tuple[str, int]:
         if not span.months:
             return name, int(span.literal) * 1_000
     raise refuse(node, f"a watermark is {name}, or {name} less a fixed INTERVAL")
+
+
+_WIDER: dict[Any, pl.DataType] = {
+    pl.Null: pl.String(),
+    pl.Categorical: pl.String(),
+    pl.Enum: pl.String(),
+    pl.Int8: pl.Int16(),
+    pl.UInt8: pl.Int16(),
+    pl.UInt16: pl.Int32(),
+    pl.UInt32: pl.Int64(),
+    pl.UInt64: pl.Decimal(20, 0),
+    pl.Int128: pl.Decimal(38, 0),
+}
+"""What holds the values of types that PostgreSQL has no name for."""
+
+
+def in_sql_types(rows: pl.DataFrame) -> pl.DataFrame:
+    """Bring columns to types that a statement can name, by which a table is made again."""
+    return rows.select(pl.col(name).cast(_named(name, t)) for name, t in rows.schema.items())
+
+
+def _named(name: str, dtype: pl.DataType) -> pl.DataType:
+    wider = next((wide for kind, wide in _WIDER.items() if dtype == kind), None)
+    if wider is not None:
+        return wider
+    try:
+        found = dtype_of(exp.DataType.build(sql_type(dtype), dialect=PenstockSQL))
+    except (PlanError, ParseError):
+        raise PlanError(
+            f"column {name!r} is {dtype}, which no table of SQL holds",
+            step="sql",
+            value=name,
+            hint="CAST it",
+        ) from None
+    return found
 
 
 def view_of(

@@ -14,7 +14,7 @@ from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.statements import named, output_names
 from penstock.sql_session.maintenance import Maintained
-from penstock.sql_session.relations import Catalogue, View, reading
+from penstock.sql_session.relations import Catalogue, View, names_of, reading
 from penstock.stream import Stream
 
 
@@ -38,7 +38,7 @@ def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
         read.add(found.name.lower())
         return reading(found, once=once)
 
-    return Context(stream_of, lambda: [item.name for item in catalogue.values()], plan)
+    return Context(stream_of, lambda: names_of(catalogue), plan)
 
 
 def answer(catalogue: Catalogue, query: exp.Expr) -> pl.DataFrame:

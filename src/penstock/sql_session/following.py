@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Self
 
 import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.operators.deltas import consolidate, weighted
-
-Watcher = Callable[[Mapping[str, pl.DataFrame] | None], None]
 
 
 class Following:
@@ -20,35 +18,50 @@ class Following:
     What nobody takes waits in memory.
     """
 
-    def __init__(self, name: str, first: pl.DataFrame, watchers: list[Watcher]) -> None:
-        self._name = name
+    def __init__(self, name: str, first: pl.DataFrame, watchers: list[Following]) -> None:
+        self.name = name
+        self.ended = False
         self._frames: queue.SimpleQueue[pl.DataFrame | None] = queue.SimpleQueue()
         self._watchers = watchers
         if first.height:
             self._frames.put(first)
-        watchers.append(self._see)
+        watchers.append(self)
 
-    def _see(self, deltas: Mapping[str, pl.DataFrame] | None) -> None:
-        if deltas is None:
-            self._frames.put(None)
-        elif self._name in deltas:
-            delta = deltas[self._name]
+    def see(self, deltas: Mapping[str, pl.DataFrame]) -> None:
+        """Take what an epoch changed, if it is of this relation."""
+        if self.name in deltas:
+            delta = deltas[self.name]
             found = consolidate(delta if WEIGHT in delta.columns else weighted(delta, 1))
             if found.height:
                 self._frames.put(found)
+
+    def take(self, timeout_s: float | None) -> pl.DataFrame | None:
+        """Return the next frame; None if none came in time, or if it has ``ended``."""
+        try:
+            frame = self._frames.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if frame is None:
+            self.ended = True
+            self._frames.put(None)
+        return frame
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether nothing waits."""
+        return self._frames.empty()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> pl.DataFrame:
-        frame = self._frames.get()
+        frame = self.take(None)
         if frame is None:
-            self._frames.put(None)
             raise StopIteration
         return frame
 
     def close(self) -> None:
         """End the iteration behind what is there already."""
-        if self._see in self._watchers:
-            self._watchers.remove(self._see)
+        if self in self._watchers:
+            self._watchers.remove(self)
             self._frames.put(None)

@@ -55,25 +55,31 @@ class SessionFunctions:
         self._upkeep.commit(text)
         self._known[function.name.lower()] = function
 
-    def drop(self, node: exp.Expr) -> None:
-        """``DROP FUNCTION [IF EXISTS] name``, as long as no view calls it."""
+    def named(self, node: exp.Drop) -> UserFunction | None:
+        """Return the function that ``DROP FUNCTION [IF EXISTS] name`` means."""
         name = (node.args.get("tables") or [node.this])[0].name
-        if name.lower() not in self._known:
-            if node.args.get("exists"):
-                return
-            raise PlanError(
-                f"no function {name!r}",
-                step="sql",
-                value=name,
-                alternatives=[function.name for function in self._known.values()],
-            )
-        self._refuse_if_called(name, node)
-        self._upkeep.commit(f'DROP FUNCTION "{name}"')
+        found = self._known.get(name.lower())
+        if found is None and not node.args.get("exists"):
+            known = [function.name for function in self._known.values()]
+            raise PlanError(f"no function {name!r}", step="sql", value=name, alternatives=known)
+        return found
+
+    def forget(self, name: str) -> None:
+        """Let go of a function."""
         del self._known[name.lower()]
 
-    def _refuse_if_called(self, name: str, node: exp.Expr) -> None:
+    @property
+    def names(self) -> list[str]:
+        """The names of all functions."""
+        return [function.name for function in self._known.values()]
+
+    def callers(self, name: str) -> list[str]:
+        """Return the views and sinks that call a function."""
         views = [r for r in self._upkeep.relations.values() if isinstance(r, View)]
         views += [flow.view for flow in self._upkeep.outflows.values()]
-        above = [v.name for v in views if name.lower() in (c.name.lower() for c in calls(v.query))]
+        return [v.name for v in views if name.lower() in (c.name.lower() for c in calls(v.query))]
+
+    def _refuse_if_called(self, name: str, node: exp.Expr) -> None:
+        above = self.callers(name)
         if above:
             raise refuse(node, f"{', '.join(above)} calls it", hint="DROP the view first")

@@ -9,12 +9,13 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.sql_plan.dialect import Marked, refuse, statements
+from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.execute import planned
 from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow
-from penstock.sql_session.relations import Table, View
+from penstock.sql_session.relations import Table, View, names_of
 from penstock.sql_session.upkeep import Upkeep
 
 HISTORY = "changelog"
@@ -37,25 +38,26 @@ def described(upkeep: Upkeep, node: exp.Expr) -> pl.DataFrame:
 
 def unknown(upkeep: Upkeep, name: str) -> PlanError:
     """Return the error for a name that nothing has."""
-    known = [r.name for r in upkeep.relations.values()] + [
-        f.name for f in upkeep.outflows.values() if not f.history
-    ]
+    known = names_of(upkeep.relations) + [f.name for f in upkeep.outflows.values() if not f.history]
     return PlanError(f"no table or view {name!r}", step="sql", value=name, alternatives=known)
 
 
-def listed(upkeep: Upkeep, flows: Mapping[str, Inflow], what: str) -> pl.DataFrame:
+def listed(
+    upkeep: Upkeep, functions: SessionFunctions, flows: Mapping[str, Inflow], what: str
+) -> pl.DataFrame:
     """Return the names of all relations of a kind; of sources and sinks how they do, too."""
     if what == "SOURCES":
         return _states({flow.name: flow.state for flow in flows.values()})
     if what == "SINKS":
         return _states({f.name: f.state for f in upkeep.outflows.values() if not f.history})
     tables = [r for r in upkeep.relations.values() if isinstance(r, Table)]
-    views = [r for r in upkeep.relations.values() if isinstance(r, View)]
+    views = [r for r in upkeep.relations.values() if isinstance(r, View) and not r.followed]
     kinds = {
         "TABLES": [t.name for t in tables if t.filled_by is None],
         "VIEWS": [v.name for v in views if v.maintained is None],
         "MATERIALIZED VIEWS": [v.name for v in views if v.maintained is not None]
         + [t.name for t in tables if t.filled_by == HISTORY],
+        "FUNCTIONS": functions.names,
     }
     if what not in kinds:
         raise PlanError(
@@ -98,4 +100,7 @@ def explained(upkeep: Upkeep, functions: SessionFunctions, text: str) -> pl.Data
     if not isinstance(node, exp.Query):
         raise refuse(marked.node, "EXPLAIN shows the plan of a query")
     relation, _ = planned(upkeep.relations, node, once=False)
-    return pl.DataFrame({"plan": shown(relation).explain().splitlines()})
+    stream = shown(relation)
+    if marked.on_close:
+        stream = emitted_once(stream, node)
+    return pl.DataFrame({"plan": stream.explain().splitlines()})

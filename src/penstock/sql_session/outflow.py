@@ -13,6 +13,7 @@ from penstock.connectors.contract import SinkIdentity, SinkSpec
 from penstock.errors import PlanError
 from penstock.operators.deltas import consolidate, repeat_rows, weighted
 from penstock.runtime.outlets import Outlet
+from penstock.sql_session.new_rows import checked
 from penstock.sql_session.relations import Table, View
 
 OPERATION = "changelog_op"
@@ -110,13 +111,9 @@ def into_table(table: Table, delta: pl.DataFrame, before: pl.DataFrame) -> pl.Da
     Of a table with a primary key the rows of the touched keys are replaced, whatever was there.
     """
     given = delta if WEIGHT in delta.columns else weighted(delta, 1)
-    columns = [pl.col(c).cast(t) for c, t in table.schema.items()]
-    for column in table.columns:
-        if column.required and delta[column.name].null_count():
-            raise PlanError(
-                f"column {column.name!r} of table {table.name!r} cannot be null", step="sql"
-            )
-    given = given.select(*columns, WEIGHT)
+    weights = given[WEIGHT]
+    given = given.select(pl.col(column.name).cast(column.dtype) for column in table.given)
+    given = checked(table, given).with_columns(weights)
     if not table.key:
         return given
     given = consolidate(given)

@@ -24,6 +24,7 @@ class Column:
     dtype: pl.DataType
     required: bool = False
     default: exp.Expr | None = None
+    generated: exp.Expr | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Table:
     append_only: bool = False
     watermark: tuple[str, int] | None = None
     filled_by: str | None = None
+    checks: tuple[exp.Expr, ...] = ()
     contents: Contents = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,11 @@ class Table:
     def schema(self) -> pl.Schema:
         """Names and types."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
+
+    @property
+    def given(self) -> tuple[Column, ...]:
+        """The columns that are not computed from others."""
+        return tuple(column for column in self.columns if column.generated is None)
 
     @property
     def changelog(self) -> bool:
@@ -74,6 +81,8 @@ class View:
     text: str
     maintained: Maintained | None = None
     contents: Contents | None = None
+    followed: bool = False
+    """Whether it has no name for statements: a pipeline follows the query."""
 
     @property
     def schema(self) -> pl.Schema:
@@ -118,3 +127,9 @@ def reading(relation: Table | View, *, once: bool = False) -> Stream:
 
 
 Catalogue = Mapping[str, Table | View]
+
+
+def names_of(catalogue: Catalogue) -> list[str]:
+    """Return the names that statements can use."""
+    found = catalogue.values()
+    return [r.name for r in found if not (isinstance(r, View) and r.followed)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,24 +13,23 @@ from typing import Any, Self
 import polars as pl
 from sqlglot import exp
 
-from penstock.columns import WEIGHT
 from penstock.errors import PlanError, QueryFailed
-from penstock.operators.deltas import weighted
 from penstock.scans import scan_batches
-from penstock.sql_plan.dialect import Marked, created_name, nesting_limited, refuse, statements
+from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
+from penstock.sql_plan.parameters import Parameters, given
 from penstock.sql_plan.statements import as_stream
-from penstock.sql_plan.types import quoted, sql_type
-from penstock.sql_session import changes, creating, looking
+from penstock.sql_session import changes, looking
 from penstock.sql_session.changes import Change
 from penstock.sql_session.connecting import refuse_secrets
-from penstock.sql_session.definitions import fill, table_of, view_of
 from penstock.sql_session.execute import answer
+from penstock.sql_session.followed import followed
 from penstock.sql_session.following import Following
 from penstock.sql_session.functions import SessionFunctions
-from penstock.sql_session.inflow import Inflow, Inflows, Place, Taken
+from penstock.sql_session.inflow import Inflow, Inflows, Taken
+from penstock.sql_session.lifecycle import Lifecycle
 from penstock.sql_session.log import SessionLog
-from penstock.sql_session.outflow import packed, unpacked
-from penstock.sql_session.relations import Column, Table, View
+from penstock.sql_session.new_rows import Instant, timed
+from penstock.sql_session.relations import Table, View, names_of
 from penstock.sql_session.upkeep import Upkeep
 from penstock.stream import Stream
 
@@ -57,13 +58,12 @@ class Session:
         self._upkeep = Upkeep()
         self._functions = SessionFunctions(self._upkeep)
         self._inflows = Inflows(self._lock, self._take_in)
+        self._lifecycle = Lifecycle(self._upkeep, self._functions, self._inflows)
         self._closed = False
-        self._opening: dict[str, list[pl.Schema]] | None = None
-        self._to_read: dict[str, tuple[str, Stream | Exception]] = {}
         if checkpoint is not None:
             log = SessionLog(Path(checkpoint))
             try:
-                self._recover(log)
+                self._lifecycle.recover(log)
             except BaseException:
                 self._inflows.close()
                 log.close()
@@ -73,8 +73,19 @@ class Session:
     def _relations(self) -> dict[str, Table | View]:
         return self._upkeep.relations
 
-    def sql(self, text: str) -> pl.DataFrame | None:
-        """Run statements; return the rows of the last one if it is a query, else None."""
+    def sql(self, text: str, parameters: Parameters | None = None) -> pl.DataFrame | None:
+        """Run statements; return the rows of the last one if it is a query, else None.
+
+        ``parameters``: values of ``$1``, ``$2`` or of ``?`` in a list, of ``:name`` in a dict. They
+        are never read as SQL.
+
+        >>> import penstock as ps
+        >>> with ps.Session() as session:
+        ...     session.sql("CREATE TABLE t (a INT, b TEXT)")
+        ...     session.sql("INSERT INTO t VALUES (?, ?), (?, ?)", [1, "it's", 2, None])
+        ...     session.sql("SELECT b FROM t WHERE a = :wanted", {"wanted": 1}).item()
+        "it's"
+        """
         found = statements(text)
         result = None
         with self._lock:
@@ -83,7 +94,7 @@ class Session:
                 with nesting_limited():
                     if self._upkeep.log is not None:
                         refuse_secrets(marked)
-                    result = self._run(marked)
+                    result = self._run(replace(marked, node=given(marked.node, parameters)))
         return result
 
     def table(self, name: str) -> pl.DataFrame:
@@ -92,13 +103,37 @@ class Session:
             self._refuse_closed()
             return answer(self._relations, exp.select("*").from_(exp.to_table(name)))
 
-    def stream(self, query: str) -> Stream:
+    def stream(self, query: str, parameters: Parameters | None = None) -> Stream:
         """Return a query over tables and views as a stream of what they hold now."""
         marked = looking.one(query)
+        node = given(marked.node, parameters)
         with self._lock:
             self._refuse_closed()
-            rows = answer(self._relations, self._functions.noted(marked.node))
+            rows = answer(self._relations, self._functions.noted(node))
         return scan_batches([rows])
+
+    def follow(self, query: str, parameters: Parameters | None = None) -> Stream:
+        """Return a query over tables and views as a stream that goes on: its rows, then each change.
+
+        Where rows may go the stream is a changelog. A pipeline that reads it begins, each time it is
+        started, with what the query gives then, and ends when the session is closed or something that
+        the query reads is dropped. What a statement changes arrives whole, in one epoch.
+
+        >>> import penstock as ps
+        >>> session = ps.Session()
+        >>> session.sql("CREATE TABLE t (a INT)")
+        >>> running = session.follow("SELECT sum(a) AS total FROM t").changes()
+        >>> next(running).rows()
+        [(None, 1)]
+        >>> session.sql("INSERT INTO t VALUES (1), (2)")
+        >>> next(running).rows()
+        [(None, -1), (3, 1)]
+        >>> session.close()
+        """
+        node = self._functions.noted(given(looking.one(query).node, parameters))
+        with self._lock:
+            self._refuse_closed()
+            return followed(self._upkeep, node, self._lock)
 
     def function(self, name: str, function: Callable[..., Any], types: Sequence[Any]) -> None:
         """Let statements call a Python function; ``types``: of its arguments, then of its result.
@@ -131,24 +166,10 @@ class Session:
         True
         [6]
         """
-        given = as_stream(name, stream)
+        read = as_stream(name, stream)
         with self._lock:
             self._refuse_closed()
-            if self._upkeep.log is not None:
-                raise PlanError(
-                    "a durable session cannot keep a stream of Python",
-                    step="register",
-                    value=name,
-                    hint="describe it with CREATE SOURCE",
-                )
-            if name.lower() in self._relations or name.lower() in self._upkeep.outflows:
-                raise PlanError(f"{name!r} exists already", step="register", value=name)
-            columns = tuple(Column(c, dtype) for c, dtype in given.schema.items())
-            kept = not given.is_changelog
-            self._inflows.add(name, given, Place())
-            self._relations[name.lower()] = Table(
-                name, columns, append_only=kept, filled_by="stream"
-            )
+            self._lifecycle.register(name, read)
 
     def changes(self, name: str) -> Following:
         """Return what a table or view holds, then each of its changes: frames with ``_weight``.
@@ -210,9 +231,6 @@ class Session:
         """Let sinks finish and go of everything; a durable session can be opened again."""
         self._inflows.close()
         with self._lock:
-            if not self._closed:
-                for watcher in list(self._upkeep.watchers):
-                    watcher(None)
             self._closed = True
             self._upkeep.close()
 
@@ -228,7 +246,7 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Session: {', '.join(r.name for r in self._relations.values()) or 'empty'}>"
+        return f"<Session: {', '.join(names_of(self._relations)) or 'empty'}>"
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -247,8 +265,8 @@ class Session:
 
     def _verbs(self) -> dict[type[exp.Expr], Callable[[Marked], pl.DataFrame | None]]:
         return {
-            exp.Create: self._create,
-            exp.Drop: self._drop,
+            exp.Create: self._lifecycle.create,
+            exp.Drop: self._lifecycle.drop,
             exp.Insert: lambda m: self._change(m, changes.inserted),
             exp.Update: lambda m: self._change(m, changes.updated),
             exp.Delete: lambda m: self._change(m, changes.deleted),
@@ -256,15 +274,20 @@ class Session:
             exp.Describe: lambda m: looking.described(self._upkeep, m.node.this),
             exp.Show: lambda m: self._listed(m.node.name),
             exp.Command: self._command,
+            exp.Transaction: _refuse_transaction,
+            exp.Commit: _refuse_transaction,
+            exp.Rollback: _refuse_transaction,
         }
 
     # -- rows ------------------------------------------------------------------------------------
 
     def _change(
-        self, marked: Marked, read: Callable[[dict[str, Table | View], Any], Change]
+        self, marked: Marked, read: Callable[[dict[str, Table | View], Any, Instant], Change]
     ) -> pl.DataFrame | None:
-        change = read(self._relations, marked.node)
-        result = changes.returned(change, marked.node)
+        now = datetime.datetime.now(datetime.UTC)
+        node = timed(marked.node, now)
+        change = read(self._relations, node, now)
+        result = changes.returned(self._relations, change, node)
         self._upkeep.apply({change.table.name: change.delta})
         return result
 
@@ -284,190 +307,6 @@ class Session:
         deltas = {} if taken.delta is None else {flow.name: taken.delta}
         self._upkeep.apply(deltas, notes)
 
-    # -- definitions -----------------------------------------------------------------------------
-
-    def _create(self, marked: Marked) -> None:
-        node = marked.node
-        assert isinstance(node, exp.Create)
-        kind = marked.clauses.kind or str(node.args.get("kind")).upper()
-        if kind == "INDEX":  # a hint: every operator keeps the index it needs
-            changes.table_of(self._relations, node.this.args["table"], "index")
-            return
-        if kind == "FUNCTION":
-            self._functions.create(node, marked.text)
-            return
-        creators = {
-            "TABLE": self._create_table,
-            "VIEW": self._create_history if marked.changelog else self._create_view,
-            "SOURCE": self._create_source,
-            "SINK": self._create_sink,
-        }
-        if kind not in creators:
-            raise refuse(node, f"CREATE {kind} is not supported")
-        if marked.append_only and kind != "TABLE":
-            raise refuse(node, "APPEND ONLY is for tables")
-        if (marked.on_close or marked.emits_changes) and kind not in ("VIEW", "SINK"):
-            raise refuse(node, "EMIT belongs to a materialized view or a sink")
-        if self._is_new(marked, node, replaceable=kind in ("TABLE", "VIEW")):
-            creators[kind](marked, node)
-
-    def _is_new(self, marked: Marked, node: exp.Create, *, replaceable: bool) -> bool:
-        name = created_name(node)
-        if name.lower() not in self._relations and name.lower() not in self._upkeep.outflows:
-            return True
-        if node.args.get("exists"):
-            return False
-        if not node.args.get("replace"):
-            raise refuse(node, f"{name!r} exists already", hint="DROP it, or IF NOT EXISTS")
-        if not replaceable or marked.changelog or not self._is_plain(name):
-            raise refuse(node, f"{name!r} cannot be replaced", hint="DROP it first")
-        self._refuse_if_read({name.lower()}, node)
-        return True
-
-    def _is_plain(self, name: str) -> bool:
-        found = self._relations.get(name.lower())
-        return found is not None and not (isinstance(found, Table) and found.filled_by)
-
-    def _create_table(self, marked: Marked, node: exp.Create) -> None:
-        if node.expression is None:
-            table = table_of(node, append_only=marked.append_only)
-            self._replaced(table, marked.text, [])
-        else:
-            self._replaced(*self._table_from(marked))
-
-    def _create_view(self, marked: Marked, node: exp.Create) -> None:
-        properties = node.args.get("properties")
-        kinds = [type(p) for p in properties.expressions] if properties else []
-        if any(kind is not exp.MaterializedProperty for kind in kinds):
-            raise refuse(node, "options of a view are not supported")
-        if (marked.on_close or marked.emits_changes) and not kinds:
-            raise refuse(node, "EMIT belongs to a materialized view or a sink")
-        view = view_of(
-            self._relations,
-            node,
-            marked.text,
-            maintained=bool(kinds),
-            on_close=marked.on_close,
-        )
-        if kinds and self._opening is None:
-            fill(self._relations, view, self._upkeep.complete)
-        self._replaced(view, marked.text, [])
-
-    def _replaced(self, relation: Table | View, text: str, rows: list[Change]) -> None:
-        """Put a relation in its place, instead of one of its name that nothing reads."""
-        key = relation.name.lower()
-        replaced = [key] if key in self._relations else []
-        texts = [*self._dropping(replaced), text]
-        deltas = {change.table.name: change.delta for change in rows}
-        self._upkeep.commit(*texts, deltas=deltas, gone=replaced)
-        self._relations.pop(key, None)
-        self._relations[key] = relation
-        for change in rows:
-            change.table.contents.apply(change.delta)
-
-    def _table_from(self, marked: Marked) -> tuple[Table, str, list[Change]]:
-        """``CREATE TABLE t AS SELECT ...``: a table of the query's columns, filled once."""
-        node = marked.node
-        if isinstance(node.this, exp.Schema):
-            raise refuse(node, "CREATE TABLE AS takes its columns from the query")
-        rows = answer(self._relations, node.expression)
-        columns = tuple(Column(name, dtype) for name, dtype in rows.schema.items())
-        table = Table(node.this.name, columns, append_only=marked.append_only)
-        defined = ", ".join(f"{quoted(c.name)} {sql_type(c.dtype)}" for c in columns)
-        suffix = " APPEND ONLY" if marked.append_only else ""
-        text = f"CREATE TABLE {quoted(table.name)} ({defined}){suffix}"
-        return table, text, [Change(table, weighted(rows, 1), rows)]
-
-    def _create_source(self, marked: Marked, node: exp.Create) -> None:
-        name = created_name(node)
-        if self._opening is not None:
-            before = self._opening[name.lower()].pop(0)
-            table, found = creating.reopened_source(marked, node, before)
-            self._to_read[name.lower()] = name, found
-            self._relations[name.lower()] = table
-            return
-        table, stream = creating.source_table(marked, node)
-        self._inflows.add(name, stream, Place())
-        try:
-            self._upkeep.epoch += 1
-            note = f"schema/{name.lower()}/{self._upkeep.epoch:020d}"
-            columns = {**table.schema, **({WEIGHT: pl.Int64()} if table.changelog else {})}
-            schema = packed(pl.DataFrame(schema=columns))
-            self._upkeep.commit(marked.text, notes={note: schema})
-        except BaseException:
-            self._inflows.drop(name.lower())
-            raise
-        self._relations[name.lower()] = table
-
-    def _create_sink(self, marked: Marked, node: exp.Create) -> None:
-        flow = creating.sink(self._upkeep, marked, node, opening=self._opening is not None)
-        if self._opening is not None:
-            self._upkeep.outflows[flow.name.lower()] = flow
-            return
-        self._upkeep.open_delivery(flow)
-        if flow.delivery is not None and flow.delivery.error is not None:
-            flow.delivery.close()
-            raise flow.delivery.error
-        self._upkeep.begin(flow, marked.text)
-
-    def _create_history(self, marked: Marked, node: exp.Create) -> None:
-        table, flow = creating.history(self._upkeep, marked, node)
-        self._relations[table.name.lower()] = table
-        if self._opening is not None:
-            self._upkeep.outflows[table.name.lower()] = flow
-            return
-        try:
-            self._upkeep.begin(flow, marked.text)
-        except BaseException:
-            del self._relations[table.name.lower()]
-            raise
-
-    def _drop(self, marked: Marked) -> None:
-        node = marked.node
-        kind = str(node.args.get("kind")).upper()
-        if kind == "FUNCTION":
-            self._functions.drop(node)
-            return
-        if kind not in ("TABLE", "VIEW", "INDEX", "SOURCE", "SINK"):
-            raise refuse(node, f"DROP {kind} is not supported")
-        names = set()
-        for part in node.args.get("tables") or [node.this]:
-            name = part.name.lower()
-            if kind == "INDEX":
-                continue
-            if name not in self._relations and name not in self._upkeep.outflows:
-                if node.args.get("exists"):
-                    continue
-                raise looking.unknown(self._upkeep, part.name)
-            if self._opening is None:  # the log drops everything in one statement
-                self._refuse_other_kind(kind, name, node)
-            names.add(name)
-        if not node.args.get("cascade"):
-            self._refuse_if_read(names, node)
-        gone = [*names, *self._upkeep.dependents(names)]
-        self._upkeep.commit(*self._dropping(gone), gone=gone)
-        for name in gone:
-            self._inflows.drop(name)
-            self._to_read.pop(name, None)
-            self._upkeep.remove(name)
-
-    def _refuse_other_kind(self, kind: str, name: str, node: exp.Expr) -> None:
-        what = looking.kind_of(self._upkeep, name)
-        if kind != what.rpartition(" ")[2]:
-            raise refuse(node, f"{name!r} is a {what.lower()}", hint=f"DROP {what}")
-
-    def _refuse_if_read(self, names: set[str], node: exp.Expr) -> None:
-        above = self._upkeep.dependents(names)
-        if above:
-            raise refuse(
-                node, f"{', '.join(above)} reads it", hint="DROP ... CASCADE drops that too"
-            )
-
-    def _dropping(self, names: Iterable[str]) -> list[str]:
-        known = {**self._upkeep.outflows, **self._relations}
-        listed = ", ".join(quoted(known[name].name) for name in sorted(names))
-        return [f"DROP TABLE {listed} CASCADE"] if listed else []
-
     # -- looking ---------------------------------------------------------------------------------
 
     def _command(self, marked: Marked) -> pl.DataFrame | None:
@@ -481,45 +320,14 @@ class Session:
         raise refuse(marked.node, "this statement is not supported")
 
     def _listed(self, what: str) -> pl.DataFrame:
-        return looking.listed(self._upkeep, self._inflows.flows, what.upper().rstrip(";"))
+        return looking.listed(
+            self._upkeep, self._functions, self._inflows.flows, what.upper().rstrip(";")
+        )
 
-    # -- opening again ---------------------------------------------------------------------------
 
-    def _recover(self, log: SessionLog) -> None:
-        """Run the statements again, put the rows back, compute the views, and go on reading."""
-        self._opening = {}
-        for key, data in log.notes("schema/").items():  # one for each time a source was created
-            name = key.removeprefix("schema/").rpartition("/")[0]
-            self._opening.setdefault(name, []).append(unpacked(data).schema)
-        for relation, entry in log.entries():
-            if relation is None:
-                for marked in statements(str(entry)):
-                    self._run(marked)
-            else:
-                assert isinstance(entry, pl.DataFrame)
-                self._restore(relation, entry)
-        self._opening = None
-        places = {
-            key.partition("/")[2]: Place.read(text) for key, text in log.notes("position/").items()
-        }
-        self._upkeep.complete = {name for name, place in places.items() if place.ended}
-        self._upkeep.rebuild()
-        self._upkeep.recovered(log)
-        for flow in self._upkeep.outflows.values():
-            self._upkeep.open_delivery(flow)
-        for key, (known, found) in self._to_read.items():
-            self._resume(known, found, places.get(key, Place()))
-
-    def _resume(self, name: str, found: Stream | Exception, place: Place) -> None:
-        if isinstance(found, Exception):
-            self._inflows.broken(name, place, found)
-            return
-        try:
-            self._inflows.add(name, found, place)
-        except Exception as error:  # noqa: BLE001 - raised again by wait(), shown by SHOW SOURCES
-            self._inflows.broken(name, place, error)
-
-    def _restore(self, relation: str, delta: pl.DataFrame) -> None:
-        table = self._relations.get(relation)
-        if isinstance(table, Table):
-            table.contents.apply(delta)
+def _refuse_transaction(marked: Marked) -> None:
+    raise refuse(
+        marked.node,
+        "transactions of several statements are not supported",
+        hint="each statement is one: all of its rows are seen and kept at once, or none",
+    )

@@ -12,7 +12,7 @@ from penstock.errors import PlanError
 from penstock.sql_plan.clauses import Clauses
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_session.connecting import source_stream
-from penstock.sql_session.definitions import column_of, watermark_of
+from penstock.sql_session.definitions import checks_of, column_of, watermark_of
 from penstock.sql_session.relations import Column
 from penstock.stream import Stream
 
@@ -61,7 +61,7 @@ def declared(node: exp.Create) -> tuple[list[Column], tuple[str, int] | None]:
     for part in node.this.expressions if isinstance(node.this, exp.Schema) else ():
         if isinstance(part, exp.ColumnDef):
             column, is_key = column_of(part)
-            if is_key or column.required or column.default is not None:
+            if is_key or column != Column(column.name, column.dtype) or checks_of(part):
                 raise refuse(part, "a source has columns and types only")
             if is_reserved(column.name):
                 raise refuse(part, f"column name {column.name!r} is reserved")

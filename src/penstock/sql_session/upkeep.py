@@ -13,7 +13,7 @@ from penstock.connectors.contract import SinkIdentity
 from penstock.errors import CheckpointError
 from penstock.operators.deltas import consolidate, repeat_rows, weighted
 from penstock.sql_session.definitions import fill
-from penstock.sql_session.following import Watcher
+from penstock.sql_session.following import Following
 from penstock.sql_session.log import SessionLog
 from penstock.sql_session.outflow import Outflow, into_table, operations, packed, unpacked
 from penstock.sql_session.relations import Table, View
@@ -38,7 +38,7 @@ class Upkeep:
         """Sources that have ended."""
         self.log: SessionLog | None = None
         self.epoch = 0
-        self.watchers: list[Watcher] = []
+        self.watchers: list[Following] = []
         self._dead = pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
         self._session = ""
         self._token = 0
@@ -140,7 +140,7 @@ class Upkeep:
             assert delivery is not None
             delivery.hand(self.epoch, self._as_written(name, delta))
         for watcher in list(self.watchers):
-            watcher(total)
+            watcher.see(total)
         self._tidy(total)
 
     def _as_written(self, name: str, delta: pl.DataFrame) -> pl.DataFrame:
@@ -207,8 +207,11 @@ class Upkeep:
         return views + flows
 
     def remove(self, name: str) -> None:
-        """Forget a relation or outflow."""
+        """Forget a relation or outflow; who follows it has seen all of it."""
         self.relations.pop(name, None)
+        for watcher in list(self.watchers):
+            if watcher.name.lower() == name:
+                watcher.close()
         flow = self.outflows.pop(name, None)
         if flow is not None and flow.delivery is not None:
             flow.delivery.close()
@@ -300,6 +303,8 @@ class Upkeep:
 
     def close(self) -> None:
         """Let sinks finish, and the log go."""
+        for watcher in list(self.watchers):
+            watcher.close()
         for flow in self.outflows.values():
             if flow.delivery is not None:
                 flow.delivery.flush()
