@@ -27,6 +27,7 @@ from penstock.lowering.ordering import (
     lower_unique,
 )
 from penstock.lowering.process import lower_process
+from penstock.lowering.suspects import StepSuspects
 from penstock.operators.arrivals import Arrivals
 from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guarded
@@ -206,7 +207,8 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        operator = Map(steps, " -> ".join(_verb(step) for step in steps), direct(steps))
+        name = " -> ".join(_verb(step) for step in steps)
+        operator = Map(steps, name, direct(steps), StepSuspects(steps))
         above, reads = (self._numbers[id(current)],), self._reads((current,))
         number = self._add(node, above, kind="map", operator=operator, reads=reads)
         vertex = self.graph.vertices[number]

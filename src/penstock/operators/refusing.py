@@ -13,6 +13,9 @@ from penstock.operators.contract import Tick
 Replayable = bool
 """Whether a row can be given to the step again; what only names a row cannot."""
 
+_SLICE_ROWS = 16_384
+"""Rows made letters at a time: what Python holds of them meanwhile is a few tens of megabytes."""
+
 
 def refuse(
     frame: pl.DataFrame,
@@ -27,8 +30,13 @@ def refuse(
 
     ``bytes`` is the row as JSON, for people; ``row`` the row as it came in, for a replay.
     """
-    text = str(cause).strip().splitlines() or [type(cause).__name__]
-    refuse_each(frame, name, [text[0]] * frame.height, tick, side=side, replayable=replayable)
+    reasons = [first_line(cause)] * frame.height
+    refuse_each(frame, name, reasons, tick, side=side, replayable=replayable)
+
+
+def first_line(cause: BaseException) -> str:
+    """Return the first line of what an error says, or what it is called."""
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
 
 
 def refuse_each(
@@ -41,18 +49,25 @@ def refuse_each(
     replayable: Replayable = True,
 ) -> None:
     """Send rows to the dead letters, each with a reason of its own."""
-    weights = frame[WEIGHT] if WEIGHT in frame.columns else [1] * frame.height
+    for start in range(0, frame.height, _SLICE_ROWS):
+        part = frame[start : start + _SLICE_ROWS]
+        dead = _letters(part, reasons[start : start + _SLICE_ROWS], replayable=replayable)
+        step, at = pl.lit(name).alias("step"), pl.lit("").alias("position")
+        dead = dead.with_columns(step, at, pl.lit(side, pl.UInt8).alias(SIDE))
+        tick.sides.dead.append(dead.select(*REFUSED_SCHEMA))
+
+
+def _letters(
+    frame: pl.DataFrame, reasons: Sequence[str], *, replayable: Replayable
+) -> pl.DataFrame:
     kept = [packed(part) if replayable else None for part in frame.iter_slices(1)]
     columns = {
-        "step": [name] * frame.height,
-        "position": [""] * frame.height,
         "bytes": _shown(frame.drop(PARTITION, WEIGHT, strict=False)),
         "reason": list(reasons),
         ROW: kept,
-        SIDE: [side] * frame.height,
-        WEIGHT: weights,
+        WEIGHT: frame[WEIGHT] if WEIGHT in frame.columns else [1] * frame.height,
     }
-    tick.sides.dead.append(pl.DataFrame(columns, schema=REFUSED_SCHEMA))
+    return pl.DataFrame(columns, schema={name: REFUSED_SCHEMA[name] for name in columns})
 
 
 def _shown(frame: pl.DataFrame) -> list[bytes]:

@@ -50,7 +50,8 @@ class DeadLetters:
         """Take the dead letters of an epoch; the first of each step is logged as a warning."""
         for frame in frames:
             self.total += frame.filter(pl.col("weight") > 0).height
-            self._recent = pl.concat([self._recent, frame]).tail(_KEPT_ROWS)
+            last = pl.DataFrame(frame.tail(_KEPT_ROWS).rows(), frame.schema, orient="row")
+            self._recent = pl.concat([self._recent, last]).tail(_KEPT_ROWS)  # not all of a flood
             if self._kept:
                 self.pending.append(frame)
             for step, reason in frame.select("step", "reason").unique("step").rows():
