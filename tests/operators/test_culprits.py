@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.gallop import gallop
+from penstock.letter_rows import unpacked
 from penstock.lowering.table import lower
 from penstock.operators.contract import Operator, Tick
-from penstock.operators.culprits import gallop
-from penstock.operators.refusing import unpacked
 from penstock.plan.sinks import SinkNode
 from penstock.stream import Stream
 from penstock.testing import DrivenSink, scripted

@@ -15,7 +15,7 @@ import penstock as ps
 from penstock.cli.programs import load
 from penstock.errors import ConfigError
 from penstock.instants import duration_ns
-from penstock.operators.refusing import unpacked
+from penstock.letter_rows import unpacked
 from penstock.runtime.replaying import request
 from penstock.tables_of_text import short, table
 

@@ -17,8 +17,10 @@ import numpy as np
 import polars as pl
 
 from penstock.errors import PenstockError
+from penstock.gallop import gallop
+from penstock.letter_rows import first_line
 from penstock.operators.contract import Tick
-from penstock.operators.refusing import first_line, refuse_each
+from penstock.operators.refusing import refuse_each
 
 _FEW_ROWS = 32
 """Up to so many rows are tried rather than thought about."""
@@ -103,39 +105,6 @@ def without_culprits(
         dead = frame[rows] if hidden is None else frame[rows].drop(hidden)
         refuse_each(dead, name, [refused[row] for row in rows], tick, side=side)
     return parts.all()
-
-
-def gallop(
-    height: int, attempt: Callable[[int, int], BaseException | None], failed: BaseException | None
-) -> Iterator[tuple[int, int, BaseException | None]]:
-    """Yield ``(start, end, error)`` of spans of rows that pass together, and of rows that fail alone.
-
-    ``attempt(start, end)`` tries a span. ``failed``: how all of them together have failed already.
-    A span that fails is halved until the first culprit is alone; the next span is so long that,
-    by the share of culprits so far, it passes half the time, and doubles as long as spans pass.
-    So few culprits cost about ``log2`` of their distance each, as when halving; where most rows
-    fail, each is tried once, alone, and not in ever smaller companies first. (Group testing:
-    Hwang, "A method for detecting all defective members in a population", 1972.)
-    """
-    start, size, culprits = 0, height, 0
-    faulty = height if failed is not None else 0  # rows up to here hold a culprit
-    while start < height:
-        if faulty > start + 1:
-            size = (faulty - start) // 2
-        elif faulty == start + 1:
-            size = 1
-        end = min(start + size, height)
-        error = failed if end - start == height and failed is not None else attempt(start, end)
-        if error is None:
-            yield start, end, None
-            start = end
-            size *= 2
-        elif end - start == 1:
-            yield start, end, error
-            start, faulty, culprits = end, 0, culprits + 1
-            size = max(1, int(0.7 * start / culprits))
-        else:
-            faulty = end
 
 
 def _gallop(

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import polars as pl
 
 from penstock.columns import WEIGHT
+from penstock.gallop import gallop
+from penstock.letter_rows import first_line
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
-from penstock.operators.culprits import gallop
 from penstock.operators.expiry import Expiry
 from penstock.operators.pairs import (
     LEFT,
@@ -26,7 +27,7 @@ from penstock.operators.pairs import (
     for_each,
     matches,
 )
-from penstock.operators.refusing import first_line, refuse_each
+from penstock.operators.refusing import refuse_each
 from penstock.state.arrays import Ids, distinct
 from penstock.state.contract import Stateful
 from penstock.state.index import KeyIndex

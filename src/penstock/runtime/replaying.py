@@ -19,9 +19,9 @@ from penstock.checkpoints.storage import Storage
 from penstock.columns import PARTITION, WEIGHT, dead_letters
 from penstock.connectors.redecoding import decode_again
 from penstock.errors import ConfigError
+from penstock.letter_rows import unpacked
 from penstock.lowering.graph import Edge, Graph, Vertex
 from penstock.operators.deltas import consolidate
-from penstock.operators.refusing import unpacked
 from penstock.runtime.executor import Fed, Injected
 from penstock.runtime.letter_files import (
     OFFSET,

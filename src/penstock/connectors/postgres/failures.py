@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from penstock.connectors.poison import ValueRefusedError
 from penstock.errors import ConnectorError, Fault
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ operator; failure outside PostgreSQL."""
 
 _PASSING_STATES = ("25006", "55006", "55P03")
 """Read-only (a standby, until it is promoted); in use; lock not available."""
+
+_OF_VALUES = ("22", "23", "44000", "54000", "P0001")
+"""A value that does not fit its type; a constraint; a view's check; too large for an index; what a
+trigger raises."""
+
+_OUR_FORMAT = "22P04"
+"""COPY cannot read the rows: no value is to blame."""
 
 _CONFIGURATION = ("authentication failed", "does not exist", "no pg_hba.conf entry", "invalid ")
 """What libpq says, without a SQLSTATE, when connecting can never succeed as configured."""
@@ -35,7 +43,9 @@ def connector_error(error: psycopg.Error, step: str, *, lost: bool) -> Connector
     else:
         passing = state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES
         user = not passing
-    return ConnectorError(
+    refused = state is not None and state.startswith(_OF_VALUES) and state != _OUR_FORMAT
+    kind = ValueRefusedError if refused else ConnectorError
+    return kind(
         f"PostgreSQL refused: {str(error).strip()}",
         step=step,
         value=state,

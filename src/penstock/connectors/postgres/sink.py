@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from penstock.connectors.changes import KeyedChanges, split_nulls
 from penstock.connectors.drivers import load_driver
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
+from penstock.connectors.poison import LETTERS_TABLE, Trial
 from penstock.connectors.postgres.failures import connector_error
 from penstock.connectors.postgres.values import csv_blocks
 from penstock.connectors.sql_types import Dialect
@@ -70,6 +71,17 @@ class PostgresSink(TableSink):
             yield
 
     @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        with self._translated(), self._live.transaction():
+            yield
+
+    def _write_all(
+        self, frames: list[pl.DataFrame], trial: Trial, *, replace: bool
+    ) -> list[pl.DataFrame]:
+        self._run("SET CONSTRAINTS ALL IMMEDIATE")  # at the commit it would be too late
+        return super()._write_all(frames, trial, replace=replace)
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         import psycopg
 
@@ -86,6 +98,17 @@ class PostgresSink(TableSink):
             "(sink_id TEXT PRIMARY KEY, epoch BIGINT NOT NULL, token BIGINT NOT NULL)",
             self._named(EPOCHS_TABLE),
         )
+        self._run(
+            "CREATE TABLE IF NOT EXISTS {} "
+            "(sink_id TEXT NOT NULL, epoch BIGINT NOT NULL, letters BYTEA NOT NULL)",
+            self._named(LETTERS_TABLE),
+        )
+
+    def _ask(
+        self, statement: str, table: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        cursor = self._run(statement.replace("?", "%s"), self._named(table), parameters=parameters)
+        return cursor.fetchall() if cursor.description else []
 
     def _recorded(self, sink_id: str) -> Recorded | None:
         row = self._run(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
 from penstock.connectors.changes import KeyedChanges
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
+from penstock.connectors.poison import LETTERS_TABLE, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.sqlite.values import rows
@@ -17,6 +19,9 @@ from penstock.connectors.tables import TableSink, missing_columns
 from penstock.deferred import sqlite3
 from penstock.errors import ConnectorError, Fault
 from penstock.failures import sqlite_error_passes
+
+_OF_VALUES = (18, 19, 20)
+"""SQLITE_TOOBIG, SQLITE_CONSTRAINT (also of a trigger), SQLITE_MISMATCH."""
 
 
 class SqliteSink(TableSink):
@@ -67,6 +72,21 @@ class SqliteSink(TableSink):
                 raise
 
     @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        live = self._live
+        with self._translated():
+            live.execute("SAVEPOINT penstock")
+            try:
+                yield
+            except sqlite3.Error:
+                if live.in_transaction:  # else SQLite has rolled back all of it
+                    live.execute("ROLLBACK TO penstock")
+                raise
+            finally:
+                if live.in_transaction:
+                    live.execute("RELEASE penstock")
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
@@ -78,6 +98,15 @@ class SqliteSink(TableSink):
             f"CREATE TABLE IF NOT EXISTS {EPOCHS_TABLE} "
             "(sink_id TEXT PRIMARY KEY, epoch BIGINT NOT NULL, token BIGINT NOT NULL)"
         )
+        self._live.execute(
+            f"CREATE TABLE IF NOT EXISTS {LETTERS_TABLE} "
+            "(sink_id TEXT NOT NULL, epoch BIGINT NOT NULL, letters BLOB NOT NULL)"
+        )
+
+    def _ask(
+        self, statement: str, table: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        return self._live.execute(statement.format(table), parameters).fetchall()
 
     def _recorded(self, sink_id: str) -> Recorded | None:
         row = self._live.execute(
@@ -146,7 +175,9 @@ def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:
         hint = "the table exists without a UNIQUE constraint on the key columns; add one"
     elif code is not None and code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         hint = "the folder of the file must exist and be writable"
-    return ConnectorError(
+    refused = code is not None and code & 0xFF in _OF_VALUES
+    kind = ValueRefusedError if refused else ConnectorError
+    return kind(
         f"SQLite refused: {error}",
         step=step,
         fault=Fault.REMOTE if passing else Fault.USER,
