@@ -176,7 +176,10 @@ class _Builder:
             return self._add(node, inputs, kind=node.channel.value, side=node.channel)
         if isinstance(node, SinkNode):
             spec, schema = node.spec, frame_schema(node)
-            return self._add(node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema)
+            reads = () if node.properties.changelog else self._reads(node.inputs)
+            return self._add(
+                node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema, reads=reads
+            )
         chain = guarded(node, TABLE[type(node)](node))
         keeper = next((operator for operator in chain if operator.state), chain[-1])
         for operator in chain:
