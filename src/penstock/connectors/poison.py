@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -24,9 +25,23 @@ LETTERS_TABLE = "penstock_dead_letters"
 """Rows of the last epoch that were refused, until they are beside the checkpoint:
 sink_id, epoch, letters (an Arrow IPC stream of ``columns.REFUSED_SCHEMA``)."""
 
+_FEW_ROWS = 32
+"""Up to so many rows are tried rather than thought about."""
+
 Write = Callable[[pl.DataFrame], None]
 Refused = dict[int, str]
 """Place of a row -> why the database refused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """Rows that a database is likely to refuse for one cause.
+
+    ``reason`` is what to say of each; None if the database says the same of all of them.
+    """
+
+    rows: list[int]
+    reason: str | None
 
 
 class ValueRefusedError(ConnectorError):
@@ -74,17 +89,21 @@ class _RehearsedError(Exception):
 class Rehearsals:
     """Trials for a database without savepoints: transactions that are rolled back.
 
-    Rows are first tried beside what was written before them, without each other; ``repeated`` finds
-    those that repeat what is unique among themselves. If they still fail together, each span is
-    tried behind all rows before it, which is slow. ``accepted`` is what to write in the end.
+    A rehearsal takes some milliseconds, so the rows that are ``likely`` to be refused are taken out
+    first: three of each cause are tried. Rows are then tried beside what was written before them,
+    without each other; ``repeated`` finds those that repeat what is unique among themselves. If they
+    still fail together, each span is tried behind all rows before it, which is slow. ``accepted`` is
+    what to write in the end.
     """
 
     def __init__(
         self,
         transaction: Callable[[], AbstractContextManager[None]],
+        likely: Callable[[pl.DataFrame], list[Likely]],
         repeated: Callable[[pl.DataFrame], Refused],
     ) -> None:
         self._transaction = transaction
+        self._likely = likely
         self._repeated = repeated
         self.accepted: list[Callable[[], None]] = []
 
@@ -96,10 +115,16 @@ class Rehearsals:
         """Find out which rows can be written, and note that they are to be."""
         if rows.is_empty():
             return {}
-        refused = _refused(
-            rows.height, lambda start, end: self._attempt(partial(write, rows[start:end]))
-        )
+        refused: Refused = {}
+        for cause in self._likely(rows) if rows.height > _FEW_ROWS else ():
+            refused |= self._judged(rows, write, cause)
         places = [row for row in range(rows.height) if row not in refused]
+        rest = rows[places]
+        alone = _refused(
+            rest.height, lambda start, end: self._attempt(partial(write, rest[start:end]))
+        )
+        refused |= {places[row]: reason for row, reason in alone.items()}
+        places = [row for row in places if row not in refused]
         again = self._repeated(rows[places])
         refused |= {places[row]: reason for row, reason in again.items()}
         places = [row for row in places if row not in refused]
@@ -121,6 +146,15 @@ class Rehearsals:
         late = _refused(kept.height, attempt)
         return refused | {places[row]: reason for row, reason in late.items()}
 
+    def _judged(self, rows: pl.DataFrame, write: Write, cause: Likely) -> Refused:
+        """Say that all rows of a cause are refused, if three of them are, for the same reason."""
+        chosen = {cause.rows[0], cause.rows[len(cause.rows) // 2], cause.rows[-1]}
+        errors = [self._attempt(partial(write, rows[row : row + 1])) for row in chosen]
+        said = {cause.reason or _said(error) for error in errors if error is not None}
+        if None in errors or len(said) > 1:
+            return {}
+        return dict.fromkeys(cause.rows, said.pop())
+
     def _attempt(self, write: Callable[[], None]) -> ValueRefusedError | None:
         try:
             with self._transaction():
@@ -141,10 +175,14 @@ def _roll_back() -> None:
 
 def _refused(height: int, attempt: Callable[[int, int], ValueRefusedError | None]) -> Refused:
     return {
-        start: " ".join(error.message.split())
+        start: _said(error)
         for start, _, error in gallop(height, attempt, None)
         if isinstance(error, ValueRefusedError)
     }
+
+
+def _said(error: ValueRefusedError) -> str:
+    return " ".join(error.message.split())
 
 
 def append_carefully(

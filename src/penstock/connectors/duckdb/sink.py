@@ -12,8 +12,9 @@ import polars as pl
 from penstock.columns import WEIGHT
 from penstock.connectors.changes import KeyedChanges, split_nulls
 from penstock.connectors.drivers import load_driver
+from penstock.connectors.duckdb.likely import likely
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
-from penstock.connectors.poison import LETTERS_TABLE, Rehearsals, ValueRefusedError
+from penstock.connectors.poison import LETTERS_TABLE, Likely, Rehearsals, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableSink, missing_columns
@@ -130,13 +131,22 @@ class DuckdbSink(TableSink):
         for frame in frames[:1]:
             with self._whole():
                 self._see(frame.drop(WEIGHT, strict=False).schema)
-        trial = Rehearsals(self._transaction, self._repeated)
+        trial = Rehearsals(self._transaction, self._likely, self._repeated)
         found = self._write_all(frames, trial, replace=replace)
         with self._whole():
             if self._may_apply(epoch):
                 for write in trial.accepted:
                     write()
                 self._settle(epoch, found)
+
+    def _likely(self, rows: pl.DataFrame) -> list[Likely]:
+        import duckdb
+
+        try:
+            with self._registered(rows):
+                return likely(self._live, self._table, _FRAME, rows.columns)
+        except duckdb.Error:  # a check that calls what is not there, and the like
+            return []
 
     def _repeated(self, rows: pl.DataFrame) -> dict[int, str]:
         """Find rows that repeat what is unique, among themselves."""
