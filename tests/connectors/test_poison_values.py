@@ -224,3 +224,17 @@ def test_a_flood_of_one_cause_has_one_reason(database: Database, cause: str) -> 
     assert letters is not None
     assert letters["reason"].n_unique() == 1
     assert table(database) == [(1, "a"), (3, "c")]
+
+
+def test_rows_of_several_lines_do_not_mislead(postgres_schema: str) -> None:
+    with psycopg.connect(postgres_schema, autocommit=True) as connection:
+        connection.execute(b"CREATE TABLE t (k SMALLINT UNIQUE, v TEXT)")
+        sink = begun(PostgresSinkSpec(postgres_schema, "t", ("k",)))
+        text = "one\ntwo\nthree"
+        sink.apply(
+            0, [rows((1, text), (2, "b"), (40_000, "c"), (4, text), (50_000, "e"), (None, "f"))]
+        )
+        assert values(sink.refused(0)) == ['{"k":40000,"v":"c"}', '{"k":50000,"v":"e"}']
+        sink.close()
+        found = connection.execute(b"SELECT k FROM t ORDER BY k").fetchall()
+        assert found == [(1,), (2,), (4,), (None,)]

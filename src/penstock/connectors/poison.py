@@ -45,7 +45,16 @@ class Likely:
 
 
 class ValueRefusedError(ConnectorError):
-    """The database refused a value of a row: a constraint, a range, a text that it cannot hold."""
+    """The database refused a value of a row: a constraint, a range, a text that it cannot hold.
+
+    ``row`` is its place among those written together, where the database tells; it may be too high.
+    """
+
+    row: int | None = None
+
+
+Attempt = Callable[[int, int], ValueRefusedError | None]
+"""Writes rows from a place to another, all or none."""
 
 
 class Trial(Protocol):
@@ -79,7 +88,7 @@ class Savepoints:
                 return error
             return None
 
-        return _refused(rows.height, attempt)
+        return _stepped(rows.height, attempt)
 
 
 class _RehearsedError(Exception):
@@ -173,12 +182,42 @@ def _roll_back() -> None:
     raise _RehearsedError
 
 
-def _refused(height: int, attempt: Callable[[int, int], ValueRefusedError | None]) -> Refused:
+def _refused(height: int, attempt: Attempt) -> Refused:
     return {
         start: _said(error)
         for start, _, error in gallop(height, attempt, None)
         if isinstance(error, ValueRefusedError)
     }
+
+
+def _stepped(height: int, attempt: Attempt) -> Refused:
+    """Go from culprit to culprit, where the database tells which row it refused; else gallop.
+
+    The rows before it are written, so it was indeed the first one. Spans are twice as long as
+    culprits have been apart: what is behind a culprit was sent in vain.
+    """
+    refused: Refused = {}
+    start, size = 0, height
+    while start < height:
+        end = min(start + size, height)
+        error = attempt(start, end)
+        if error is None:
+            start, size = end, size * 2
+            continue
+        at = end if error.row is None else start + error.row
+        if at >= end or (at > start and attempt(start, at) is not None):
+            found = _refused(end - start, partial(_from, attempt, start))
+            refused |= {start + row: reason for row, reason in found.items()}
+            start = end
+        else:
+            refused[at] = _said(error)
+            start = at + 1
+        size = max(_FEW_ROWS, 2 * start // max(len(refused), 1))
+    return refused
+
+
+def _from(attempt: Attempt, first: int, start: int, end: int) -> ValueRefusedError | None:
+    return attempt(first + start, first + end)
 
 
 def _said(error: ValueRefusedError) -> str:

@@ -12,7 +12,7 @@ from penstock.connectors.changes import KeyedChanges, split_nulls
 from penstock.connectors.drivers import load_driver
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
 from penstock.connectors.poison import LETTERS_TABLE, Trial
-from penstock.connectors.postgres.failures import connector_error
+from penstock.connectors.postgres.failures import KEYS_TABLE, connector_error
 from penstock.connectors.postgres.values import csv_blocks
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableSink, missing_columns
@@ -26,7 +26,6 @@ _CREATION_LOCK = 0x70656E73746F636B
 """Advisory lock ("penstock" in ASCII): CREATE TABLE IF NOT EXISTS of two sessions can collide."""
 
 _ROWS = "penstock_rows"
-_KEYS = "penstock_keys"
 
 
 class PostgresSink(TableSink):
@@ -179,7 +178,7 @@ class PostgresSink(TableSink):
         from psycopg import sql
 
         for nulls, rows in split_nulls(keys, self._key):
-            staged = self._stage(_KEYS, rows)
+            staged = self._stage(KEYS_TABLE, rows)
             tests = (
                 sql.SQL("t.{} IS NULL" if name in nulls else "t.{0} = s.{0}").format(
                     sql.Identifier(name)

@@ -78,7 +78,7 @@ class SqliteSink(TableSink):
             live.execute("SAVEPOINT penstock")
             try:
                 yield
-            except sqlite3.Error:
+            except (sqlite3.Error, ConnectorError):
                 if live.in_transaction:  # else SQLite has rolled back all of it
                     live.execute("ROLLBACK TO penstock")
                 raise
@@ -140,7 +140,7 @@ class SqliteSink(TableSink):
         self._live.execute(f"DELETE FROM {quoted(self._table)}")  # noqa: S608 - quoted name
 
     def _append(self, frame: pl.DataFrame) -> None:
-        self._live.executemany(self._insert(frame.columns), rows(frame))
+        self._each(self._insert(frame.columns), frame)
 
     def _change(self, changes: KeyedChanges) -> None:
         self._delete(changes.deletes)
@@ -154,13 +154,24 @@ class SqliteSink(TableSink):
         update = ", ".join(f"{quoted(n)} = excluded.{quoted(n)}" for n in others)
         action = f"UPDATE SET {update}" if others else "NOTHING"
         statement = f"{self._insert(upserts.columns)} ON CONFLICT ({listed(self._key)}) DO {action}"
-        self._live.executemany(statement, rows(upserts))
+        self._each(statement, upserts)
 
     def _delete(self, keys: pl.DataFrame) -> None:
         test = " AND ".join(f"{quoted(name)} IS ?" for name in keys.columns)
         statement = f"DELETE FROM {quoted(self._table)} WHERE {test}"  # noqa: S608 - quoted names
         if keys.height:
             self._live.executemany(statement, rows(keys))
+
+    def _each(self, statement: str, frame: pl.DataFrame) -> None:
+        """Execute a statement for each row; an error knows which row it was."""
+        left = rows(frame)
+        try:
+            self._live.executemany(statement, left)
+        except sqlite3.Error as error:
+            refused = _connector_error(error, self._step)
+            if isinstance(refused, ValueRefusedError):
+                refused.row = frame.height - sum(1 for _ in left) - 1
+            raise refused from error
 
     def _insert(self, columns: Sequence[str]) -> str:
         marks = ", ".join("?" * len(columns))
