@@ -221,7 +221,8 @@ def _from(attempt: Attempt, first: int, start: int, end: int) -> ValueRefusedErr
 
 
 def _said(error: ValueRefusedError) -> str:
-    return " ".join(error.message.split())
+    reason = " ".join(error.message.split())
+    return f"{reason} ({error.hint})" if error.hint else reason
 
 
 def append_carefully(
