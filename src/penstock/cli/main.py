@@ -22,7 +22,6 @@ from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.cli.sql import app as sql_app
-<<<<<<< HEAD
 from penstock.errors import (
     ChangedPipelineError,
     ConfigError,
@@ -30,10 +29,7 @@ from penstock.errors import (
     PlanError,
     QueryFailed,
 )
-=======
-from penstock.errors import ConfigError, PenstockError, PlanError
 from penstock.hiding import hidden
->>>>>>> ba4186298ce144ddd2ea0f4ef760ee7bae1b8316
 
 _EXITS = (
     "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
@@ -175,12 +171,7 @@ def _report(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     else:
-<<<<<<< HEAD
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        typer.echo(f"{type(error).__name__}: {hidden(str(error))}", err=True)
     cause = error.__cause__ if isinstance(error, QueryFailed) else error
     before = isinstance(error, (PlanError, SyntaxError))
     return 2 if before or isinstance(cause, (ConfigError, ChangedPipelineError)) else 1
-=======
-        typer.echo(f"{type(error).__name__}: {hidden(str(error))}", err=True)
-    return 2 if isinstance(error, (ConfigError, PlanError, SyntaxError)) else 1
->>>>>>> ba4186298ce144ddd2ea0f4ef760ee7bae1b8316
