@@ -7,6 +7,7 @@
     ├── ConnectorError       a source or sink failed; says whose fault it is and whether to retry
     │   └── FencedError      another run has taken over this checkpoint; nothing more may be written
     ├── CheckpointError      a checkpoint cannot be read, written, or does not fit this pipeline
+    │   └── ChangedPipelineError the pipeline has changed, and would lose what the checkpoint holds
     ├── StateLimitError      a group or a state grew beyond the limit it was given
     ├── DeadLetterLimitError more rows were refused than ``dead_letter_limit`` allows
     └── QueryFailed          a running query stopped; the cause is chained
@@ -142,6 +143,10 @@ class CheckpointError(PenstockError):
             message, step=step, value=value, alternatives=alternatives, hint=hint, line=line
         )
         self.retry = retry
+
+
+class ChangedPipelineError(CheckpointError):
+    """The pipeline has changed, and would lose what the checkpoint holds. Raised before it starts."""
 
 
 class StateLimitError(PenstockError):

@@ -122,6 +122,22 @@ printed = ps.scan_batches([pl.DataFrame({"a": [1]})]).sink_callback(fail)
     assert "out of paper" in capsys.readouterr().err
 
 
+def test_a_change_that_would_lose_state_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+import polars as pl, penstock as ps
+rows = ps.scan_batches([pl.DataFrame({"a": [1], "b": [2]})])
+counted = rows.group_by("KEY").agg(pl.len()).sink_callback(lambda frame: None)
+"""
+    kept = ["--checkpoint", str(tmp_path / "c")]
+    assert main(["run", written(tmp_path, code.replace("KEY", "a")), *kept]) == 0
+    changed = written(tmp_path, code.replace("KEY", "b"))
+    assert main(["run", changed, *kept]) == 2
+    assert "would lose what the checkpoint holds" in capsys.readouterr().err
+    assert main(["run", changed, *kept, "--allow-lost-state", "all"]) == 0
+
+
 @pytest.mark.parametrize("arguments", [["run", "nowhere.py"], ["demo", "--log", "nowhere.log"]])
 def test_a_file_that_is_not_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2

@@ -12,6 +12,11 @@ import pytest
 
 import penstock as ps
 from penstock.cli.main import main
+from penstock.cli.programs import load
+from tests.checkpoints.conftest import s3
+from tests.servers.objects import ObjectServer
+
+__all__ = ["s3"]
 
 PROGRAM = """
 import polars as pl, penstock as ps
@@ -125,3 +130,31 @@ def test_where_there_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["dead-letters", "list", str(tmp_path / "none")]) == 2
     assert "there is no checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_letters_on_an_object_store(
+    s3: ObjectServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "rows.ndjson").write_text('{"k":"a","v":"1 000"}\n{"k":"b","v":"2"}\n')
+    (tmp_path / "first.py").write_text(program(tmp_path, ""))
+    (tmp_path / "repaired.py").write_text(program(tmp_path, '.str.replace_all(" ", "")'))
+    url, pairs = s3.new_url(), [f"{key}={value}" for key, value in s3.options.items()]
+    given = [word for pair in pairs for word in ("--option", pair)]
+    queries = load(tmp_path / "first.py").queries
+    ps.run(*queries, checkpoint=url, checkpoint_options=s3.options, restart=None)
+    with monkeypatch.context() as environment:
+        for key, value in s3.options.items():
+            environment.setenv(f"AWS_{key.upper()}", value)
+        found = call(capsys, "list", url, "--option", "allow_http=true")
+        assert any("1 000" in line for line in found)
+    assert call(capsys, "list", url, *given)[1].split()[1] == "map-1"
+    assert "1 000" in "".join(call(capsys, "show", url, "0", *given))
+    (said,) = call(capsys, "replay", url, "--offset", "0", *given)
+    assert said.startswith("1 dead letters")
+    for _ in range(2):
+        call(capsys, "replay", url, str(tmp_path / "repaired.py"), *given)
+        assert numbers(tmp_path) == [2, 1000]
+    assert main(["dead-letters", "list", url, "--option", "region"]) == 2

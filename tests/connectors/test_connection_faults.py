@@ -69,13 +69,14 @@ def test_a_database_that_does_not_exist_is_the_users_fault(
     assert caught.value.fault is Fault.USER
 
 
-def test_text_with_nul_is_refused_with_a_way_out(postgres_schema: str) -> None:
+def test_text_with_nul_is_a_dead_letter_with_a_way_out(postgres_schema: str) -> None:
     sink = PostgresSinkSpec(postgres_schema, "t").open()
     sink.begin(RUN)
-    with pytest.raises(ConnectorError, match="cannot hold NUL") as caught:
-        sink.apply(0, [FRAME.with_columns(v=pl.lit("a\0b"))])
-    assert not caught.value.retry
-    sink.apply(0, [FRAME])
+    sink.apply(0, [FRAME.with_columns(v=pl.lit("a\0b"))])
+    letters = sink.refused(0)
+    assert letters is not None
+    assert letters["reason"].str.contains("cannot hold NUL").all()
+    sink.apply(1, [FRAME])
     sink.close()
     assert count(postgres_schema) == 2
 

@@ -368,3 +368,16 @@ def test_a_sink_that_fails_is_told(tmp_path: Path) -> None:
     with make() as session:
         session.wait(WAIT_S)
     assert stored(folder / "out.db", "SELECT k FROM t ORDER BY k") == [("a",), ("b",)]
+
+
+def test_what_a_database_refuses_is_a_dead_letter(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "out.db")) as connection:
+        connection.execute("CREATE TABLE t (n BIGINT CHECK (n < 10))")
+        with ps.Session() as session:
+            session.sql("CREATE TABLE numbers (n BIGINT) APPEND ONLY")
+            options = f"connector = 'sqlite', path = '{tmp_path}/out.db', table = 't'"
+            session.sql(f"CREATE SINK small FROM numbers WITH ({options})")
+            session.sql("INSERT INTO numbers VALUES (1), (10)")
+            assert session.wait(WAIT_S)
+            assert session.dead_letters()["bytes"].to_list() == [b'{"n":10}']
+        assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]

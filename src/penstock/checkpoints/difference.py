@@ -10,7 +10,7 @@ from penstock.checkpoints.changes import Comparison, Fate, StepChange
 from penstock.checkpoints.compaction import merge
 from penstock.checkpoints.manifest import Manifest
 from penstock.checkpoints.pieces import PieceReader
-from penstock.errors import CheckpointError
+from penstock.errors import ChangedPipelineError
 from penstock.state.contract import FULL
 
 _TEXT_WIDTH = 70
@@ -86,7 +86,7 @@ def _rows(manifest: Manifest, step: str, reader: PieceReader) -> int:
 
 
 def refuse_losses(found: PipelineDiff, *, allowed: bool | Collection[str]) -> None:
-    """Raise a ``CheckpointError`` that says what would be lost, unless all of it is allowed."""
+    """Raise a ``ChangedPipelineError`` that says what would be lost, unless all of it is allowed."""
     if allowed is True:
         return
     names = set() if allowed is False else set(allowed)
@@ -95,7 +95,7 @@ def refuse_losses(found: PipelineDiff, *, allowed: bool | Collection[str]) -> No
         return
     lines = [f"    {c.name} ({_short(c.text)}): {_lost(c)}" for c in refused]
     listed = ", ".join(f'"{change.name}"' for change in found.lost)
-    raise CheckpointError(
+    raise ChangedPipelineError(
         "\n".join(["the pipeline has changed, and would lose what the checkpoint holds:", *lines]),
         step="checkpoint",
         value=found.checkpoint,

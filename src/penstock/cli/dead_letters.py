@@ -13,9 +13,10 @@ import typer
 
 import penstock as ps
 from penstock.cli.programs import load
+from penstock.cli.storages import Options, Place, pairs_of
 from penstock.errors import ConfigError
 from penstock.instants import duration_ns
-from penstock.operators.refusing import unpacked
+from penstock.letter_rows import unpacked
 from penstock.runtime.replaying import request
 from penstock.tables_of_text import short, table
 
@@ -24,7 +25,6 @@ app = typer.Typer(no_args_is_help=True, help="See what was refused, and have it 
 _STEP = "dead-letters"
 _POSITION = 40
 
-Checkpoint = Annotated[str, typer.Argument(help="The folder or URL of the checkpoint.")]
 Step = Annotated[
     str | None, typer.Option(help='Only those of a step: its name ("filter") or its id ("map-1").')
 ]
@@ -38,14 +38,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 @app.command("list")
 def list_letters(
-    checkpoint: Checkpoint,
+    checkpoint: Place,
     step: Step = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option(min=0, help="How many to list, the latest.")] = 20,
+    option: Options = None,
 ) -> None:
     """Count the dead letters by step and reason, and list the latest."""
-    letters = _chosen(checkpoint, step, since, until)
+    letters = _chosen(_letters(checkpoint, option), step, since, until)
     if not letters.height:
         typer.echo("no dead letters")
         return
@@ -62,12 +63,13 @@ def list_letters(
 
 @app.command()
 def show(
-    checkpoint: Checkpoint,
+    checkpoint: Place,
     offsets: Annotated[list[int], typer.Argument(help="Numbers of letters, as list shows them.")],
     as_json: AsJson = False,  # noqa: FBT002
+    option: Options = None,
 ) -> None:
     """Show dead letters whole: bytes, position, step, reason."""
-    letters = ps.read_dead_letters(checkpoint)
+    letters = _letters(checkpoint, option)
     known = set(letters["offset"])
     for offset in offsets:
         if offset not in known:
@@ -85,7 +87,7 @@ def show(
 
 @app.command()
 def replay(
-    checkpoint: Checkpoint,
+    checkpoint: Place,
     file: Annotated[
         Path | None,
         typer.Argument(help="The repaired pipeline, a Python file: runs it, as penstock run does."),
@@ -94,6 +96,7 @@ def replay(
     offset: Annotated[
         list[int] | None, typer.Option(help="Only this letter; may be given several times.")
     ] = None,
+    option: Options = None,
 ) -> None:
     """Give dead letters again to the steps that refused them, each once whatever crashes.
 
@@ -118,10 +121,15 @@ def replay(
                 hint="mark the letters without a file, and let main() run the pipeline",
                 line=str(file),
             )
-        done = ps.run(*queries, checkpoint=checkpoint, replay_dead_letters=wanted).progress()
+        done = ps.run(
+            *queries,
+            checkpoint=checkpoint,
+            checkpoint_options=pairs_of(option),
+            replay_dead_letters=wanted,
+        ).progress()
         typer.echo(f"{done.rows_out:,} rows out, {done.dead_letters:,} dead letters", err=True)
         return
-    count = request(checkpoint, wanted)
+    count = request(checkpoint, wanted, pairs_of(option))
     typer.echo(
         f"{count:,} dead letters will be replayed, by the run on this checkpoint or by the next one"
         if count
@@ -129,13 +137,13 @@ def replay(
     )
 
 
+def _letters(checkpoint: str, options: list[str] | None) -> pl.DataFrame:
+    return ps.read_dead_letters(checkpoint, checkpoint_options=pairs_of(options))
+
+
 def _chosen(
-    checkpoint: str,
-    step: str | None,
-    since: str | None,
-    until: str | None,
+    letters: pl.DataFrame, step: str | None, since: str | None, until: str | None
 ) -> pl.DataFrame:
-    letters = ps.read_dead_letters(checkpoint)
     if step is not None:
         _check_step(letters, step)
         letters = letters.filter((pl.col("step") == step) | (pl.col("operator") == step))

@@ -1,7 +1,8 @@
 """The ``penstock`` command.
 
 Exit codes: 0 done, or ended by Ctrl-C after a last checkpoint; 1 a query failed while it ran, or
-``doctor`` found something missing; 2 wrong use, plan or configuration, before anything started.
+``doctor`` found something missing; 2 wrong use, plan or configuration, or a change of the pipeline
+that would lose state, before anything started.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.cli.sql import app as sql_app
-from penstock.errors import ConfigError, PenstockError, PlanError
+from penstock.errors import (
+    ChangedPipelineError,
+    ConfigError,
+    PenstockError,
+    PlanError,
+    QueryFailed,
+)
 from penstock.hiding import hidden
 
 _EXITS = (
@@ -165,4 +172,6 @@ def _report(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
     else:
         typer.echo(f"{type(error).__name__}: {hidden(str(error))}", err=True)
-    return 2 if isinstance(error, (ConfigError, PlanError, SyntaxError)) else 1
+    cause = error.__cause__ if isinstance(error, QueryFailed) else error
+    before = isinstance(error, (PlanError, SyntaxError))
+    return 2 if before or isinstance(cause, (ConfigError, ChangedPipelineError)) else 1

@@ -42,6 +42,11 @@ def opened(place: str, options: list[str] | None) -> Storage:
 
 def storage_at(place: str, options: list[str] | None) -> Storage:
     """Return the storage at a place, whether anything is there or not."""
+    return open_storage(place, pairs_of(options))
+
+
+def pairs_of(options: list[str] | None) -> dict[str, str | bool]:
+    """Read ``KEY=VALUE`` options."""
     pairs: dict[str, str | bool] = {}
     for option in options or ():
         key, equals, value = option.partition("=")
@@ -50,4 +55,4 @@ def storage_at(place: str, options: list[str] | None) -> Storage:
                 "an option is KEY=VALUE", step="checkpoint", value=key, hint=key, line=""
             )
         pairs[key] = value
-    return open_storage(place, pairs)
+    return pairs

@@ -269,6 +269,18 @@ class ReplacingSink(Sink, Protocol):
         """Hold exactly the rows of ``frames``, otherwise as ``apply``: all or nothing, and once."""
 
 
+@runtime_checkable
+class RefusingSink(Sink, Protocol):
+    """A live sink whose system may refuse single rows for their values; it writes the others."""
+
+    def refused(self, epoch: int) -> pl.DataFrame | None:
+        """Return the rows of an applied epoch that were refused (``columns.REFUSED_SCHEMA``), if any.
+
+        With an identity they are kept in the system, in the transaction of the epoch, until the next
+        epoch is applied: after a crash they are there as if this run had applied it.
+        """
+
+
 def is_replaceable(spec: SinkSpec) -> bool:
     """Tell whether the sink is a ``ReplacingSink``: its spec says so by a property ``replaceable``."""
     return bool(getattr(spec, "replaceable", False))

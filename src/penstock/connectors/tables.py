@@ -7,6 +7,8 @@ One epoch is one transaction::
         create the table        (first frame only, if it is absent)
         append, or delete + upsert by key, chunk by chunk
         write penstock_epochs
+    if a value was refused: the same again with care (``poison.py``), and what was refused is
+        written to penstock_dead_letters
 
 A database supplies the statements (``TableSink``'s abstract methods); the order is here, once.
 """
@@ -14,8 +16,9 @@ A database supplies the statements (``TableSink``'s abstract methods); the order
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +26,17 @@ from penstock.columns import WEIGHT, is_reserved
 from penstock.connectors.changes import KeyedChanges, gathered, keyed_changes
 from penstock.connectors.contract import Accepts, Guarantee, SinkIdentity
 from penstock.connectors.epochs import Recorded, is_applied, refuse_fenced, take_over
+from penstock.connectors.poison import (
+    LETTERS_TABLE,
+    Savepoints,
+    Trial,
+    ValueRefusedError,
+    append_carefully,
+    change_carefully,
+    restored,
+    stored,
+    upsert_carefully,
+)
 from penstock.connectors.sql_types import Dialect, column_types
 from penstock.errors import ConfigError, ConnectorError, Fault
 
@@ -64,6 +78,8 @@ class TableSink(ABC):
         self._dialect = dialect
         self._identity: SinkIdentity | None = None
         self._schema: pl.Schema | None = None
+        self._letters: list[pl.DataFrame] = []
+        self._kept_letters = False
 
     def begin(self, identity: SinkIdentity | None, schema: pl.Schema | None = None) -> int | None:
         """Connect, take over the bookkeeping, create the table, return the last epoch applied."""
@@ -76,6 +92,7 @@ class TableSink(ABC):
                 record = take_over(self._recorded(identity.sink_id), identity, self._step)
                 self._record(identity.sink_id, record)
                 last = record.last
+                self._kept_letters = bool(self._stored_letters(identity.sink_id, last))
             if schema is not None:
                 columns = {name: dtype for name, dtype in schema.items() if name != WEIGHT}
                 self._prepare(column_types(pl.Schema(columns), self._dialect, self._step))
@@ -91,32 +108,103 @@ class TableSink(ABC):
         """Empty the table and write ``frames`` and the epoch, in one transaction."""
         self._transact(epoch, list(frames), replace=True)
 
+    def refused(self, epoch: int) -> pl.DataFrame | None:
+        """Return what the database refused of an applied epoch, also if that was before a crash."""
+        if self._identity is None:
+            found, self._letters = self._letters, []
+            return pl.concat(found) if found else None
+        if not self._kept_letters:
+            return None
+        with self._transaction():
+            return restored(self._stored_letters(self._identity.sink_id, epoch))
+
     def _transact(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
+        try:
+            with self._whole():
+                self._apply(epoch, frames, replace=replace)
+        except ValueRefusedError:
+            self._transact_carefully(epoch, frames, replace=replace)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A transaction; the table may have been created in one that is rolled back."""
         seen = self._schema
         try:
             with self._transaction():
-                self._apply(epoch, frames, replace=replace)
+                yield
         except BaseException:
-            self._schema = seen  # the table may have been created in what was rolled back
+            self._schema = seen
             raise
+
+    def _transact_carefully(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
+        """Write the epoch without the rows that are refused, and those as dead letters."""
+        with self._whole():
+            if self._may_apply(epoch):
+                trial = Savepoints(self._savepoint)
+                self._settle(epoch, self._write_all(frames, trial, replace=replace))
+
+    def _write_all(
+        self, frames: list[pl.DataFrame], trial: Trial, *, replace: bool
+    ) -> list[pl.DataFrame]:
+        """Write all frames as far as they can be written; return the dead letters of the rest."""
+        if replace:
+            trial.do(self._clear)
+        return [
+            letter for some in gathered(frames) for letter in self._write_carefully(some, trial)
+        ]
+
+    def _write_carefully(self, frames: list[pl.DataFrame], trial: Trial) -> Iterator[pl.DataFrame]:
+        self._see(frames[0].drop(WEIGHT, strict=False).schema)
+        if WEIGHT in frames[0].columns:
+            return change_carefully(frames, self._key, self._change, trial, self._step)
+        rows = pl.concat(frames)
+        if self._key:
+            return upsert_carefully(rows, self._key, self._change, trial, self._step)
+        return append_carefully(rows, self._append, trial, self._step)
+
+    def _settle(self, epoch: int, found: list[pl.DataFrame]) -> None:
+        """Write the dead letters and the epoch."""
+        identity = self._identity
+        if identity is None:
+            self._letters += found
+            return
+        statement = "INSERT INTO {} VALUES (?, ?, ?)"
+        for data in stored(found):
+            self._ask(statement, LETTERS_TABLE, (identity.sink_id, epoch, data))
+        self._kept_letters = True
+        self._record(identity.sink_id, Recorded(epoch, identity.token))
+
+    def _stored_letters(self, sink_id: str, epoch: int | None) -> list[bytes]:
+        statement = "SELECT letters FROM {} WHERE sink_id = ? AND epoch = ?"
+        return [bytes(data) for (data,) in self._ask(statement, LETTERS_TABLE, (sink_id, epoch))]
 
     def close(self) -> None:
         """Release the connection. Nothing is held back, so nothing is left to write."""
         self._disconnect()
 
-    def _apply(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
+    def _may_apply(self, epoch: int) -> bool:
+        """Tell whether an epoch is not there yet; let go of the letters of those before it."""
         identity = self._identity
-        if identity is not None:
-            recorded = self._recorded(identity.sink_id)
-            refuse_fenced(recorded, identity, self._step)
-            if is_applied(recorded, epoch):
-                return
+        if identity is None:
+            return True
+        recorded = self._recorded(identity.sink_id)
+        refuse_fenced(recorded, identity, self._step)
+        if is_applied(recorded, epoch):
+            return False
+        if self._kept_letters:  # they are beside the checkpoint, or no epoch would follow theirs
+            self._ask("DELETE FROM {} WHERE sink_id = ?", LETTERS_TABLE, (identity.sink_id,))
+        return True
+
+    def _apply(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
+        if not self._may_apply(epoch):
+            return
         if replace:
             for frame in frames[:1]:
                 self._see(frame.drop(WEIGHT, strict=False).schema)
             self._clear()
         for together in gathered(frames):
             self._write(together)
+        identity = self._identity
         if identity is not None:
             self._record(identity.sink_id, Recorded(epoch, identity.token))
 
@@ -157,7 +245,20 @@ class TableSink(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
-        """Commit at the end, roll back on an error, and turn driver errors into ours."""
+        """Commit at the end, roll back on an error, and turn driver errors into ours.
+
+        What the database says of a row's value is a ``ValueRefusedError``.
+        """
+
+    def _savepoint(self) -> AbstractContextManager[None]:
+        """Do the same within a transaction."""
+        raise NotImplementedError  # pragma: no cover - overridden, or _transact_carefully is
+
+    @abstractmethod
+    def _ask(
+        self, statement: str, table: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Execute a statement on a table of ours, with ``?`` for each parameter."""
 
     @abstractmethod
     def _create_bookkeeping(self) -> None: ...

@@ -35,7 +35,7 @@ class Vertex:
     a checkpoint of a changed one corrects; ``identity`` is equal while the
     step and all its options, expressions and functions included, are the same. ``schema``, of a
     sink only: the columns of its frames, of a changelog with the weight. ``reads``: of the first
-    operator of a step, what comes in.
+    operator of a step, and of a sink of append-only rows, what comes in.
     """
 
     number: int

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
+from penstock.lowering.suspects import GuardSuspects
 from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guard, Guarded
 from penstock.plan.expressions.fallible import fallible
@@ -72,4 +73,5 @@ def guarded(node: Node, chain: list[Operator]) -> list[Operator]:
     )
     if not any(risky):
         return chain
-    return [Guarded(chain[0], Guard(name, risky)), *chain[1:]]
+    guard = Guard(name, risky, tuple(map(GuardSuspects, risky)))
+    return [Guarded(chain[0], guard), *chain[1:]]

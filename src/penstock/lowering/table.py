@@ -27,6 +27,7 @@ from penstock.lowering.ordering import (
     lower_unique,
 )
 from penstock.lowering.process import lower_process
+from penstock.lowering.suspects import StepSuspects
 from penstock.operators.arrivals import Arrivals
 from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guarded
@@ -201,7 +202,10 @@ class _Builder:
             return self._add(node, inputs, kind=node.channel.value, side=node.channel)
         if isinstance(node, SinkNode):
             spec, schema = node.spec, frame_schema(node)
-            return self._add(node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema)
+            reads = () if node.properties.changelog else self._reads(node.inputs)
+            return self._add(
+                node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema, reads=reads
+            )
         chain = guarded(node, TABLE[type(node)](node))
         keeper = next((operator for operator in chain if operator.state), chain[-1])
         for operator in chain:
@@ -232,7 +236,8 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        operator = Map(steps, " -> ".join(_verb(step) for step in steps), direct(steps))
+        name = " -> ".join(_verb(step) for step in steps)
+        operator = Map(steps, name, direct(steps), StepSuspects(steps))
         above, reads = (self._numbers[id(current)],), self._reads((current,))
         number = self._add(node, above, kind="map", operator=operator, reads=reads)
         vertex = self.graph.vertices[number]

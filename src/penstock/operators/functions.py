@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from penstock.columns import PARTITION, WEIGHT
-from penstock.errors import PenstockError
 from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.culprits import sift
 from penstock.operators.deltas import concat, consolidate
-from penstock.operators.refusing import refuse, refuse_each
+from penstock.operators.refusing import refuse_each
 from penstock.state.rows import RowStore
 from penstock.state.table import KeyedTable
 
@@ -38,7 +38,8 @@ class RowFunction(Protocol):
 class MapFunction(Operator):
     """Call a function with each delta of an append-only input. Keeps nothing.
 
-    Rows that make it raise are found by bisection and go to the dead letters; the others pass.
+    Rows that make it raise go to the dead letters; the others pass. To find them it is called again
+    with fewer rows (``culprits.gallop``).
     """
 
     def __init__(self, function: RowFunction, name: str) -> None:
@@ -51,10 +52,10 @@ class MapFunction(Operator):
         if delta is None:
             return None
         if PARTITION not in delta.columns:
-            return concat(bisect(self._function.apply, delta, self._name, tick))
+            return concat(sift(self._function.apply, delta, self._name, tick))
         parts = []
         for part in delta.partition_by(PARTITION, maintain_order=True):
-            found = concat(bisect(self._function.apply, part.drop(PARTITION), self._name, tick))
+            found = concat(sift(self._function.apply, part.drop(PARTITION), self._name, tick))
             if found is not None:
                 parts.append(
                     found.with_columns(pl.lit(part[PARTITION][0], pl.UInt32).alias(PARTITION))
@@ -117,7 +118,7 @@ class RememberedFunction(Operator):
             answered.extend(part[POSITION])
             return given.with_columns(part[POSITION].gather(pl.Series(places)))
 
-        found = concat(bisect(answer, rows.with_columns(position), self._name, tick))
+        found = concat(sift(answer, rows.with_columns(position), self._name, tick, hidden=POSITION))
         if found is not None:
             self._answers.append(slots[found[POSITION].to_numpy()], found.drop(POSITION))
         return np.delete(slots, answered)
@@ -135,26 +136,3 @@ class RememberedFunction(Operator):
         if slots.size:
             self._answers.remove_slots(np.unique(slots))
             self._rows.delete(slots)
-
-
-def bisect(
-    run: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame, name: str, tick: Tick
-) -> list[pl.DataFrame]:
-    """Run a user's function; rows that make it raise become dead letters.
-
-    Unlike ``map.tolerant`` it never calls the function without rows: models and the like seldom
-    bear that. An error of our own (a wrong schema) is not a row's, and is raised.
-    """
-    try:
-        return [run(frame)]
-    except PenstockError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-        cause: BaseException = error
-    except pl.exceptions.PanicException as error:
-        cause = error
-    if frame.height == 1:
-        refuse(frame.drop(POSITION, strict=False), name, cause, tick)
-        return []
-    half = frame.height // 2
-    return [f for part in (frame[:half], frame[half:]) for f in bisect(run, part, name, tick)]

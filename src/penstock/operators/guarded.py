@@ -8,22 +8,27 @@ from dataclasses import dataclass
 import polars as pl
 
 from penstock.operators.contract import Delta, Operator, Tick
-from penstock.operators.refusing import refuse
+from penstock.operators.culprits import Suspect, tried, without_culprits
+from penstock.operators.deltas import concat
 from penstock.state.contract import Stateful
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a row must survive, for each input of a step; ``name`` is the step's, for dead letters."""
+    """What a row must survive, for each input of a step; ``name`` is the step's, for dead letters.
+
+    ``suspects`` say for each input where to look first for a row that does not.
+    """
 
     name: str
     exprs: tuple[tuple[pl.Expr, ...], ...]
+    suspects: tuple[Suspect, ...]
 
 
 class Guarded(Operator):
     """Try the expressions that a value can make fail before the operator changes any state.
 
-    The rows at fault are found by bisection and become dead letters; the operator gets the others.
+    The rows at fault become dead letters; the operator gets the others.
     A row that is refused when it is inserted is refused when it is deleted too: both are dead
     letters, of weight 1 and -1. Keeps nothing of its own.
     """
@@ -47,30 +52,21 @@ class Guarded(Operator):
         exprs = self._guard.exprs[side]
         if delta is None or not exprs:
             return delta
-        parts = self._sift(delta, exprs, side, tick)
-        if not parts:
-            return None
-        return parts[0] if len(parts) == 1 else pl.concat(parts)
 
-    def _sift(
-        self, frame: pl.DataFrame, exprs: Sequence[pl.Expr], side: int, tick: Tick
-    ) -> list[pl.DataFrame]:
-        """Return the rows on which nothing fails, in order, and refuse the others."""
-        try:
+        def survive(frame: pl.DataFrame) -> pl.DataFrame:
             for expr in exprs:
                 frame.select(expr)
-        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-            cause: BaseException = error
-        except pl.exceptions.PanicException as error:
-            cause = error
-        else:
-            return [frame]
-        if frame.height == 1:
-            refuse(frame, self._guard.name, cause, tick, side=side)
-            return []
-        half = frame.height // 2
-        halves = (frame[:half], frame[half:])
-        return [part for some in halves for part in self._sift(some, exprs, side, tick)]
+            return frame
+
+        found = tried(survive, delta)
+        if isinstance(found, pl.DataFrame):
+            return found
+        suspect = self._guard.suspects[side]
+        return concat(
+            without_culprits(
+                survive, delta, found, self._guard.name, tick, suspect=suspect, side=side
+            )
+        )
 
     def watermark(self, tick: Tick) -> int:
         """Return the operator's."""

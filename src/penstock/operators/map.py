@@ -9,8 +9,8 @@ import polars as pl
 
 from penstock.columns import PARTITION, WEIGHT
 from penstock.operators.contract import Delta, Operator, Tick
+from penstock.operators.culprits import Suspect, tried, without_culprits
 from penstock.operators.deltas import materialised
-from penstock.operators.refusing import refuse
 
 _EAGER_ROWS = 2_000
 """Up to this many rows the steps run eagerly: an optimised query costs 0.2 ms more to plan."""
@@ -32,8 +32,8 @@ class Map(Operator):
 
     ``direct`` does the same as the steps, without a query.
 
-    One bad row fails a whole Polars expression. It is found by bisection and goes to the dead
-    letters; the other rows pass.
+    One bad row fails a whole Polars expression. It goes to the dead letters, the other rows pass;
+    ``suspect`` says where to look for it first.
     """
 
     def __init__(
@@ -41,18 +41,28 @@ class Map(Operator):
         steps: Sequence[RowStep],
         name: str,
         direct: Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame] | None = None,
+        suspect: Suspect | None = None,
     ) -> None:
         self._steps = list(steps)
         self._name = self.step_name = name
         self._direct = direct
+        self._suspect = suspect
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Delta | None:
         """Run the steps."""
         delta = deltas[0]
         if delta is None:
             return None
-        result = tolerant(self._run, delta, self._name, tick)
+        result = tried(self._run, delta)
+        if not isinstance(result, pl.DataFrame):
+            result = self._tolerant(delta, result, tick)
         return result if result.height else None
+
+    def _tolerant(self, delta: Delta, error: BaseException, tick: Tick) -> Delta:
+        """Refuse the rows that make the steps fail; what fails on no rows at all is no row's fault."""
+        empty = self._run(delta.clear())
+        parts = without_culprits(self._run, delta, error, self._name, tick, suspect=self._suspect)
+        return pl.concat([empty, *parts])
 
     def _run(self, frame: pl.DataFrame) -> pl.DataFrame:
         if WEIGHT in frame.columns:
@@ -68,44 +78,3 @@ class Map(Operator):
         for step in self._steps:
             lazy = step.apply(lazy, hidden)
         return lazy.collect()
-
-
-def tolerant(
-    run: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame, name: str, tick: Tick
-) -> pl.DataFrame:
-    """Run a stateless function; rows that make it fail become dead letters.
-
-    If the function fails even on no rows at all, the failure is not a row's, and is raised.
-    """
-    try:
-        return run(frame)
-    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-        cause: BaseException = error
-    except pl.exceptions.PanicException as error:
-        cause = error
-    empty = run(frame.clear())
-    return pl.concat([empty, *_without_culprits(run, frame, name, tick, cause)])
-
-
-def _without_culprits(
-    run: Callable[[pl.DataFrame], pl.DataFrame],
-    frame: pl.DataFrame,
-    name: str,
-    tick: Tick,
-    cause: BaseException,
-) -> list[pl.DataFrame]:
-    """Return what the function gives for each half of rows on which it fails; refuse a row alone."""
-    if frame.height == 1:
-        refuse(frame, name, cause, tick)
-        return []
-    half, found = frame.height // 2, []
-    for part in (frame[:half], frame[half:]):
-        try:
-            found.append(run(part))
-            continue
-        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-            again: BaseException = error
-        except pl.exceptions.PanicException as error:
-            again = error
-        found += _without_culprits(run, part, name, tick, again)
-    return found

@@ -12,9 +12,11 @@ import numpy as np
 import polars as pl
 
 from penstock.columns import WEIGHT
+from penstock.gallop import gallop
+from penstock.letter_rows import first_line
 from penstock.operators.contract import Tick
 from penstock.operators.pairs import OutputColumn, Pairing, for_each
-from penstock.operators.refusing import refuse
+from penstock.operators.refusing import refuse_each
 from penstock.state.arrays import Ids, Mask
 from penstock.state.rows import RowStore
 
@@ -100,18 +102,22 @@ def _evaluated(condition: pl.Expr, pairs: pl.DataFrame, height: int) -> Mask:
 
 def _tried(condition: pl.Expr, pairs: pl.DataFrame, weights: Ids | None, tick: Tick) -> Mask:
     """Tell for which pairs the condition is true; a pair on which it fails is a dead letter."""
-    try:
-        found = for_each(pairs, pairs.select(condition).to_series())
-        return found.fill_null(value=False).to_numpy()
-    except pl.exceptions.PolarsError as error:
-        cause: BaseException = error
-    except pl.exceptions.PanicException as error:
-        cause = error
-    if pairs.height == 1:
+    result = np.zeros(pairs.height, dtype=bool)
+
+    def attempt(start: int, end: int) -> BaseException | None:
+        part = pairs[start:end]
+        try:
+            found = for_each(part, part.select(condition).to_series())
+            result[start:end] = found.fill_null(value=False).to_numpy()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            return error
+        return None
+
+    failed: dict[int, str] = {}
+    for start, _, error in gallop(pairs.height, attempt, None):
+        if error is not None:
+            failed[start] = first_line(error)
+    if failed:
         shown = pairs if weights is None else pairs.with_columns(pl.Series(WEIGHT, weights))
-        refuse(shown, "join_where", cause, tick, replayable=False)
-        return np.zeros(1, dtype=bool)
-    half = pairs.height // 2
-    first, second = (None, None) if weights is None else (weights[:half], weights[half:])
-    parts = [(pairs[:half], first), (pairs[half:], second)]
-    return np.concatenate([_tried(condition, part, some, tick) for part, some in parts])
+        refuse_each(shown[[*failed]], "join_where", [*failed.values()], tick, replayable=False)
+    return result

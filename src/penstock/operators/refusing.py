@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import polars as pl
 
-from penstock.columns import PARTITION, REFUSED_SCHEMA, ROW, SIDE, WEIGHT
+from penstock.letter_rows import Replayable, first_line, letters
 from penstock.operators.contract import Tick
-
-Replayable = bool
-"""Whether a row can be given to the step again; what only names a row cannot."""
 
 
 def refuse(
@@ -27,8 +23,8 @@ def refuse(
 
     ``bytes`` is the row as JSON, for people; ``row`` the row as it came in, for a replay.
     """
-    text = str(cause).strip().splitlines() or [type(cause).__name__]
-    refuse_each(frame, name, [text[0]] * frame.height, tick, side=side, replayable=replayable)
+    reasons = [first_line(cause)] * frame.height
+    refuse_each(frame, name, reasons, tick, side=side, replayable=replayable)
 
 
 def refuse_each(
@@ -41,35 +37,5 @@ def refuse_each(
     replayable: Replayable = True,
 ) -> None:
     """Send rows to the dead letters, each with a reason of its own."""
-    weights = frame[WEIGHT] if WEIGHT in frame.columns else [1] * frame.height
-    kept = [packed(part) if replayable else None for part in frame.iter_slices(1)]
-    columns = {
-        "step": [name] * frame.height,
-        "position": [""] * frame.height,
-        "bytes": _shown(frame.drop(PARTITION, WEIGHT, strict=False)),
-        "reason": list(reasons),
-        ROW: kept,
-        SIDE: [side] * frame.height,
-        WEIGHT: weights,
-    }
-    tick.sides.dead.append(pl.DataFrame(columns, schema=REFUSED_SCHEMA))
-
-
-def _shown(frame: pl.DataFrame) -> list[bytes]:
-    """Return each row as one line of JSON, or as Python shows it where JSON has no word for it."""
-    try:
-        return [line.encode() for line in frame.write_ndjson().splitlines()]
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return [repr(row).encode() for row in frame.rows(named=True)]
-
-
-def packed(row: pl.DataFrame) -> bytes:
-    """Return a frame as bytes that ``unpacked`` reads back, every type and value the same."""
-    into = io.BytesIO()
-    row.write_ipc_stream(into)
-    return into.getvalue()
-
-
-def unpacked(data: bytes) -> pl.DataFrame:
-    """Return the frame that ``packed`` wrote."""
-    return pl.read_ipc_stream(io.BytesIO(data))
+    for part in letters(frame, name, reasons, side=side, replayable=replayable):
+        tick.sides.dead.append(part)

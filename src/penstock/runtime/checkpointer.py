@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,6 +35,7 @@ from penstock.lowering.graph import Graph
 from penstock.runtime.adoption import adopt, records
 from penstock.runtime.background import Background
 from penstock.runtime.dead_letters import DeadLetters
+from penstock.runtime.letters import stamped
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.rebuilding import (
@@ -52,6 +54,9 @@ T = TypeVar("T")
 _DEAD = "dead-letters"
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early, or waited for."""
+
+_WAITING_LETTERS = 1 << 18
+"""The same of dead letters, which take some hundred bytes more than their rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ class Checkpointer:
         self._sinks: dict[str, str] = {}
         self._outlets: Mapping[int, Outlet] = {}
         self._dead = DeadLetters()
+        self.refused: deque[tuple[int, pl.DataFrame]] = deque()
+        """Dead letters of sinks that are beside the checkpoint, for the engine to count."""
 
     def open(self, dead: DeadLetters, now: int) -> None:
         """Become the run that writes here; before that, refuse a change that would lose state."""
@@ -212,13 +219,16 @@ class Checkpointer:
 
     def _apply_outbox(self, manifest: Manifest, outlets: Mapping[int, Outlet]) -> None:
         numbers = {v.name: v.number for v in self._graph.vertices}
+        dead = self._frames(manifest.outbox.get(_DEAD, []))
         for name, pieces in manifest.outbox.items():
             if name == _DEAD:
-                self._apply_dead(manifest.epoch, self._frames(pieces))
-            elif name in manifest.replaced:
+                continue
+            if name in manifest.replaced:
                 outlets[numbers[name]].replace(manifest.epoch, self._frames(pieces))
             else:
                 outlets[numbers[name]].apply(manifest.epoch, self._frames(pieces))
+        self._flush()
+        self._apply_dead(manifest.epoch, dead, manifest.created_at)
 
     def _rebuilt(self, manifest: Manifest, plan: RebuildPlan, replay: Replayer) -> Manifest:
         """Commit a checkpoint of the same positions with rebuilt state; the same if stopped."""
@@ -277,8 +287,8 @@ class Checkpointer:
 
     @property
     def full(self) -> bool:
-        """Whether so much output waits that a checkpoint should be made early."""
-        return self._staged_rows > _STAGED_ROWS
+        """Whether so much output, or so many dead letters, wait that a checkpoint should be made early."""
+        return self._staged_rows > _STAGED_ROWS or self._dead.pending_rows > _WAITING_LETTERS
 
     @property
     def busy(self) -> bool:
@@ -351,9 +361,8 @@ class Checkpointer:
         self._manifest = self.store.commit(manifest)
         for number, frames in capture.staged.items():
             self._outlets[number].apply(capture.epoch, frames)
-        if capture.dead:
-            self._apply_dead(capture.epoch, capture.dead)
         self._flush()
+        self._apply_dead(capture.epoch, capture.dead, capture.created_at)
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
         self._merge()
@@ -394,12 +403,27 @@ class Checkpointer:
         for merge, merged in done:
             self._writer.replace(merge, merged)
 
-    def _apply_dead(self, epoch: int, frames: list[pl.DataFrame]) -> None:
-        """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch."""
+    def _apply_dead(self, epoch: int, found: list[pl.DataFrame], created_at: int) -> None:
+        """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch.
+
+        Those of the steps and of all sinks at once, when the sinks have the epoch: each sink keeps its
+        own until the next one, so that a crash in between loses none.
+        """
+        frames = [*found, *self._refused_by_sinks(created_at * NS_PER_US)]
+        if not frames:
+            return
         if self.store.storage.folder is None:
             self.store.write_frame(f"{_DEAD}/{epoch:010d}.arrow", pl.concat(frames))
         else:
             self._dead.apply(epoch, frames)
+
+    def _refused_by_sinks(self, now: int) -> list[pl.DataFrame]:
+        found = []
+        for number, outlet in self._outlets.items():
+            for frame in outlet.take_refused():
+                found.append(stamped(frame, self._graph.vertices[number].name, now))
+                self.refused.append((number, found[-1]))
+        return found
 
     def _flush(self) -> None:
         for outlet in self._outlets.values():

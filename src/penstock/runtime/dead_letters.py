@@ -47,12 +47,23 @@ class DeadLetters:
         self._topic.fence(_PRODUCER, token)
 
     def add(self, frames: Iterable[pl.DataFrame]) -> None:
-        """Take the dead letters of an epoch; the first of each step is logged as a warning."""
+        """Take the dead letters of an epoch, to be written with a checkpoint."""
+        frames = list(frames)
+        self.note(frames)
+        if self._kept:
+            self.pending += frames
+
+    @property
+    def pending_rows(self) -> int:
+        """How many wait to be written."""
+        return sum(frame.height for frame in self.pending)
+
+    def note(self, frames: Iterable[pl.DataFrame]) -> None:
+        """Count and remember dead letters; the first of each step is logged as a warning."""
         for frame in frames:
             self.total += frame.filter(pl.col("weight") > 0).height
-            self._recent = pl.concat([self._recent, frame]).tail(_KEPT_ROWS)
-            if self._kept:
-                self.pending.append(frame)
+            last = pl.DataFrame(frame.tail(_KEPT_ROWS).rows(), frame.schema, orient="row")
+            self._recent = pl.concat([self._recent, last]).tail(_KEPT_ROWS)  # not all of a flood
             for step, reason in frame.select("step", "reason").unique("step").rows():
                 if step not in self._told:
                     self._told.add(step)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import polars as pl
 
 from penstock.connectors.contract import Position, SourceSpec
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
@@ -16,6 +18,7 @@ from penstock.runtime.dead_letter_limit import LimitWatch
 from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor, Fed, Injected
 from penstock.runtime.feeds import Feed
+from penstock.runtime.letters import stamped
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
@@ -209,9 +212,9 @@ class Engine:
             ended = self._ended()
             self._epoch(ready)
             if self._limit.exceeded:
-                self._finish()
-                raise self._limit.error(kept=self._checkpointer is not None)
+                return
             self._tidy()
+            self._note_refused()
             if self._checkpoint_wanted():
                 self._checkpoint()
             if ended:
@@ -354,6 +357,23 @@ class Engine:
             else:
                 self._checkpointer.stage(number, frame)
 
+    def _note_refused(self) -> None:
+        """Count what sinks have refused; with a checkpoint it is kept there by now."""
+        for number, frame in self._refused_by_sinks():
+            self.executor.stats[number].dead += frame.filter(pl.col("weight") > 0).height
+            self.dead_letters.note([frame])
+            self._limit.note(0, [frame])
+
+    def _refused_by_sinks(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        if self._checkpointer is not None:
+            while self._checkpointer.refused:
+                yield self._checkpointer.refused.popleft()
+            return
+        for number, outlet in self._outlets.items():
+            for frame in outlet.take_refused():
+                name = self.graph.vertices[number].name
+                yield number, stamped(frame, name, self._clock.now())
+
     def _checkpoint(self) -> None:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
@@ -379,8 +399,11 @@ class Engine:
                 self._replayer.forget(keeper.replay_kept)
         for outlet in self._outlets.values():
             outlet.flush()
+        self._note_refused()
         if not self._replayed:  # what was refused before may well be refused again
             self.dead_letters.warn_of(self._steps(), at_least=1)
+        if self._limit.exceeded:
+            raise self._limit.error(kept=self._checkpointer is not None)
 
     def progress(self) -> Progress:
         """Return a snapshot; safe from any thread."""

@@ -40,7 +40,7 @@ class Fed:
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """Rows of dead letters for one input of an operator.
+    """Rows of dead letters for one input of an operator, or for a sink.
 
     ``late``: when values of columns are behind the watermark. Such a row would change what is
     complete, and is refused.
@@ -147,7 +147,11 @@ class Executor:
                 deltas[number] = self._side(vertex, late, dead)
                 self.watermarks[number] = self.watermarks[vertex.inputs[0]]
             else:
-                self._sink(vertex, deltas[vertex.inputs[0]], output)
+                inputs = [deltas[vertex.inputs[0]]]
+                if injected and number in injected:
+                    tick = self._tick(vertex, epoch, sources, now, sides)
+                    _inject(vertex, injected[number], inputs, tick)
+                self._sink(vertex, inputs[0], output)
             if sides.late:
                 late[number] = sides.late
                 self.stats[number].late += sum(f.height for f in sides.late)

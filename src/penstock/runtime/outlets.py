@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Sequence
 
 import polars as pl
 
-from penstock.connectors.contract import ReplacingSink, Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import RefusingSink, ReplacingSink, Sink, SinkIdentity, SinkSpec
 from penstock.failures import system_refused
 
 _QUEUED_EPOCHS = 8
@@ -24,6 +25,7 @@ class Outlet:
         self.error: BaseException | None = None
         self.applied: int | None = None
         self._sink: Sink = spec.open()
+        self._refused: deque[pl.DataFrame] = deque()
         self._queue: queue.Queue[tuple[int, Sequence[pl.DataFrame]] | None] = queue.Queue(
             _QUEUED_EPOCHS
         )
@@ -43,7 +45,7 @@ class Outlet:
         self.check()
         if self._thread is None:
             self._sink.apply(epoch, frames)
-            self.applied = epoch
+            self._applied(epoch)
         else:
             self._queue.put((epoch, frames))
 
@@ -52,6 +54,21 @@ class Outlet:
         self.flush()
         assert isinstance(self._sink, ReplacingSink)
         self._sink.replace(epoch, frames)
+        self._applied(epoch)
+
+    def take_refused(self) -> list[pl.DataFrame]:
+        """Hand over the rows that the sink refused since the last call."""
+        taken = []
+        while self._refused:
+            taken.append(self._refused.popleft())
+        return taken
+
+    def _applied(self, epoch: int) -> None:
+        """Note an epoch that is in the sink, and what of it is not."""
+        if isinstance(self._sink, RefusingSink):
+            found = self._sink.refused(epoch)
+            if found is not None:
+                self._refused.append(found)
         self.applied = epoch
 
     def tidy(self, epoch: int) -> None:
@@ -96,7 +113,7 @@ class Outlet:
                 if self.error is None:
                     self._sink.apply(*item)
                     if item[1]:
-                        self.applied = item[0]
+                        self._applied(item[0])
             except OSError as error:
                 self._fail(system_refused(error, self.spec.name))
             except BaseException as error:  # noqa: BLE001 - carried to the engine's thread

@@ -9,7 +9,7 @@ that they were replayed, so that a crash neither loses nor doubles any.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,9 +19,9 @@ from penstock.checkpoints.storage import Storage
 from penstock.columns import PARTITION, WEIGHT, dead_letters
 from penstock.connectors.redecoding import decode_again
 from penstock.errors import ConfigError
+from penstock.letter_rows import unpacked
 from penstock.lowering.graph import Edge, Graph, Vertex
 from penstock.operators.deltas import consolidate
-from penstock.operators.refusing import unpacked
 from penstock.runtime.executor import Fed, Injected
 from penstock.runtime.letter_files import (
     OFFSET,
@@ -138,7 +138,7 @@ class Replayer:
         fitting = [v for v in self._graph.vertices if _fits(v, key, letters)]
         own = [v for v in fitting if v.name == key.operator]
         alike = [v for v in fitting if v.kind == key.kind]
-        same = [v for v in alike if v.operator is not None and v.operator.step_name == key.step]
+        same = [v for v in alike if _step_name(v) == key.step]
         columns = set() if letters["row"][0] is None else _columns(letters["row"][0])
         exact = [v for v in alike if v.reads and set(v.reads[key.side or 0].schema) == columns]
         found = own or [v for v in same if v in exact] or same or exact or alike
@@ -164,13 +164,13 @@ class Replayer:
         )
 
 
-def request(checkpoint: Checkpoint, selection: Wanted) -> int:
+def request(checkpoint: Checkpoint, selection: Wanted, options: Mapping[str, str | bool]) -> int:
     """Ask the run on a checkpoint, or the next one, for a replay; return how many letters wait."""
-    letters = read_letters(checkpoint, {})
+    letters = read_letters(checkpoint, options)
     replayed = set(letters.filter(REPLAYED)[OFFSET])
     chosen = _select(letters, replayed, selection)
     if chosen.height:
-        want(open_storage(checkpoint, {}), chosen[OFFSET])
+        want(open_storage(checkpoint, options), chosen[OFFSET])
     return chosen.height
 
 
@@ -238,6 +238,13 @@ def _columns(row: bytes) -> set[str]:
     return set(unpacked(row).columns) - {PARTITION, WEIGHT}
 
 
+def _step_name(vertex: Vertex) -> str | None:
+    """Return what a vertex calls itself in dead letters."""
+    if vertex.sink is not None:
+        return vertex.sink.name
+    return None if vertex.operator is None else vertex.operator.step_name
+
+
 def _fits(vertex: Vertex, key: _Key, letters: pl.DataFrame) -> bool:
     """Tell whether a vertex can be given the rows of letters."""
     row = letters["row"][0]
@@ -245,7 +252,7 @@ def _fits(vertex: Vertex, key: _Key, letters: pl.DataFrame) -> bool:
         return False
     if row is None:
         return vertex.source is not None
-    if vertex.operator is None or key.side >= len(vertex.reads):
+    if vertex.source is not None or key.side >= len(vertex.reads):
         return False
     edge, schema = vertex.reads[key.side], unpacked(row).schema
     if not edge.changelog and (letters["weight"] < 0).any():

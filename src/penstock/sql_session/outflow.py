@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from penstock.columns import WEIGHT
+from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
 from penstock.connectors.contract import SinkIdentity, SinkSpec
 from penstock.errors import PlanError
 from penstock.operators.deltas import consolidate, repeat_rows, weighted
@@ -17,6 +17,7 @@ from penstock.sql_session.new_rows import checked
 from penstock.sql_session.relations import Table, View
 
 OPERATION = "changelog_op"
+_KEPT_REFUSED = 1_000
 _INSERT, _DELETE, _UPDATE_INSERT, _UPDATE_DELETE = 1, 2, 3, 4
 
 
@@ -27,6 +28,7 @@ class Delivery:
         self.spec = spec
         self.error = error
         self._outlet: Outlet | None = None
+        self._refused = pl.DataFrame(schema=DEAD_LETTER_SCHEMA)
 
     def open(
         self,
@@ -51,8 +53,16 @@ class Delivery:
             return
         try:
             self._outlet.apply(epoch, [frame])
+            self.refused()
         except Exception as error:  # noqa: BLE001 - as in open
             self.error = error
+
+    def refused(self) -> pl.DataFrame:
+        """Return the latest rows that the sink's system refused for their values."""
+        found = [] if self._outlet is None else self._outlet.take_refused()
+        letters = [frame.select(*DEAD_LETTER_SCHEMA) for frame in found]
+        self._refused = pl.concat([self._refused, *letters]).tail(_KEPT_REFUSED)
+        return self._refused
 
     @property
     def applied(self) -> int:

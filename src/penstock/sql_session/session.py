@@ -221,8 +221,8 @@ class Session:
         return done
 
     def dead_letters(self) -> pl.DataFrame:
-        """Return the rows that expressions of views could not be computed for, and of those that
-        sources could not decode the latest 1,000.
+        """Return the rows that expressions of views could not be computed for, and the latest 1,000 of
+        those that sources could not decode and that each sink's database refused.
         """
         with self._lock:
             return self._upkeep.dead_letters()

@@ -228,6 +228,7 @@ class Upkeep:
         """Return the rows that were refused."""
         views = [*self.maintained(), *(flow.view for flow in self.outflows.values())]
         found = [v.maintained.dead_letters for v in views if v.maintained is not None]
+        found += [f.delivery.refused() for f in self.outflows.values() if f.delivery is not None]
         return pl.concat([self._dead, *found], how="vertical_relaxed")
 
     # -- the log ---------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from penstock.checkpoints.storage import Storage
 from penstock.connectors.contract import (
     Polled,
     Position,
+    RefusingSink,
     Sink,
     SinkIdentity,
     SinkSpec,
@@ -292,6 +293,11 @@ class _Sink:
         self._points.reach("sink.apply.before", self._name)
         self._inner.apply(epoch, self._through(held))
         self._points.reach("sink.apply.after", self._name)
+
+    def refused(self, epoch: int) -> pl.DataFrame | None:
+        if isinstance(self._inner, RefusingSink):
+            return self._inner.refused(epoch)
+        return None
 
     def _through(self, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         for frame in frames:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from penstock.columns import WEIGHT
 from penstock.connectors.changes import KeyedChanges, split_nulls
 from penstock.connectors.drivers import load_driver
+from penstock.connectors.duckdb.likely import likely
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
+from penstock.connectors.poison import LETTERS_TABLE, Likely, Rehearsals, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableSink, missing_columns
@@ -99,7 +102,8 @@ class DuckdbSink(TableSink):
             yield
         except duckdb.Error as error:
             passing = _passes(error)
-            raise ConnectorError(
+            kind = ValueRefusedError if _is_of_value(error) else ConnectorError
+            raise kind(
                 f"DuckDB refused: {error}",
                 step=self._step,
                 fault=Fault.REMOTE if passing else Fault.USER,
@@ -112,6 +116,53 @@ class DuckdbSink(TableSink):
             f"CREATE TABLE IF NOT EXISTS {EPOCHS_TABLE} "
             "(sink_id TEXT PRIMARY KEY, epoch BIGINT NOT NULL, token BIGINT NOT NULL)"
         )
+        self._live.execute(
+            f"CREATE TABLE IF NOT EXISTS {LETTERS_TABLE} "
+            "(sink_id TEXT NOT NULL, epoch BIGINT NOT NULL, letters BLOB NOT NULL)"
+        )
+
+    def _ask(
+        self, statement: str, table: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        return self._live.execute(statement.format(table), parameters).fetchall()
+
+    def _transact_carefully(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
+        """Rehearse, as there are no savepoints; the file has no other writer meanwhile."""
+        for frame in frames[:1]:
+            with self._whole():
+                self._see(frame.drop(WEIGHT, strict=False).schema)
+        trial = Rehearsals(self._transaction, self._likely, self._repeated)
+        found = self._write_all(frames, trial, replace=replace)
+        with self._whole():
+            if self._may_apply(epoch):
+                for write in trial.accepted:
+                    write()
+                self._settle(epoch, found)
+
+    def _likely(self, rows: pl.DataFrame) -> list[Likely]:
+        import duckdb
+
+        try:
+            with self._registered(rows):
+                return likely(self._live, self._table, _FRAME, rows.columns)
+        except duckdb.Error:  # a check that calls what is not there, and the like
+            return []
+
+    def _repeated(self, rows: pl.DataFrame) -> dict[int, str]:
+        """Find rows that repeat what is unique, among themselves."""
+        found = self._live.execute(
+            "SELECT constraint_column_names FROM duckdb_constraints() WHERE table_name = ? "
+            "AND schema_name = current_schema() AND constraint_type IN ('UNIQUE', 'PRIMARY KEY')",
+            [self._table],
+        ).fetchall()
+        refused: dict[int, str] = {}
+        for (names,) in found:
+            if set(names) <= set(rows.columns):
+                whole = pl.all_horizontal(pl.col(names).is_not_null())
+                again = rows.select(whole & ~pl.struct(names).is_first_distinct()).to_series()
+                reason = f"DuckDB would refuse: a row before it has the same {', '.join(names)}"
+                refused.update(dict.fromkeys(again.arg_true().to_list(), reason))
+        return refused
 
     def _recorded(self, sink_id: str) -> Recorded | None:
         # No lock is needed: two transactions that update one row conflict, and one is refused.
@@ -204,6 +255,14 @@ def _passes(error: duckdb.Error) -> bool:
     # Fatal: the database in memory is unusable after a failed write; the file is not.
     return isinstance(
         error, duckdb.TransactionException | duckdb.OutOfMemoryException | duckdb.FatalException
+    )
+
+
+def _is_of_value(error: duckdb.Error) -> bool:
+    import duckdb
+
+    return isinstance(
+        error, duckdb.ConstraintException | duckdb.ConversionException | duckdb.OutOfRangeException
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from penstock.connectors.poison import ValueRefusedError
 from penstock.errors import ConnectorError, Fault
 
 if TYPE_CHECKING:
@@ -15,6 +17,20 @@ operator; failure outside PostgreSQL."""
 
 _PASSING_STATES = ("25006", "55006", "55P03")
 """Read-only (a standby, until it is promoted); in use; lock not available."""
+
+_OF_VALUES = ("22", "23", "44000", "54000", "P0001")
+"""A value that does not fit its type; a constraint; a view's check; too large for an index; what a
+trigger raises."""
+
+_OUR_FORMAT = "22P04"
+"""COPY cannot read the rows: no value is to blame."""
+
+KEYS_TABLE = "penstock_keys"
+"""Temporary table of keys to delete, which are some of the rows that are being written."""
+
+_LINE = re.compile(r"^((?:CONTEXT:\s*)?COPY .*?), line (\d+)", re.MULTILINE)
+_NO_LINE = r"\1"
+"""Where COPY has stopped: a row in several lines makes the number too high."""
 
 _CONFIGURATION = ("authentication failed", "does not exist", "no pg_hba.conf entry", "invalid ")
 """What libpq says, without a SQLSTATE, when connecting can never succeed as configured."""
@@ -35,11 +51,19 @@ def connector_error(error: psycopg.Error, step: str, *, lost: bool) -> Connector
     else:
         passing = state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES
         user = not passing
-    return ConnectorError(
-        f"PostgreSQL refused: {str(error).strip()}",
+    refused = state is not None and state.startswith(_OF_VALUES) and state != _OUR_FORMAT
+    kind = ValueRefusedError if refused else ConnectorError
+    text = str(error).strip()
+    found = kind(
+        f"PostgreSQL refused: {_LINE.sub(_NO_LINE, text) if refused else text}",
         step=step,
         value=state,
         fault=Fault.USER if user else Fault.REMOTE,
         retry=passing,
         hint=_HINTS.get(state or ""),
     )
+    line = _LINE.search(error.diag.context or "")
+    known = line is not None and not line[1].endswith(KEYS_TABLE)
+    if isinstance(found, ValueRefusedError) and line is not None and known:
+        found.row = int(line[2]) - 1
+    return found

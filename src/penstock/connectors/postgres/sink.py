@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from penstock.connectors.changes import KeyedChanges, split_nulls
 from penstock.connectors.drivers import load_driver
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
-from penstock.connectors.postgres.failures import connector_error
+from penstock.connectors.poison import LETTERS_TABLE, Trial
+from penstock.connectors.postgres.failures import KEYS_TABLE, connector_error
 from penstock.connectors.postgres.values import csv_blocks
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableSink, missing_columns
@@ -27,7 +28,6 @@ _CREATION_LOCK = 0x70656E73746F636B
 """Advisory lock ("penstock" in ASCII): CREATE TABLE IF NOT EXISTS of two sessions can collide."""
 
 _ROWS = "penstock_rows"
-_KEYS = "penstock_keys"
 
 
 class PostgresSink(TableSink):
@@ -72,6 +72,17 @@ class PostgresSink(TableSink):
             yield
 
     @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        with self._translated(), self._live.transaction():
+            yield
+
+    def _write_all(
+        self, frames: list[pl.DataFrame], trial: Trial, *, replace: bool
+    ) -> list[pl.DataFrame]:
+        self._run("SET CONSTRAINTS ALL IMMEDIATE")  # at the commit it would be too late
+        return super()._write_all(frames, trial, replace=replace)
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         import psycopg
 
@@ -90,6 +101,17 @@ class PostgresSink(TableSink):
             "(sink_id TEXT PRIMARY KEY, epoch BIGINT NOT NULL, token BIGINT NOT NULL)",
             self._named(EPOCHS_TABLE),
         )
+        self._run(
+            "CREATE TABLE IF NOT EXISTS {} "
+            "(sink_id TEXT NOT NULL, epoch BIGINT NOT NULL, letters BYTEA NOT NULL)",
+            self._named(LETTERS_TABLE),
+        )
+
+    def _ask(
+        self, statement: str, table: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        cursor = self._run(statement.replace("?", "%s"), self._named(table), parameters=parameters)
+        return cursor.fetchall() if cursor.description else []
 
     def _recorded(self, sink_id: str) -> Recorded | None:
         row = self._run(
@@ -160,7 +182,7 @@ class PostgresSink(TableSink):
         from psycopg import sql
 
         for nulls, rows in split_nulls(keys, self._key):
-            staged = self._stage(_KEYS, rows)
+            staged = self._stage(KEYS_TABLE, rows)
             tests = (
                 sql.SQL("t.{} IS NULL" if name in nulls else "t.{0} = s.{0}").format(
                     sql.Identifier(name)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
 from penstock.connectors.changes import KeyedChanges
 from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
+from penstock.connectors.poison import LETTERS_TABLE, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.sqlite.values import rows
@@ -17,6 +19,9 @@ from penstock.connectors.tables import TableSink, missing_columns
 from penstock.deferred import sqlite3
 from penstock.errors import ConnectorError, Fault
 from penstock.failures import sqlite_error_passes
+
+_OF_VALUES = (18, 19, 20)
+"""SQLITE_TOOBIG, SQLITE_CONSTRAINT (also of a trigger), SQLITE_MISMATCH."""
 
 
 class SqliteSink(TableSink):
@@ -67,6 +72,21 @@ class SqliteSink(TableSink):
                 raise
 
     @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        live = self._live
+        with self._translated():
+            live.execute("SAVEPOINT penstock")
+            try:
+                yield
+            except (sqlite3.Error, ConnectorError):
+                if live.in_transaction:  # else SQLite has rolled back all of it
+                    live.execute("ROLLBACK TO penstock")
+                raise
+            finally:
+                if live.in_transaction:
+                    live.execute("RELEASE penstock")
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
@@ -78,6 +98,15 @@ class SqliteSink(TableSink):
             f"CREATE TABLE IF NOT EXISTS {EPOCHS_TABLE} "
             "(sink_id TEXT PRIMARY KEY, epoch BIGINT NOT NULL, token BIGINT NOT NULL)"
         )
+        self._live.execute(
+            f"CREATE TABLE IF NOT EXISTS {LETTERS_TABLE} "
+            "(sink_id TEXT NOT NULL, epoch BIGINT NOT NULL, letters BLOB NOT NULL)"
+        )
+
+    def _ask(
+        self, statement: str, table: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        return self._live.execute(statement.format(table), parameters).fetchall()
 
     def _recorded(self, sink_id: str) -> Recorded | None:
         row = self._live.execute(
@@ -111,7 +140,7 @@ class SqliteSink(TableSink):
         self._live.execute(f"DELETE FROM {quoted(self._table)}")  # noqa: S608 - quoted name
 
     def _append(self, frame: pl.DataFrame) -> None:
-        self._live.executemany(self._insert(frame.columns), rows(frame))
+        self._each(self._insert(frame.columns), frame)
 
     def _change(self, changes: KeyedChanges) -> None:
         self._delete(changes.deletes)
@@ -125,13 +154,24 @@ class SqliteSink(TableSink):
         update = ", ".join(f"{quoted(n)} = excluded.{quoted(n)}" for n in others)
         action = f"UPDATE SET {update}" if others else "NOTHING"
         statement = f"{self._insert(upserts.columns)} ON CONFLICT ({listed(self._key)}) DO {action}"
-        self._live.executemany(statement, rows(upserts))
+        self._each(statement, upserts)
 
     def _delete(self, keys: pl.DataFrame) -> None:
         test = " AND ".join(f"{quoted(name)} IS ?" for name in keys.columns)
         statement = f"DELETE FROM {quoted(self._table)} WHERE {test}"  # noqa: S608 - quoted names
         if keys.height:
             self._live.executemany(statement, rows(keys))
+
+    def _each(self, statement: str, frame: pl.DataFrame) -> None:
+        """Execute a statement for each row; an error knows which row it was."""
+        left = rows(frame)
+        try:
+            self._live.executemany(statement, left)
+        except sqlite3.Error as error:
+            refused = _connector_error(error, self._step)
+            if isinstance(refused, ValueRefusedError):
+                refused.row = frame.height - sum(1 for _ in left) - 1
+            raise refused from error
 
     def _insert(self, columns: Sequence[str]) -> str:
         marks = ", ".join("?" * len(columns))
@@ -146,7 +186,9 @@ def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:
         hint = "the table exists without a UNIQUE constraint on the key columns; add one"
     elif code is not None and code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         hint = "the folder of the file must exist and be writable"
-    return ConnectorError(
+    refused = code is not None and code & 0xFF in _OF_VALUES
+    kind = ValueRefusedError if refused else ConnectorError
+    return kind(
         f"SQLite refused: {error}",
         step=step,
         fault=Fault.REMOTE if passing else Fault.USER,
