@@ -11,6 +11,7 @@ import polars as pl
 
 import penstock as ps
 from penstock.plan.arrivals import ArrivalTime
+from penstock.plan.lookup_joins import LookupJoin
 from penstock.stream import Stream
 from penstock.testing import Compare, Input, scripted
 
@@ -143,6 +144,20 @@ def as_of(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
     return a.sort("ts").join_asof(b.sort("ts", maintain_order=True), on="ts", by="k")
 
 
+def looked_up(rows: Stream, table: Stream) -> Stream:
+    """Rows with the key as the table has it; it has all of these, so that no moment matters."""
+    held = table.rename({"k": "found"})
+    return Stream(
+        LookupJoin(
+            left=rows.node,
+            right=held.node,
+            left_on=(pl.col("k"),),
+            right_on=(pl.col("found"),),
+            how="left",
+        )
+    )
+
+
 CASES: dict[str, Case] = {
     "arrivals": Case(
         {"a": PLAIN},
@@ -152,6 +167,11 @@ CASES: dict[str, Case] = {
             .drop("at")
         ),
         lambda a: a,
+    ),
+    "lookup": Case(
+        {"a": PLAIN, "b": CHANGING},
+        lambda a, b: looked_up(a, ps.concat([a, b]).unique("k", keep="first").drop("n")),
+        lambda a, b: a.with_columns(found=pl.col("k")),
     ),
     "map": same(
         {"s": CHANGING}, lambda s: s.filter(pl.col("n") > 0).with_columns(m=pl.col("n") * 2)

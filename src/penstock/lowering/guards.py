@@ -13,6 +13,7 @@ from penstock.plan.grouping import Aggregate, Over
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.join_predicates import one_sided
 from penstock.plan.joins import Join
+from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.node import Node
 from penstock.plan.ranking import Sort, TopK
 from penstock.plan.running import Running
@@ -38,6 +39,10 @@ def _join(node: Join) -> Read:
     return "join", [[*node.left_on, *lefts], [*node.right_on, *rights]]
 
 
+def _lookup_join(node: LookupJoin) -> Read:
+    return "lookup", [node.left_on, node.right_on]
+
+
 def _interval_join(node: IntervalJoin) -> Read:
     return "join_interval", [node.left_on, node.right_on]
 
@@ -46,6 +51,7 @@ GUARDED: Mapping[type[Node], Callable[..., Read]] = {
     Aggregate: _aggregate,
     IntervalJoin: _interval_join,
     Join: _join,
+    LookupJoin: _lookup_join,
     Over: _over,
     Running: _over,
     Sort: _order,

@@ -18,7 +18,12 @@ from penstock.lowering.direct import direct
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Edge, Graph, Vertex
 from penstock.lowering.guards import guarded
-from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
+from penstock.lowering.joins import (
+    lower_asof_join,
+    lower_interval_join,
+    lower_join,
+    lower_lookup_join,
+)
 from penstock.lowering.ordering import (
     lower_limit,
     lower_running,
@@ -42,6 +47,7 @@ from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
+from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.naming import used_twice
 from penstock.plan.node import Node, walk
 from penstock.plan.process import Process
@@ -108,6 +114,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     MapRows: lower_rows,
     IntervalJoin: lower_interval_join,
     Join: lower_join,
+    LookupJoin: lower_lookup_join,
     Over: _over,
     Process: lower_process,
     Remember: lower_remember,

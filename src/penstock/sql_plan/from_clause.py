@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.as_of_joins import as_of, as_of_side, at_system_time, is_as_of
 from penstock.sql_plan.binding import bound, column
 from penstock.sql_plan.context import Context
-from penstock.sql_plan.dialect import conjuncts, refuse
+from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Condition, condition, gather, outer
 from penstock.sql_plan.list_functions import list_of
@@ -106,6 +107,9 @@ def _add(
         return
     if join is not None and not any(join.args.get(part) for part in _JOINED_BY):
         items.comma()
+    if join is not None and is_as_of(join):
+        _add_as_of(context, items, node, parent, join)
+        return
     relation, ties = _item(context, items, node, parent)
     relation, named, hidden = _using(items, relation, join)
     here = Scope(items.fields + relation.fields, parent)
@@ -123,6 +127,35 @@ def _add(
         items.fields += relation.fields
     if hidden:
         items.fields = tuple(f for f in items.fields if f.column not in hidden)
+
+
+def _add_as_of(
+    context: Context, items: Items, node: exp.Expr, parent: Scope | None, join: exp.Join
+) -> None:
+    """Join one row of an item, by time, to each row since the last comma."""
+    how, version = as_of_side(join), node.args.get("version")
+    if version is not None:
+        node = node.copy()
+        node.set("version", None)
+    relation, ties = _item(context, items, node, parent)
+    if ties:
+        raise refuse(join, "a correlated query cannot be joined as of a time")
+    relation, named, hidden = _using(items, relation, join)
+    here = Scope(items.fields + relation.fields, parent)
+    found = [condition(bound(part, here)) for part in conjuncts(join.args.get("on"))] + named
+    if named and version is None:  # USING (k, ts): the last column is the time
+        last = found[-1].node
+        found[-1] = condition(exp.GTE(this=last.this, expression=last.expression))
+    whole = items.since_comma(relation, found) or items.together()
+    if version is None:
+        made = as_of(context, whole, relation, how, found, join)
+    else:
+        require_only(version, "this", "expression", "kind")
+        time = bound(version.expression, Scope(items.fields, parent))
+        made = at_system_time(context, whole, relation, how, found, time, join)
+    items.pieces[items.group :] = [made]
+    items.fields += relation.fields
+    items.fields = tuple(f for f in items.fields if f.column not in hidden)
 
 
 def _join_outer(

@@ -160,10 +160,10 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
     else:
         stream = left.stream.join(right.stream, how="cross")
     one_row = left.one_row and right.one_row
-    return replace(_beside(left, right), stream=stream, one_row=one_row)
+    return replace(beside(left, right), stream=stream, one_row=one_row)
 
 
-def _beside(left: Relation, right: Relation) -> Relation:
+def beside(left: Relation, right: Relation) -> Relation:
     """Return both sides' fields and outer values; the stream is still to come."""
     for side in (left, right):
         require_grouped(side, exp.Null())
@@ -180,7 +180,7 @@ def outer(left: Relation, right: Relation, how: str, conditions: Sequence[Condit
     keys = keys_between(left, right, conditions)
     if keys and len(keys) == len(conditions) and not any(key.safe for key in keys):
         stream = joined(left.stream, right.stream, how, keys)
-        return replace(_beside(left, right), stream=stream)
+        return replace(beside(left, right), stream=stream)
     matched = inner(left, right, conditions)
     whole = [matched.stream]
     for side, kept in ((left, how in ("left", "full")), (right, how in ("right", "full"))):

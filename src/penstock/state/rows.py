@@ -93,7 +93,7 @@ class RowStore:
         """Return the number of living rows under each slot; none under -1, an unknown key."""
         if not len(slots):
             return np.empty(0, np.int64)
-        self._counts.ensure(int(slots.max()) + 1)
+        self._counts.ensure(max(int(slots.max()) + 1, 1))
         counts: Ids = self._counts.data[slots]
         if slots.min() < 0:
             counts[slots < 0] = 0
