@@ -12,6 +12,7 @@ import polars as pl
 import penstock as ps
 from penstock.plan.arrivals import ArrivalTime
 from penstock.plan.lookup_joins import LookupJoin
+from penstock.plan.temporal_filters import TemporalFilter
 from penstock.stream import Stream
 from penstock.testing import Compare, Input, scripted
 
@@ -239,6 +240,11 @@ CASES: dict[str, Case] = {
     ),
     "limit": same({"s": PLAIN}, lambda s: s.limit(3) if isinstance(s, Stream) else s.head(3)),
     "sort": Case({"s": PLAIN}, lambda s: s.sort("n", "k"), lambda s: s, AT_END),
+    "for a time": Case(  # the clock stands at 0
+        {"s": CHANGING},
+        lambda s: Stream(TemporalFilter(input=s.node, since=pl.col("n"), until=pl.col("n") + 2)),
+        lambda s: s.filter(pl.col("n").is_in([-1, 0])),
+    ),
     "union": same(
         {"a": PLAIN, "b": PLAIN}, lambda a, b: (ps if isinstance(a, Stream) else pl).concat([a, b])
     ),

@@ -17,6 +17,7 @@ from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.node import Node
 from penstock.plan.ranking import Sort, TopK
 from penstock.plan.running import Running
+from penstock.plan.temporal_filters import TemporalFilter
 
 Read = tuple[str, Sequence[Sequence[pl.Expr]]]
 """The step's name for users, and the expressions it reads from each input."""
@@ -47,6 +48,10 @@ def _interval_join(node: IntervalJoin) -> Read:
     return "join_interval", [node.left_on, node.right_on]
 
 
+def _temporal_filter(node: TemporalFilter) -> Read:
+    return "filter", [node.bounds]
+
+
 GUARDED: Mapping[type[Node], Callable[..., Read]] = {
     Aggregate: _aggregate,
     IntervalJoin: _interval_join,
@@ -55,6 +60,7 @@ GUARDED: Mapping[type[Node], Callable[..., Read]] = {
     Over: _over,
     Running: _over,
     Sort: _order,
+    TemporalFilter: _temporal_filter,
     TopK: _order,
 }
 """Steps that keep state and compute something of their rows. The others read columns as they are,

@@ -37,6 +37,8 @@ from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guarded
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.temporal_filter import TemporalFilter as TemporalOperator
+from penstock.operators.temporal_filter import TemporalRule
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.arrivals import ArrivalTime
@@ -57,6 +59,7 @@ from penstock.plan.running import Running
 from penstock.plan.sharing import shared
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
+from penstock.plan.temporal_filters import TemporalFilter
 
 Lowering = Callable[..., list[Operator]]
 
@@ -104,6 +107,11 @@ def _arrivals(node: ArrivalTime) -> list[Operator]:
     return [Arrivals(list(node.input.schema), node.column)]
 
 
+def _temporal_filter(node: TemporalFilter) -> list[Operator]:
+    before = node.input.properties
+    return [TemporalOperator(TemporalRule(node.schema, node.since, node.until, before.changelog))]
+
+
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     ArrivalTime: _arrivals,
@@ -120,6 +128,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     Remember: lower_remember,
     Running: lower_running,
     Sort: lower_sort,
+    TemporalFilter: _temporal_filter,
     TopK: lower_top_k,
     Union: _union,
     Unique: lower_unique,

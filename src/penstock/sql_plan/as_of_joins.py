@@ -22,6 +22,7 @@ from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Condition, Key, beside, keys_between
+from penstock.sql_plan.now_filters import kept
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.values import aligned
 from penstock.sql_plan.versions import time_of, versions_of
@@ -112,8 +113,7 @@ def at_system_time(
         result = _held_now(left, right, how, keys, node)
     else:
         result = _version(context, left, right, how, keys, time, node)
-    both = scalars_over(result.stream.schema)
-    return result.filtered([both.predicate(c.node) for c in rest])
+    return kept(result, [c.node for c in rest])
 
 
 def _divided(

@@ -14,6 +14,7 @@ from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Condition, condition, gather, outer
 from penstock.sql_plan.list_functions import list_of
+from penstock.sql_plan.now_filters import kept
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
@@ -366,12 +367,12 @@ def filtered(
     """Keep the rows for which all bound conditions are true, queries in them included."""
     columns = relation.stream.columns
     for node in conditions:
-        kept = kept_by(context, relation, scope, node)
-        if kept is not None:
-            relation = kept
+        joined = kept_by(context, relation, scope, node)
+        if joined is not None:
+            relation = joined
             continue
         relation, (test,) = with_results(context, relation, scope, [node])
-        relation = relation.filtered([scalars_over(relation.stream.schema).predicate(test)])
+        relation = kept(relation, [test])
     if relation.stream.columns != columns:
         relation = replace(relation, stream=relation.stream.select(columns))
     return relation

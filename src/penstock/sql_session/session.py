@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,9 @@ from sqlglot import exp
 from penstock.columns import WEIGHT
 from penstock.errors import PlanError, QueryFailed
 from penstock.operators.deltas import weighted
+from penstock.runtime.clock import Clock, SystemClock
 from penstock.scans import scan_batches
+from penstock.sql_plan.clock import clock_at
 from penstock.sql_plan.dialect import Marked, created_name, nesting_limited, refuse, statements
 from penstock.sql_plan.statements import as_stream
 from penstock.sql_plan.types import quoted, sql_type
@@ -28,6 +31,7 @@ from penstock.sql_session.inflow import Inflow, Inflows, Place, Taken
 from penstock.sql_session.log import SessionLog
 from penstock.sql_session.outflow import packed, unpacked
 from penstock.sql_session.relations import Column, Table, View
+from penstock.sql_session.ticking import Ticking
 from penstock.sql_session.upkeep import Upkeep
 from penstock.stream import Stream
 
@@ -51,9 +55,10 @@ class Session:
     [('north', 9), ('south', 2)]
     """
 
-    def __init__(self, checkpoint: str | Path | None = None) -> None:
+    def __init__(self, checkpoint: str | Path | None = None, *, clock: Clock | None = None) -> None:
         self._lock = threading.RLock()
-        self._upkeep = Upkeep()
+        self._upkeep = Upkeep(clock or SystemClock())
+        self._ticking = Ticking(self._upkeep, self._lock)
         self._functions = SessionFunctions(self._upkeep)
         self._inflows = Inflows(self._lock, self._take_in)
         self._closed = False
@@ -79,21 +84,20 @@ class Session:
         with self._lock:
             self._refuse_closed()
             for marked in found:
-                with nesting_limited():
+                with nesting_limited(), self._at_present():
                     result = self._run(marked)
+            self._ticking.watch()
         return result
 
     def table(self, name: str) -> pl.DataFrame:
         """Return what a table, source or view holds now."""
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             return answer(self._relations, exp.select("*").from_(exp.to_table(name)))
 
     def stream(self, query: str) -> Stream:
         """Return a query over tables and views as a stream of what they hold now."""
         marked = looking.one(query)
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             rows = answer(self._relations, self._functions.noted(marked.node))
         return scan_batches([rows])
 
@@ -163,8 +167,7 @@ class Session:
         >>> list(following)
         []
         """
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             found = self._relations.get(name.lower())
             if found is None:
                 raise looking.unknown(self._upkeep, name)
@@ -186,6 +189,7 @@ class Session:
         """
         done = self._inflows.wait(timeout)
         with self._lock:
+            self._upkeep.advance()
             deliveries = [f.delivery for f in self._upkeep.outflows.values() if f.delivery]
             for delivery in deliveries:
                 delivery.flush()
@@ -206,6 +210,7 @@ class Session:
     def close(self) -> None:
         """Let sinks finish and go of everything; a durable session can be opened again."""
         self._inflows.close()
+        self._ticking.close()
         with self._lock:
             if not self._closed:
                 for watcher in list(self._upkeep.watchers):
@@ -226,6 +231,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session: {', '.join(r.name for r in self._relations.values()) or 'empty'}>"
+
+    @contextlib.contextmanager
+    def _at_present(self) -> Iterator[None]:
+        """Bring what depends on the clock up to date, and let it stand for a statement."""
+        self._refuse_closed()
+        with clock_at(self._upkeep.advance()):
+            yield
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -344,10 +356,11 @@ class Session:
             node,
             marked.text,
             maintained=bool(kinds),
+            stands=not kinds,
             on_close=marked.on_close,
         )
         if kinds and self._opening is None:
-            fill(self._relations, view, self._upkeep.complete)
+            fill(self._relations, view, self._upkeep.now, self._upkeep.complete)
         self._replaced(view, marked.text, [])
 
     def _replaced(self, relation: Table | View, text: str, rows: list[Change]) -> None:
@@ -490,8 +503,9 @@ class Session:
             self._opening.setdefault(name, []).append(unpacked(data).schema)
         for relation, entry in log.entries():
             if relation is None:
-                for marked in statements(str(entry)):
-                    self._run(marked)
+                with clock_at(self._upkeep.now):
+                    for marked in statements(str(entry)):
+                        self._run(marked)
             else:
                 assert isinstance(entry, pl.DataFrame)
                 self._restore(relation, entry)
@@ -500,12 +514,15 @@ class Session:
             key.partition("/")[2]: Place.read(text) for key, text in log.notes("position/").items()
         }
         self._upkeep.complete = {name for name, place in places.items() if place.ended}
+        self._upkeep.now = int(log.notes("clock").get("clock", self._upkeep.now))
         self._upkeep.rebuild()
         self._upkeep.recovered(log)
         for flow in self._upkeep.outflows.values():
             self._upkeep.open_delivery(flow)
         for key, (known, found) in self._to_read.items():
             self._resume(known, found, places.get(key, Place()))
+        self._upkeep.advance()
+        self._ticking.watch()
 
     def _resume(self, name: str, found: Stream | Exception, place: Place) -> None:
         if isinstance(found, Exception):

@@ -167,6 +167,16 @@ class RowStore:
         self.remove(ids)
         return slots, frame
 
+    def lowest(self, column: str) -> int | None:
+        """Return a physical value that no living row's is below; None without rows.
+
+        It is that of a row, but for one that was removed since the last ``expire``.
+        """
+        if not len(self):
+            return None
+        minima = self._minima.get(column) or self._track(column)
+        return int(minima.lowest(self._next))
+
     def _expired(self, column: str, below: int) -> Ids:
         minima = self._minima.get(column)
         if minima is None:
