@@ -16,7 +16,7 @@ from penstock.testing.deltas import Integral, check_delta
 SCHEMA = {"k": pl.Int64, "a": pl.Int64, "b": pl.Int64}
 CHANGING = pl.Schema({**SCHEMA, "_weight": pl.Int64})
 Row = tuple[int | None, ...]
-BOUNDS: list[dict[str, pl.Expr]] = [
+BOUNDS: list[dict[str, Any]] = [
     {"since": pl.col("a"), "until": pl.col("b")},
     {"since": pl.col("a")},
     {"until": pl.col("b")},
@@ -36,7 +36,7 @@ def wanted(rows: list[Row], now: int, bounds: dict[str, Any]) -> list[Row]:
 @pytest.mark.parametrize("changelog", [True, False])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_row_is_there_between_its_instants(
-    seed: int, changelog: bool, bounds: dict[str, pl.Expr]
+    seed: int, changelog: bool, bounds: dict[str, Any]
 ) -> None:
     rng = random.Random(seed)
     schema = CHANGING if changelog else pl.Schema(SCHEMA)
@@ -74,7 +74,8 @@ def test_it_asks_to_be_stepped_when_a_row_is_due() -> None:
     driven = Driven(stream)
     frame = pl.DataFrame([(1, 10, 20), (2, 15, 18)], schema=pl.Schema(SCHEMA), orient="row")
     found = []
-    for frames, now in (({"s": frame}, 0), ({}, 10), ({}, 16), ({}, 18), ({}, 20)):
+    for now in (0, 10, 16, 18, 20):
+        frames: dict[str | tuple[str, int], pl.DataFrame] = {} if now else {"s": frame}
         (delta,) = driven.step(Epoch(frames, now=now * 1000))
         rows = [] if delta is None else [(row[0], row[-1]) for row in delta.rows()]
         found.append((rows, operator_of(driven).deadline()))

@@ -96,7 +96,7 @@ def test_groups_of_windows(ours: str, theirs: str, kind: str | None) -> None:
         ("SELECT k FROM SESSION(t, v, INTERVAL '1' SECOND)", "needs a timestamp"),
         ("SELECT k FROM TUMBLE(t PARTITION BY k, ts, INTERVAL '1' SECOND)", "no PARTITION BY"),
         ("SELECT PROCTIME() FROM (SELECT k, count(*) FROM t GROUP BY k) AS x", "rows that stay"),
-        ("SELECT k, count(*) FROM t GROUP BY k EMIT ON WINDOW CLOSE", "groups that end"),
+        ("SELECT k, count(*) FROM t GROUP BY k EMIT ON WINDOW CLOSE", "no window over the watermark"),
     ],
 )  # fmt: skip
 def test_what_is_no_window_is_refused(query: str, says: str) -> None:

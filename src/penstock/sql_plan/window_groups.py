@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import polars as pl
 from sqlglot import exp
 
-from penstock.plan.grouping import Aggregate, Emission
 from penstock.sql_plan.binding import columns_in
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.relations import Relation
@@ -31,7 +30,6 @@ def window_groups(
     values: dict[exp.Expr, Value],
     aggs: dict[exp.Expr, Value],
     known: Columns,
-    emission: Emission,
 ) -> Stream | None:
     """Return the groups if they are those of a window and of keys beside it; None if they are not."""
     windowed = relation.windowed
@@ -46,28 +44,13 @@ def window_groups(
         return None
     keys = [values[node].expr.alias(known[node]) for node in others]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
-    grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit(emission.value)
+    grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit("changes")
     shown = {windowed.start: START, windowed.end: END}
     return grouped.with_columns([pl.col(shown[n.name]).alias(known[n]) for n in marks])
 
 
 def _names(nodes: Sequence[exp.Expr]) -> set[str]:
     return {n.name if isinstance(n, exp.Column) else "" for n in nodes}
-
-
-def at_the_end(stream: Stream, node: exp.Expr) -> Stream:
-    """EMIT ON WINDOW CLOSE: hold the groups of an aggregation back until they are final."""
-    last = stream.node
-    rows = last.inputs[0] if not isinstance(last, Aggregate) else last
-    if not stream.is_changelog:
-        return stream
-    if not rows.properties.times:
-        raise refuse(
-            node,
-            "EMIT ON WINDOW CLOSE needs groups that end",
-            hint="group by window_start of TUMBLE or HOP over a column with a WATERMARK",
-        )
-    return stream.emit("final")
 
 
 def require_grouped(relation: Relation, node: exp.Expr) -> None:
