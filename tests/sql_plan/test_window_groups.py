@@ -10,6 +10,7 @@ import pytest
 import penstock as ps
 from penstock.errors import PlanError
 from penstock.stream import Stream
+from penstock.testing import Driven, Epoch, scripted
 from tests.sql_plan.oracle import DuckDB, same_rows
 
 START = datetime(2024, 1, 1)
@@ -114,3 +115,58 @@ def test_sessions_of_all_rows() -> None:
     starts = T["ts"].filter(gaps).to_list()
     assert sorted(found["window_start"].to_list()) == starts
     assert found["count"].sum() == T.height
+
+
+def test_windows_of_a_zone_are_local_days_in_rows_and_in_groups() -> None:
+    times = [datetime(2024, 3, 30, 23, 30), datetime(2024, 3, 31, 21, 30), datetime(2024, 4, 1, 1)]
+    zoned = pl.Series("ts", times).dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")
+    table = pl.DataFrame({"ts": zoned, "v": [1, 2, 4]})
+    for call in (
+        "TUMBLE(t, ts, INTERVAL '1 day')",
+        "HOP(t, ts, INTERVAL '8 hours', INTERVAL '1 day')",
+    ):
+        query = f"SELECT window_start, window_end, sum(v) AS s FROM {call} GROUP BY window_start, window_end"
+        rows = ps.sql(f"SELECT window_start, window_end, v FROM {call}", t=table).collect()
+        summed = rows.group_by("window_start", "window_end").agg(s=pl.col("v").sum())
+        timed = ps.scan_batches([table]).with_watermark("ts")
+        assert same_rows(ps.sql(query, t=timed).collect().rows(), summed.rows())
+    days = (
+        rows.filter(pl.col("v") == 1)["window_end"] - rows.filter(pl.col("v") == 1)["window_start"]
+    )
+    assert lengths.max() == timedelta(hours=23)  # the clocks go forward
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "TUMBLE({}, ts, INTERVAL '10' SECOND)",
+        "HOP({}, ts, INTERVAL '5' SECOND, INTERVAL '10' SECOND)",
+        "CUMULATE({}, ts, INTERVAL '5' SECOND, INTERVAL '10' SECOND)",
+    ],
+)
+def test_a_join_of_windows_frees_what_the_watermark_has_passed(call: str) -> None:
+    schema = pl.Schema({"k": pl.Int64(), "ts": pl.Datetime("us")})
+    a, b = (scripted(n, schema).with_watermark("ts", idle_timeout=None) for n in "ab")
+    joined = ps.sql(
+        f"SELECT a.k FROM {call.format('a')} a JOIN {call.format('b')} b "
+        "ON a.window_start = b.window_start AND a.window_end = b.window_end",
+        a=a,
+        b=b,
+    )
+    driven = Driven(joined)
+    for second in range(0, 200, 5):
+        at = datetime(2024, 1, 1) + timedelta(seconds=second)
+        frame = pl.DataFrame({"k": [1], "ts": [at]}, schema=schema)
+        driven.step(Epoch({"a": frame, "b": frame}))
+        assert driven.state_rows() <= 16
+
+
+def test_arguments_by_name_are_those_of_the_function() -> None:
+    with pytest.raises(
+        PlanError, match="TUMBLE takes DATA, TIMECOL, SIZE, OFFSET, all of them by name"
+    ):
+        ps.sql(
+            "SELECT * FROM TABLE(TUMBLE(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), "
+            "STEP => INTERVAL '1' MINUTE))",
+            t=stream(),
+        )

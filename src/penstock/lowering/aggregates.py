@@ -48,7 +48,8 @@ def keys_expiry(
     properties: Properties, schema: pl.Schema, keys: Sequence[pl.Expr], ttl_ns: int | None
 ) -> Callable[[Keys], Expiry] | None:
     """Return how keys that are expressions expire."""
-    for name, bound in carried_bounds(keys, schema, properties.times).items():
+    bounds = carried_bounds(keys, schema, properties.times).items()
+    for name, bound in sorted(bounds, key=lambda item: bool(item[1].through)):
         key = next(expr for expr in keys if expr.meta.output_name() == name)
         over = bound.over(name, output_schema((key,), schema, "select", "group_by")[name])
         return lambda store: BoundExpiry(store, over)
@@ -60,8 +61,9 @@ def final_rows(schema: pl.Schema, properties: Properties) -> FinalRows:
 
     A window's end says so best; otherwise any column that the watermark bounds.
     """
-    for column in sorted(properties.times, key=lambda name: name != END):
-        bound = properties.times[column]
+    times = properties.times
+    for column in sorted(times, key=lambda name: (name != END, bool(times[name].through))):
+        bound = times[column]
         due = bound.due(column, schema[column])
         return FinalRows(schema, due, refined=bound.refine_ns > 0)
     return FinalRows(schema, None, refined=False)

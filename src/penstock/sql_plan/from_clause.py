@@ -339,8 +339,8 @@ def _using(
         return relation, [], set()
     names = [part.name for part in join.args.get("using") or []]
     if (join.method or "").upper() == "NATURAL":
-        theirs = {f.name for f in relation.fields}
-        names = [f.name for f in items.fields if f.name in theirs]
+        theirs = {f.name for f in relation.fields if not f.hidden}
+        names = [f.name for f in items.fields if f.name in theirs and not f.hidden]
     if names and join.side.upper() == "FULL":
         raise refuse(join, "USING with a full join is not supported", hint="use ON and coalesce()")
     found, hidden = [], set()

@@ -29,6 +29,7 @@ from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.over import with_windows
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.subqueries import is_asked, with_results
+from penstock.sql_plan.window_functions import with_windows_in_from
 from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
 
@@ -49,7 +50,7 @@ def select(
 ) -> Relation:
     """Plan one SELECT for the outer values it is computed for."""
     require_only(node, *_CLAUSES)
-    node = with_rank_limits(node)
+    node = with_rank_limits(with_windows_in_from(node))
     items = from_items(context, node, parent, outer)
     scope = Scope(items.fields, parent)
     outputs = [out for item in node.expressions for out in _outputs(item, scope)]

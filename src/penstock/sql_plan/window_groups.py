@@ -13,10 +13,12 @@ from collections.abc import Sequence
 import polars as pl
 from sqlglot import exp
 
+from penstock.instants import interval_literal
 from penstock.sql_plan.binding import columns_in
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.values import Value
+from penstock.sql_plan.window_tables import WINDOW_TIME_NS
 from penstock.stream import Stream
 from penstock.windows import END, START, Session
 
@@ -35,7 +37,7 @@ def window_groups(
     windowed = relation.windowed
     if windowed is None or windowed.expanded is not relation.stream or relation.keys:
         return None
-    ends = {windowed.start, windowed.end}
+    ends = windowed.marks
     marks = [n for n in wanted if isinstance(n, exp.Column) and n.name in ends]
     others = [n for n in wanted if n not in marks]
     if not marks or any(columns_in(node) & ends for node in [*others, *calls]):
@@ -45,8 +47,10 @@ def window_groups(
     keys = [values[node].expr.alias(known[node]) for node in others]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit("changes")
-    shown = {windowed.start: START, windowed.end: END}
-    return grouped.with_columns([pl.col(shown[n.name]).alias(known[n]) for n in marks])
+    end = pl.col(END)
+    last = end - interval_literal(WINDOW_TIME_NS, windowed.before.schema[windowed.on])
+    shown = {windowed.start: pl.col(START), windowed.end: end, windowed.time: last}
+    return grouped.with_columns([shown[n.name].alias(known[n]) for n in marks])
 
 
 def _names(nodes: Sequence[exp.Expr]) -> set[str]:
