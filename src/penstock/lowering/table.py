@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from penstock.columns import WEIGHT
+from penstock.instants import unit_ns
 from penstock.lowering.aggregates import (
     MAX_GROUP_ROWS,
     expiry_for,
@@ -34,6 +35,8 @@ from penstock.lowering.ordering import (
 from penstock.lowering.process import lower_process
 from penstock.operators.arrivals import Arrivals
 from penstock.operators.contract import Operator
+from penstock.operators.gap_fill import GapFill as GapOperator
+from penstock.operators.gap_fill import GapRule
 from penstock.operators.guarded import Guarded
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
@@ -45,6 +48,7 @@ from penstock.plan.arrivals import ArrivalTime
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
+from penstock.plan.gap_filling import Filling, GapFill
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
@@ -112,11 +116,21 @@ def _temporal_filter(node: TemporalFilter) -> list[Operator]:
     return [TemporalOperator(TemporalRule(node.schema, node.since, node.until, before.changelog))]
 
 
+def _gap_fill(node: GapFill) -> list[Operator]:
+    width = node.width_ns // unit_ns(node.schema[node.time])
+    last, linear = (
+        tuple(column for column, how in node.fills if how is wanted)
+        for wanted in (Filling.LAST, Filling.LINEAR)
+    )
+    return [GapOperator(GapRule(node.schema, node.time, node.keys, width, last, linear))]
+
+
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     ArrivalTime: _arrivals,
     AsofJoin: lower_asof_join,
     Final: lower_final,
+    GapFill: _gap_fill,
     Limit: lower_limit,
     MapBatches: lower_batches,
     MapRows: lower_rows,

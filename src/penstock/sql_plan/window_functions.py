@@ -33,7 +33,7 @@ def with_windows_in_from(node: exp.Select) -> exp.Select:
         raise refuse(calls[1], "GROUP BY takes one window")
     node, call = node.copy(), calls[0]
     others = [item for item in group.expressions if item is not call]
-    _move(node, call, others)
+    in_from(node, call, others)
     keys = [_column(name, call) for name in _ENDS.values()]
     node.args["group"].set("expressions", [*(item.copy() for item in others), *keys])
     for clause in ("expressions", "having", "order"):
@@ -55,7 +55,8 @@ def _column(name: str, like: exp.Expr) -> exp.Column:
     return found
 
 
-def _move(node: exp.Select, call: exp.Anonymous, others: list[exp.Expr]) -> None:
+def in_from(node: exp.Select, call: exp.Anonymous, others: list[exp.Expr]) -> None:
+    """Put a window function around the one item of FROM; sessions are kept apart by ``others``."""
     source = node.args.get("from_")
     if source is None or node.args.get("joins") or source.this.args.get("joins"):
         raise refuse(
