@@ -159,7 +159,7 @@ def test_a_join_of_windows_frees_what_the_watermark_has_passed(call: str) -> Non
         frame = pl.DataFrame({"k": [1], "ts": [at]}, schema=schema)
         (delta,) = driven.step(Epoch({"a": frame, "b": frame}))
         assert delta is not None
-        assert driven.state_rows() <= 24
+        assert driven.state_rows() <= 16
 
 
 def test_arguments_by_name_are_those_of_the_function() -> None:

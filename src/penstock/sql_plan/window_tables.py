@@ -8,7 +8,8 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.instants import NS_PER_SECOND, duration_text, interval_literal
-from penstock.plan.ends import EndsAfter
+from penstock.plan.bounds import longest_ns
+from penstock.plan.in_windows import InWindows
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse
@@ -121,7 +122,8 @@ def _micros(part: exp.Expr, node: exp.Expr, *, offset: bool = False) -> int:
 def _tumbled(names: _Names, window: Hopping, source: Relation) -> Stream:
     start = window.start_of(names.time, names.dtype, window.slide)
     end = window.end_of(start, names.dtype)
-    return source.stream.with_columns(start.alias(names.start), end.alias(names.end))
+    found = source.stream.with_columns(start.alias(names.start), end.alias(names.end))
+    return _ending_after(found, names, window)
 
 
 def _hopped(names: _Names, window: Hopping, source: Relation) -> Stream:
@@ -134,7 +136,7 @@ def _hopped(names: _Names, window: Hopping, source: Relation) -> Stream:
     found = exploded.with_columns(end.alias(names.end))
     if names.dtype.time_zone not in (None, "UTC"):  # a window across a change of the clocks
         found = found.filter(pl.col(names.end) > pl.col(names.time))
-    return _ending_after(found, names)
+    return _ending_after(found, names, window)
 
 
 def _cumulated(names: _Names, whole: Hopping, source: Relation, step: int, size: int) -> Stream:
@@ -145,9 +147,14 @@ def _cumulated(names: _Names, whole: Hopping, source: Relation, step: int, size:
     found = source.stream.with_columns(
         start.alias(names.start), listed.list.drop_nulls().alias(names.end)
     )
-    return _ending_after(found.explode(names.end), names)
+    return _ending_after(found.explode(names.end), names, whole)
 
 
-def _ending_after(stream: Stream, names: _Names) -> Stream:
-    """Say that windows end after the times of their rows, so that the watermark closes them."""
-    return Stream(EndsAfter(input=stream.node, end=names.end, time=names.time))
+def _ending_after(stream: Stream, names: _Names, window: Hopping) -> Stream:
+    """Say how windows lie to the times of their rows, so that the watermark closes them."""
+    size_ns = longest_ns(window, names.dtype)
+    return Stream(
+        InWindows(
+            input=stream.node, start=names.start, end=names.end, time=names.time, size_ns=size_ns
+        )
+    )

@@ -41,7 +41,7 @@ class Session:
 
     A statement's effect is visible everywhere as soon as it returns; with ``checkpoint`` it is on
     disk too, and the same folder opens the same tables and views again. Views are maintained
-    incrementally: a change costs what it changes.
+    incrementally: a change costs what it changes. ``now()`` reads ``clock``, by default the machine's.
 
     >>> import penstock as ps
     >>> with ps.Session() as session:
@@ -60,7 +60,7 @@ class Session:
         self._upkeep = Upkeep(clock or SystemClock())
         self._ticking = Ticking(self._upkeep, self._lock)
         self._functions = SessionFunctions(self._upkeep)
-        self._inflows = Inflows(self._lock, self._take_in)
+        self._inflows = Inflows(self._lock, self._take_in, self._upkeep.clock)
         self._closed = False
         self._opening: dict[str, list[pl.Schema]] | None = None
         self._to_read: dict[str, tuple[str, Stream | Exception]] = {}

@@ -12,24 +12,28 @@ from penstock.plan.rows import Frame, RowStep
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EndsAfter(RowStep):
-    """Rows as they are, of which it is known that ``end`` lies after ``time``.
+class InWindows(RowStep):
+    """Rows as they are, of which it is known that ``start + size_ns > time`` and ``end > time``.
 
-    A window that a row is in ends after the row: once the watermark has passed its end, it has all
-    of its rows.
+    Once the watermark has passed the end of a window that rows are in, it has all of its rows.
     """
 
+    start: str
     end: str
     time: str
+    size_ns: int
 
     def derive(self) -> tuple[pl.Schema, Properties]:
-        """The end has the bound of the time, and is beyond it."""
-        require_columns("window", self.input.schema, [self.end, self.time])
+        """Start and end have the bound of the time, and are beyond it."""
+        require_columns("window", self.input.schema, [self.start, self.end, self.time])
         before = self.input.properties
         bound = before.times.get(self.time)
-        if bound is None or bound.through:
+        plain = None if bound is None else bound.plain
+        if plain is None:
             return self.input.schema, before
-        times = {**before.times, self.end: replace(bound, strict=True)}
+        end = replace(plain, strict=True)
+        start = replace(end, shift_ns=end.shift_ns - self.size_ns)
+        times = {**before.times, self.start: start, self.end: end}
         return self.input.schema, replace(before, times=times)
 
     def apply(self, frame: Frame, hidden: list[str]) -> Frame:  # noqa: ARG002 - same for all steps
@@ -38,4 +42,4 @@ class EndsAfter(RowStep):
 
     def describe(self) -> str:
         """Name the columns."""
-        return f"EndsAfter {self.time} < {self.end}"
+        return f"InWindows {self.time} in [{self.start}, {self.end})"
