@@ -155,3 +155,19 @@ def test_a_statement_that_fails_leaves_what_the_clock_did_to_the_next_one() -> N
         with pytest.raises(PlanError):
             opened.sql("SELECT nothing FROM t")
         assert opened.table("copy").rows() == []
+
+
+def test_windows_of_processing_time_close_as_the_clock_moves() -> None:
+    now = clock()
+    with session(at=now) as opened:
+        opened.sql(
+            """CREATE TABLE t (k INT) APPEND ONLY;
+            CREATE MATERIALIZED VIEW v AS SELECT window_start, count(*) AS c
+                FROM TUMBLE((SELECT k, PROCTIME() AS at FROM t), at, INTERVAL '10 seconds')
+                GROUP BY window_start EMIT ON WINDOW CLOSE;
+            INSERT INTO t VALUES (1), (2)"""
+        )
+        now.advance(9)
+        assert opened.table("v").rows() == []
+        now.advance(11)
+        assert opened.table("v").rows() == [(START, 2)]

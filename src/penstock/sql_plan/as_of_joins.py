@@ -68,7 +68,7 @@ def as_of_side(join: exp.Join) -> str:
         raise refuse(join, f"a {side.lower()} join as of a time is not supported", hint="use LEFT")
     if join.kind.upper() not in ("", "INNER", "OUTER"):
         raise refuse(join, f"a {join.kind.lower()} join as of a time is not supported")
-    if not join.args.get("on") and not join.args.get("using"):
+    if not any(join.args.get(part) for part in ("on", "using", "match_condition")):
         raise refuse(join, "a join as of a time needs equal keys", hint="ON a.k = b.k")
     return "left" if side else "inner"
 

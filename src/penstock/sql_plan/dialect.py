@@ -33,6 +33,14 @@ _NAMED = {
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
+    class Tokenizer(RisingWave.Tokenizer):
+        """Knows Snowflake's ``ASOF JOIN t MATCH_CONDITION (a.ts >= t.ts) ON ...`` as well."""
+
+        KEYWORDS = {
+            **RisingWave.Tokenizer.KEYWORDS,
+            "MATCH_CONDITION": TokenType.MATCH_CONDITION,
+        }
+
     INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
 
     class Parser(RisingWaveParser):
@@ -48,6 +56,7 @@ class PenstockSQL(RisingWave):
             **{name: (lambda self, name=name: self._read_window(name)) for name in _NAMED},
         }
 
+        TABLE_ALIAS_TOKENS = {*RisingWaveParser.TABLE_ALIAS_TOKENS} - {TokenType.MATCH_CONDITION}
         FUNC_TOKENS = {*RisingWaveParser.FUNC_TOKENS, TokenType.SESSION}
         FUNCTIONS = {
             **RisingWaveParser.FUNCTIONS,

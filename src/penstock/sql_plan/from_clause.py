@@ -143,8 +143,11 @@ def _add_as_of(
         raise refuse(join, "a correlated query cannot be joined as of a time")
     relation, named, hidden = _using(items, relation, join)
     here = Scope(items.fields + relation.fields, parent)
-    found = [condition(bound(part, here)) for part in conjuncts(join.args.get("on"))] + named
-    if named and version is None:  # USING (k, ts): the last column is the time
+    written = [join.args.get("on"), join.args.get("match_condition")]
+    found = [condition(bound(p, here)) for some in written for p in conjuncts(some)] + named
+    if (
+        named and version is None and written[1] is None
+    ):  # USING (k, ts): the last column is the time
         last = found[-1].node
         found[-1] = condition(exp.GTE(this=last.this, expression=last.expression))
     whole = items.since_comma(relation, found) or items.together()
