@@ -32,6 +32,10 @@ _REPLAY_S = 1.0
 _BETWEEN_TIMERS_S = 0.01
 """The least time from an epoch to one that only timers ask for: each row may have one of its own."""
 
+_WATCH_S, _WATCH_FAR_S = 1.0, 5.0
+"""How often a run looks whether another one has taken over: on a disk, on an object store, where
+each look is a request. A run that makes checkpoints notices with these, too."""
+
 _TIDY_S = 1.0
 """How late a sink may notice that a file has been open for long enough."""
 
@@ -71,6 +75,7 @@ class Engine:
         self._tidy_due = 0.0
         self._epoch_at = -1.0
         self._replay_due = 0.0
+        self._watch_due = self._clock.elapsed() + _WATCH_S
         self._asked = False
         self._replayed = False
         self._started_at = 0.0
@@ -261,8 +266,13 @@ class Engine:
                 raise feed.error
         for outlet in self._outlets.values():
             outlet.check()
-        if self._checkpointer is not None:
-            self._checkpointer.check()
+        keeper = self._checkpointer
+        if keeper is not None:
+            keeper.check()
+            if self._clock.elapsed() >= self._watch_due:
+                keeper.watch()
+                far = keeper.store.storage.folder is None
+                self._watch_due = self._clock.elapsed() + (_WATCH_FAR_S if far else _WATCH_S)
 
     def _ready(self) -> list[int]:
         """Return the sources to take from: none that is far ahead of those it is read with.

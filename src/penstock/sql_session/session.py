@@ -23,6 +23,7 @@ from penstock.sql_plan.statements import as_stream
 from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import changes, creating, looking
 from penstock.sql_session.changes import Change
+from penstock.sql_session.connecting import refuse_secrets
 from penstock.sql_session.definitions import fill, table_of, view_of
 from penstock.sql_session.execute import answer
 from penstock.sql_session.following import Following
@@ -85,6 +86,8 @@ class Session:
             self._refuse_closed()
             for marked in found:
                 with nesting_limited(), self._at_present():
+                    if self._upkeep.log is not None:
+                        refuse_secrets(marked)
                     result = self._run(marked)
             self._ticking.watch()
         return result
