@@ -9,12 +9,13 @@ import polars as pl
 from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guard, Guarded
 from penstock.plan.expressions.fallible import fallible
-from penstock.plan.grouping import Aggregate, Over
+from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.join_predicates import one_sided
 from penstock.plan.joins import Join
 from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.node import Node
+from penstock.plan.over_chains import OverChain
 from penstock.plan.ranking import Sort, TopK
 from penstock.plan.running import Running
 from penstock.plan.temporal_filters import TemporalFilter
@@ -29,6 +30,10 @@ def _aggregate(node: Aggregate) -> Read:
 
 def _over(node: Over | Running) -> Read:
     return node.verb.value, [node.exprs]
+
+
+def _over_chain(node: OverChain) -> Read:
+    return Verb.WITH_COLUMNS.value, [node.stages[0]]
 
 
 def _order(node: Sort | TopK) -> Read:
@@ -58,6 +63,7 @@ GUARDED: Mapping[type[Node], Callable[..., Read]] = {
     Join: _join,
     LookupJoin: _lookup_join,
     Over: _over,
+    OverChain: _over_chain,
     Running: _over,
     Sort: _order,
     TemporalFilter: _temporal_filter,

@@ -30,8 +30,9 @@ def shared(roots: Sequence[Node]) -> list[Node]:
     canonical: dict[int, Node] = {}
     for node in walk(*roots):
         found = rewired(node, canonical, labels.get(id(node)))
-        key = _key(found)
-        canonical[id(node)] = found if isinstance(node, SinkNode) else kept.setdefault(key, found)
+        canonical[id(node)] = (
+            found if isinstance(node, SinkNode) else kept.setdefault(_key(found), found)
+        )
     return [canonical[id(root)] for root in roots]
 
 

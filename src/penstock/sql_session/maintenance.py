@@ -55,12 +55,12 @@ class Maintained:
         *,
         ended: bool = False,
         complete: Collection[str] = (),
-        now: int,
+        now: int = 0,
     ) -> pl.DataFrame | None:
         """Take the deltas of what is read, by name; return the delta of the result.
 
         ``ended``: nothing more comes; ``complete`` names the relations of which that is true.
-        ``now`` is the processing time in nanoseconds since 1970 UTC.
+        ``now`` is the processing time in nanoseconds since 1970 UTC, for queries that read it.
         """
         self.complete = frozenset(complete)
         fed: dict[int, Fed] = {}
