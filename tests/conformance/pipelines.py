@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,9 @@ import polars as pl
 
 import penstock as ps
 from penstock.plan.arrivals import ArrivalTime
+from penstock.plan.gap_filling import Filling, GapFill
+from penstock.plan.lookup_joins import LookupJoin
+from penstock.plan.temporal_filters import TemporalFilter
 from penstock.stream import Stream
 from penstock.testing import Compare, Input, scripted
 
@@ -148,6 +151,50 @@ def as_of(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
     return a.sort("ts").join_asof(b.sort("ts", maintain_order=True), on="ts", by="k")
 
 
+def gaps_filled(s: Stream) -> Stream:
+    windows = timed(s).group_by("k", ps.tumbling("10s")).agg(pl.col("n").sum())
+    carried = windows.select("k", "n", "window_start", last="n", line=pl.col("n").cast(pl.Float64))
+    return Stream(
+        GapFill(
+            input=carried.node,
+            time="window_start",
+            keys=("k",),
+            width_ns=10_000_000_000,
+            fills=(("last", Filling.LAST), ("line", Filling.LINEAR)),
+        )
+    )
+
+
+def without_gaps(rows: pl.DataFrame) -> pl.DataFrame:
+    """Windows of 10 s of each key, from its first to the last of any key."""
+    found = tumbled(rows)
+    if found.is_empty():
+        return found.select("k", "n", "window_start", last="n", line=pl.col("n").cast(pl.Float64))
+    start = pl.col("window_start")
+    starts = found.select(pl.datetime_range(start.min(), start.max(), "10s").alias("window_start"))
+    first = found.group_by("k").agg(first=pl.col("window_start").min())
+    grid = first.join(starts, how="cross").filter(pl.col("window_start") >= pl.col("first"))
+    whole = grid.join(found, on=["k", "window_start"], how="left").sort("k", "window_start")
+    return whole.with_columns(
+        last=pl.col("n").forward_fill().over("k"),
+        line=pl.col("n").cast(pl.Float64).interpolate().over("k"),
+    )
+
+
+def looked_up(rows: Stream, table: Stream) -> Stream:
+    """Rows with the key as the table has it; it has all of these, so that no moment matters."""
+    held = table.rename({"k": "found"})
+    return Stream(
+        LookupJoin(
+            left=rows.node,
+            right=held.node,
+            left_on=(pl.col("k"),),
+            right_on=(pl.col("found"),),
+            how="left",
+        )
+    )
+
+
 CASES: dict[str, Case] = {
     "arrivals": Case(
         {"a": PLAIN},
@@ -157,6 +204,11 @@ CASES: dict[str, Case] = {
             .drop("at")
         ),
         lambda a: a,
+    ),
+    "lookup": Case(
+        {"a": PLAIN, "b": CHANGING},
+        lambda a, b: looked_up(a, ps.concat([a, b]).unique("k", keep="first").drop("n")),
+        lambda a, b: a.with_columns(found=pl.col("k")),
     ),
     "map": same(
         {"s": CHANGING}, lambda s: s.filter(pl.col("n") > 0).with_columns(m=pl.col("n") * 2)
@@ -224,6 +276,14 @@ CASES: dict[str, Case] = {
     ),
     "limit": same({"s": PLAIN}, lambda s: s.limit(3) if isinstance(s, Stream) else s.head(3)),
     "sort": Case({"s": PLAIN}, lambda s: s.sort("n", "k"), lambda s: s, AT_END),
+    "gaps": Case(
+        {"s": replace(TIMED, step=timedelta(seconds=20))}, gaps_filled, without_gaps, AT_END
+    ),
+    "for a time": Case(  # the clock stands at 0
+        {"s": CHANGING},
+        lambda s: Stream(TemporalFilter(input=s.node, since=pl.col("n"), until=pl.col("n") + 2)),
+        lambda s: s.filter(pl.col("n").is_in([-1, 0])),
+    ),
     "union": same(
         {"a": PLAIN, "b": PLAIN}, lambda a, b: (ps if isinstance(a, Stream) else pl).concat([a, b])
     ),

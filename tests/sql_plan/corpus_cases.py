@@ -5,11 +5,12 @@ Before the first mark stand the tables and views;
 after each ``-- step`` every view must equal the oracle's.
 
 ``-- postgres``           PostgreSQL is the oracle of this case, not DuckDB
+``-- waits``              rows of its views wait for the watermark: a query asked once gives more
+``-- oracle v: SELECT 1`` the oracle's query for a view that it has no words for
 ``-- step``               begins statements that change rows
 ``-- check v, w``         only these views are compared after the step
 ``-- rows v: [(1, 'a')]`` the rows of a view after the step, where no oracle has them
 ``-- refused: words``     the statement that follows is refused with these words
-
 ``-- alone``              no oracle knows the statements of this case: all rows are written down
 ``-- answers q => [...]`` the rows of a query after the step, in any order
 ``{folder}`` in a statement is a folder of the case's own.
@@ -25,10 +26,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "corpus"
-_MARK = re.compile(r"^-- (postgres|alone|step|check|rows|answers|refused)\b:?\s*(.*)$")
-_VIEW = re.compile(
-    r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?);\s*$", re.S | re.M
-)
+_MARK = re.compile(r"^-- (postgres|alone|waits|oracle|step|check|rows|answers|refused)\b:?\s*(.*)$")
+VIEW = re.compile(r"CREATE MATERIALIZED VIEW (\w+)(?:\s*\([^)]*\))?\s+AS\s+(.*?);\s*$", re.S | re.M)
 
 
 @dataclass(slots=True)
@@ -44,13 +43,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One file: ``steps[0]`` makes tables and views; ``views`` holds the query of every view."""
+    """One file: ``steps[0]`` makes tables and views; ``views`` holds the query of every view.
+
+    ``oracles`` are the oracle's own queries for some of them.
+    """
 
     name: str
     postgres: bool
     steps: list[Step]
     views: dict[str, str]
-    alone: bool = False
+    oracles: dict[str, str]
+    waits: bool
+    alone: bool
 
 
 def cases() -> Iterator[Case]:
@@ -61,28 +65,33 @@ def cases() -> Iterator[Case]:
 
 def read(name: str, text: str) -> Case:
     """Return the case that a text describes."""
-    steps, checked = [Step()], dict[int, list[str]]()
-    lines = text.splitlines()[1:]
-    for line in lines:
+    steps, marks = [Step()], set[str]()
+    oracles: dict[str, str] = {}
+    checked: dict[int, list[str]] = {}
+    for line in text.splitlines()[1:]:
         mark = _MARK.match(line)
         if mark is None:
             steps[-1].text += line + "\n"
+        elif mark[1] in ("postgres", "waits", "alone"):
+            marks.add(mark[1])
+        elif mark[1] == "oracle":
+            view, _, query = mark[2].partition(":")
+            oracles[view] = query.strip()
         elif mark[1] in ("step", "refused"):
             steps.append(Step(refused=mark[2] or None))
         elif mark[1] == "check":
             checked[len(steps) - 1] = mark[2].split(", ")
         else:
             _note(steps[-1], mark[1], mark[2])
-    postgres, alone = "-- postgres" in lines, "-- alone" in lines
     made: dict[str, str] = {}
     for number, step in enumerate(steps):
         if step.refused is None:
-            made |= dict(_VIEW.findall(step.text))
+            made |= dict(VIEW.findall(step.text))
         wanted = checked.get(number, list(made))
-        step.views = {
-            view: query for view, query in made.items() if view in (step.rows if alone else wanted)
-        }
-    return Case(name, postgres, steps, made, alone)
+        if "alone" in marks:
+            wanted = list(step.rows)
+        step.views = {view: query for view, query in made.items() if view in wanted}
+    return Case(name, "postgres" in marks, steps, made, oracles, "waits" in marks, "alone" in marks)
 
 
 def _note(step: Step, kind: str, text: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import penstock as ps
 from penstock.errors import PlanError
 from penstock.stream import Stream
+from penstock.testing import Driven, Epoch, scripted
 from tests.sql_plan.oracle import DuckDB, same_rows
 
 START = datetime(2024, 1, 1)
@@ -96,7 +97,7 @@ def test_groups_of_windows(ours: str, theirs: str, kind: str | None) -> None:
         ("SELECT k FROM SESSION(t, v, INTERVAL '1' SECOND)", "needs a timestamp"),
         ("SELECT k FROM TUMBLE(t PARTITION BY k, ts, INTERVAL '1' SECOND)", "no PARTITION BY"),
         ("SELECT PROCTIME() FROM (SELECT k, count(*) FROM t GROUP BY k) AS x", "rows that stay"),
-        ("SELECT k, count(*) FROM t GROUP BY k EMIT ON WINDOW CLOSE", "groups that end"),
+        ("SELECT k, count(*) FROM t GROUP BY k EMIT ON WINDOW CLOSE", "no window over the watermark"),
     ],
 )  # fmt: skip
 def test_what_is_no_window_is_refused(query: str, says: str) -> None:
@@ -114,3 +115,59 @@ def test_sessions_of_all_rows() -> None:
     starts = T["ts"].filter(gaps).to_list()
     assert sorted(found["window_start"].to_list()) == starts
     assert found["count"].sum() == T.height
+
+
+def test_windows_of_a_zone_are_local_days_in_rows_and_in_groups() -> None:
+    times = [datetime(2024, 3, 30, 23, 30), datetime(2024, 3, 31, 21, 30), datetime(2024, 4, 1, 1)]
+    zoned = pl.Series("ts", times).dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")
+    table = pl.DataFrame({"ts": zoned, "v": [1, 2, 4]})
+    for call in (
+        "TUMBLE(t, ts, INTERVAL '1 day')",
+        "HOP(t, ts, INTERVAL '8 hours', INTERVAL '1 day')",
+    ):
+        query = f"SELECT window_start, window_end, sum(v) AS s FROM {call} GROUP BY window_start, window_end"
+        rows = ps.sql(f"SELECT window_start, window_end, v FROM {call}", t=table).collect()
+        summed = rows.group_by("window_start", "window_end").agg(s=pl.col("v").sum())
+        timed = ps.scan_batches([table]).with_watermark("ts")
+        assert same_rows(ps.sql(query, t=timed).collect().rows(), summed.rows())
+    first = rows.filter(pl.col("v") == 1)
+    lengths = first["window_end"] - first["window_start"]
+    assert set(lengths) == {timedelta(hours=23)}  # the clocks go forward
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "TUMBLE({}, ts, INTERVAL '10' SECOND)",
+        "HOP({}, ts, INTERVAL '5' SECOND, INTERVAL '10' SECOND)",
+        "CUMULATE({}, ts, INTERVAL '5' SECOND, INTERVAL '10' SECOND)",
+    ],
+)
+def test_a_join_of_windows_frees_what_the_watermark_has_passed(call: str) -> None:
+    schema = pl.Schema({"k": pl.Int64(), "ts": pl.Datetime("us")})
+    sources = (scripted(name, schema) for name in "ab")
+    a, b = (s.with_watermark("ts", idle_timeout=None, max_ahead=None) for s in sources)
+    joined = ps.sql(
+        f"SELECT a.k FROM {call.format('a')} a JOIN {call.format('b')} b "
+        "ON a.window_start = b.window_start AND a.window_end = b.window_end",
+        a=a,
+        b=b,
+    )
+    driven = Driven(joined)
+    for second in range(0, 200, 5):
+        at = datetime(2024, 1, 1) + timedelta(seconds=second)
+        frame = pl.DataFrame({"k": [1], "ts": [at]}, schema=schema)
+        (delta,) = driven.step(Epoch({"a": frame, "b": frame}))
+        assert delta is not None
+        assert driven.state_rows() <= 16
+
+
+def test_arguments_by_name_are_those_of_the_function() -> None:
+    with pytest.raises(
+        PlanError, match="TUMBLE takes DATA, TIMECOL, SIZE, OFFSET, all of them by name"
+    ):
+        ps.sql(
+            "SELECT * FROM TABLE(TUMBLE(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), "
+            "STEP => INTERVAL '1' MINUTE))",
+            t=stream(),
+        )

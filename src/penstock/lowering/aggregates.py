@@ -24,7 +24,7 @@ from penstock.operators.window_aggregate import WindowAggregate, WindowedGroups
 from penstock.plan.bounds import carried_bounds
 from penstock.plan.expressions import output_schema
 from penstock.plan.grouping import Aggregate, Final
-from penstock.plan.properties import Properties
+from penstock.plan.properties import Properties, TimeBound
 from penstock.windows import END, START, Hopping, Rows, Session, Sliding
 
 _ORDERED = re.compile(r"_penstock_(first|last)(_value)?_")
@@ -48,11 +48,17 @@ def keys_expiry(
     properties: Properties, schema: pl.Schema, keys: Sequence[pl.Expr], ttl_ns: int | None
 ) -> Callable[[Keys], Expiry] | None:
     """Return how keys that are expressions expire."""
-    for name, bound in carried_bounds(keys, schema, properties.times).items():
+    bounds = carried_bounds(keys, schema, properties.times).items()
+    for name, bound in sorted(bounds, key=lambda item: _slack(item[1])):
         key = next(expr for expr in keys if expr.meta.output_name() == name)
         over = bound.over(name, output_schema((key,), schema, "select", "group_by")[name])
         return lambda store: BoundExpiry(store, over)
     return None if ttl_ns is None else lambda store: TtlExpiry(store, ttl_ns)
+
+
+def _slack(bound: TimeBound) -> tuple[bool, int]:
+    """Order bounds by how closely they follow the watermark."""
+    return bool(bound.through), -bound.shift_ns
 
 
 def final_rows(schema: pl.Schema, properties: Properties) -> FinalRows:
@@ -60,8 +66,9 @@ def final_rows(schema: pl.Schema, properties: Properties) -> FinalRows:
 
     A window's end says so best; otherwise any column that the watermark bounds.
     """
-    for column in sorted(properties.times, key=lambda name: name != END):
-        bound = properties.times[column]
+    times = properties.times
+    for column in sorted(times, key=lambda name: (name != END, _slack(times[name]))):
+        bound = times[column]
         due = bound.due(column, schema[column])
         return FinalRows(schema, due, refined=bound.refine_ns > 0)
     return FinalRows(schema, None, refined=False)

@@ -14,10 +14,12 @@ from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.join_predicates import one_sided
 from penstock.plan.joins import Join
+from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.node import Node
 from penstock.plan.over_chains import OverChain
 from penstock.plan.ranking import Sort, TopK
 from penstock.plan.running import Running
+from penstock.plan.temporal_filters import TemporalFilter
 
 Read = tuple[str, Sequence[Sequence[pl.Expr]]]
 """The step's name for users, and the expressions it reads from each input."""
@@ -44,18 +46,28 @@ def _join(node: Join) -> Read:
     return "join", [[*node.left_on, *lefts], [*node.right_on, *rights]]
 
 
+def _lookup_join(node: LookupJoin) -> Read:
+    return "lookup", [node.left_on, node.right_on]
+
+
 def _interval_join(node: IntervalJoin) -> Read:
     return "join_interval", [node.left_on, node.right_on]
+
+
+def _temporal_filter(node: TemporalFilter) -> Read:
+    return "filter", [node.bounds]
 
 
 GUARDED: Mapping[type[Node], Callable[..., Read]] = {
     Aggregate: _aggregate,
     IntervalJoin: _interval_join,
     Join: _join,
+    LookupJoin: _lookup_join,
     Over: _over,
     OverChain: _over_chain,
     Running: _over,
     Sort: _order,
+    TemporalFilter: _temporal_filter,
     TopK: _order,
 }
 """Steps that keep state and compute something of their rows. The others read columns as they are,

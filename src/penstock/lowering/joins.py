@@ -16,12 +16,14 @@ from penstock.operators.contract import Operator
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.interval_join import Interval
 from penstock.operators.interval_join import IntervalJoin as IntervalOperator
+from penstock.operators.lookup_join import LookupJoin as LookupOperator
 from penstock.operators.pairs import OutputColumn, Pairing
 from penstock.operators.recompute import Recompute, RecomputeInput
 from penstock.operators.recomputed_joins import Near, evaluation
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join, Layout, is_plain
+from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.node import Node
 
 
@@ -52,6 +54,19 @@ def lower_join(node: Join) -> list[Operator]:
         one, two = (timed_join.Lapse(column, 0, passing) for column, passing in node.lapses)
         return [timed_join.TimedJoin(spec, (one, two), None)]
     return [operator.Join(spec, _expiry(node))]
+
+
+def lower_lookup_join(node: LookupJoin) -> list[Operator]:
+    """Lower a lookup of the present contents."""
+    spec = operator.JoinSpec(
+        left=_side(node.left, node.left_on),
+        right=_side(node.right, node.right_on),
+        how=operator.How(node.how),
+        key_schema=_key_schema(node.types),
+        pairing=_pairing(node.columns),
+        changelog=False,
+    )
+    return [LookupOperator(spec)]
 
 
 def _expiry(node: Join) -> Callable[[Keys], Expiry] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from penstock.columns import WEIGHT
+from penstock.instants import unit_ns
 from penstock.lowering.aggregates import (
     MAX_GROUP_ROWS,
     expiry_for,
@@ -18,7 +19,12 @@ from penstock.lowering.direct import direct
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Edge, Graph, Vertex
 from penstock.lowering.guards import guarded
-from penstock.lowering.joins import lower_asof_join, lower_interval_join, lower_join
+from penstock.lowering.joins import (
+    lower_asof_join,
+    lower_interval_join,
+    lower_join,
+    lower_lookup_join,
+)
 from penstock.lowering.ordering import (
     lower_limit,
     lower_running,
@@ -30,19 +36,25 @@ from penstock.lowering.process import lower_process
 from penstock.lowering.suspects import StepSuspects
 from penstock.operators.arrivals import Arrivals
 from penstock.operators.contract import Operator
+from penstock.operators.gap_fill import GapFill as GapOperator
+from penstock.operators.gap_fill import GapRule
 from penstock.operators.guarded import Guarded
 from penstock.operators.map import Map
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
+from penstock.operators.temporal_filter import TemporalFilter as TemporalOperator
+from penstock.operators.temporal_filter import TemporalRule
 from penstock.operators.union import UnionAll
 from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.arrivals import ArrivalTime
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
+from penstock.plan.gap_filling import Filling, GapFill
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
+from penstock.plan.lookup_joins import LookupJoin
 from penstock.plan.naming import used_twice
 from penstock.plan.node import Node, walk
 from penstock.plan.over_chains import OverChain, chained
@@ -53,6 +65,7 @@ from penstock.plan.running import Running
 from penstock.plan.sharing import shared
 from penstock.plan.sinks import SinkNode
 from penstock.plan.sources import Scan, Side, Union, Watermark
+from penstock.plan.temporal_filters import TemporalFilter
 
 Lowering = Callable[..., list[Operator]]
 
@@ -124,22 +137,39 @@ def _arrivals(node: ArrivalTime) -> list[Operator]:
     return [Arrivals(list(node.input.schema), node.column)]
 
 
+def _temporal_filter(node: TemporalFilter) -> list[Operator]:
+    before = node.input.properties
+    return [TemporalOperator(TemporalRule(node.schema, node.since, node.until, before.changelog))]
+
+
+def _gap_fill(node: GapFill) -> list[Operator]:
+    width = node.width_ns // unit_ns(node.schema[node.time])
+    last, linear = (
+        tuple(column for column, how in node.fills if how is wanted)
+        for wanted in (Filling.LAST, Filling.LINEAR)
+    )
+    return [GapOperator(GapRule(node.schema, node.time, node.keys, width, last, linear))]
+
+
 TABLE: Mapping[type[Node], Lowering] = {
     Aggregate: lower_aggregate,
     ArrivalTime: _arrivals,
     AsofJoin: lower_asof_join,
     Final: lower_final,
+    GapFill: _gap_fill,
     Limit: lower_limit,
     MapBatches: lower_batches,
     MapRows: lower_rows,
     IntervalJoin: lower_interval_join,
     Join: lower_join,
+    LookupJoin: lower_lookup_join,
     Over: _over,
     OverChain: _over_chain,
     Process: lower_process,
     Remember: lower_remember,
     Running: lower_running,
     Sort: lower_sort,
+    TemporalFilter: _temporal_filter,
     TopK: lower_top_k,
     Union: _union,
     Unique: lower_unique,

@@ -7,7 +7,7 @@ scan -> filter -> group_by -> sink b                 -> group_by -> sink b
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -50,7 +50,7 @@ def _labels(roots: Sequence[Node]) -> dict[int, str]:
     return found | {id(node): node.label for node in walk(*roots) if node.label is not None}
 
 
-def rewired(node: Node, canonical: dict[int, Node], label: str | None) -> Node:
+def rewired(node: Node, canonical: Mapping[int, Node], label: str | None) -> Node:
     """Return the node over canonical inputs and with its name; itself if it is that already."""
     changed: dict[str, Any] = {} if label == node.label else {"label": label}
     for name, value in options(node):
@@ -60,7 +60,7 @@ def rewired(node: Node, canonical: dict[int, Node], label: str | None) -> Node:
     return dataclasses.replace(node, **changed) if changed else node
 
 
-def _replaced(value: object, canonical: dict[int, Node]) -> object:
+def _replaced(value: object, canonical: Mapping[int, Node]) -> object:
     if isinstance(value, Node):  # one that is not known is a row step inside another node
         known = canonical.get(id(value))
         return rewired(value, canonical, value.label) if known is None else known

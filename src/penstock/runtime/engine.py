@@ -32,6 +32,9 @@ from penstock.state.memory import MemoryBudget
 _REPLAY_S = 1.0
 """How late a run may notice that dead letters are wanted."""
 
+_BETWEEN_TIMERS_S = 0.01
+"""The least time from an epoch to one that only timers ask for: each row may have one of its own."""
+
 _WATCH_S, _WATCH_FAR_S = 1.0, 5.0
 """How often a run looks whether another one has taken over: on a disk, on an object store, where
 each look is a request. A run that makes checkpoints notices with these, too."""
@@ -73,6 +76,7 @@ class Engine:
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
+        self._epoch_at = -1.0
         self._replay_due = 0.0
         self._watch_due = self._clock.elapsed() + _WATCH_S
         self._asked = False
@@ -288,8 +292,13 @@ class Engine:
 
     def _timeout(self) -> float:
         """Seconds until an operator or a checkpoint wants its turn; an hour if nothing does."""
-        now, deadlines = self._clock.now(), (self.executor.deadline(), self._held.until)
-        waits = [3600.0, *((at - now) / NS_PER_SECOND for at in deadlines if at is not None)]
+        now, timer = self._clock.now(), self.executor.deadline()
+        waits = [3600.0]
+        if self._held.until is not None:
+            waits.append((self._held.until - now) / NS_PER_SECOND)
+        if timer is not None:
+            rest = self._epoch_at + _BETWEEN_TIMERS_S - self._clock.elapsed()
+            waits.append(max((timer - now) / NS_PER_SECOND, rest))
         keeper = self._checkpointer
         if keeper is not None and keeper.captured != self.epoch and not keeper.busy:
             waits.append(self._checkpoint_due - self._clock.elapsed())
@@ -343,7 +352,8 @@ class Engine:
             sources[number].ended = True
         self.epoch += 1
         output = self.executor.run(self.epoch, fed, sources, self._clock.now(), injected)
-        self._rate.note(self._clock.elapsed(), self.executor.rows_in)
+        self._epoch_at = self._clock.elapsed()
+        self._rate.note(self._epoch_at, self.executor.rows_in)
         return output
 
     def _deliver(self, output: EpochOutput) -> None:

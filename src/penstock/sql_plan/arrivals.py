@@ -7,10 +7,14 @@ from dataclasses import replace
 from sqlglot import exp
 
 from penstock.plan.arrivals import ArrivalTime
+from penstock.plan.node import Node
+from penstock.plan.rows import RowStep, Select, WithColumns
+from penstock.plan.sources import Watermark
 from penstock.sql_plan.binding import parts, replaced
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.relations import Relation
+from penstock.sql_plan.versions import copies
 from penstock.stream import Stream
 
 
@@ -22,7 +26,7 @@ def with_arrivals(
     It never goes back, so that windows over it close as time passes. The watermark of another
     column ends here: a stream has one.
     """
-    calls = [part for node in nodes for part in parts(node) if _is_call(part)]
+    calls = [part for node in nodes for part in parts(node) if is_proctime(part)]
     if not calls:
         return relation, nodes
     if relation.stream.is_changelog:
@@ -37,6 +41,20 @@ def with_arrivals(
     return relation, [replaced(node, dict.fromkeys(calls, name)) for node in nodes]
 
 
-def _is_call(node: exp.Expr) -> bool:
+def is_proctime(node: exp.Expr) -> bool:
+    """Tell whether a node is ``PROCTIME()``."""
     named = isinstance(node, exp.Anonymous) and node.name.upper() == "PROCTIME"
     return named and not node.expressions
+
+
+def is_arrival(step: Node, time: exp.Expr) -> bool:
+    """Tell whether a bound column is a ``PROCTIME()`` that was computed below."""
+    if not isinstance(time, exp.Column):
+        return False
+    name: str | None = time.name
+    while isinstance(step, (RowStep, Watermark)):
+        if isinstance(step, (Select, WithColumns)):
+            known = {column: column for column in step.input.schema}
+            name = copies(step, known).get(name or "")
+        step = step.input
+    return isinstance(step, ArrivalTime) and step.column == name

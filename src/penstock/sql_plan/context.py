@@ -40,8 +40,6 @@ class Context:
     plan: Plan
     names: Names = field(default_factory=Names)
     common: Mapping[str, Relation] = field(default_factory=dict)
-    on_close: bool = False
-    """Whether groups leave once, when the watermark has passed them: EMIT ON WINDOW CLOSE."""
 
     def with_common(self, name: str, relation: Relation) -> Context:
         """Add a common table expression."""

@@ -26,11 +26,25 @@ _MARK = "\ufdd0"
 _DOLLAR = re.compile(r"(?<![\w$])\$(?=\d)")
 """The dollar of a parameter: the tokenizer would read ``$1, $`` as the opening of a quoted text."""
 
-_WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+_NAMED = {
+    "TUMBLE": ("DATA", "TIMECOL", "SIZE", "OFFSET"),
+    "HOP": ("DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"),
+    "CUMULATE": ("DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"),
+    "SESSION": ("DATA", "TIMECOL", "GAP"),
+}
+"""Flink's names of the arguments of window functions, in their order."""
 
 
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
+
+    class Tokenizer(RisingWave.Tokenizer):
+        """Knows Snowflake's ``ASOF JOIN t MATCH_CONDITION (a.ts >= t.ts) ON ...`` as well."""
+
+        KEYWORDS = {
+            **RisingWave.Tokenizer.KEYWORDS,
+            "MATCH_CONDITION": TokenType.MATCH_CONDITION,
+        }
 
     INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
 
@@ -44,9 +58,10 @@ class PenstockSQL(RisingWave):
         }
         FUNCTION_PARSERS = {
             **RisingWaveParser.FUNCTION_PARSERS,
-            **{name: (lambda self, name=name: self._read_window(name)) for name in _WINDOWS},
+            **{name: (lambda self, name=name: self._read_window(name)) for name in _NAMED},
         }
 
+        TABLE_ALIAS_TOKENS = {*RisingWaveParser.TABLE_ALIAS_TOKENS} - {TokenType.MATCH_CONDITION}
         FUNC_TOKENS = {*RisingWaveParser.FUNC_TOKENS, TokenType.SESSION}
         FUNCTIONS = {
             **RisingWaveParser.FUNCTIONS,
@@ -55,13 +70,27 @@ class PenstockSQL(RisingWave):
 
         def _read_window(self, name: str) -> exp.Expr:
             partition: list[exp.Expr] = []
-            arguments = self._parse_csv(lambda: self._read_window_argument(partition))
+            named: dict[str, exp.Expr] = {}
+            arguments = self._parse_csv(lambda: self._read_window_argument(partition, named))
+            if named and set(named) <= set(_NAMED[name]) and len(named) == len(arguments):
+                arguments = [named[part] for part in _NAMED[name] if part in named]
+            elif named:
+                self.raise_error(f"{name} takes {', '.join(_NAMED[name])}, all of them by name")
             found = exp.Anonymous(this=name, expressions=arguments)
             if partition:
                 found.set("partition_by", partition)
             return found
 
-        def _read_window_argument(self, partition: list[exp.Expr]) -> exp.Expr | None:
+        def _read_window_argument(
+            self, partition: list[exp.Expr], named: dict[str, exp.Expr]
+        ) -> exp.Expr | None:
+            if self._next and self._next.token_type is TokenType.FARROW:
+                name = self._curr.text.upper()
+                self._advance(2)
+                found = self._read_window_argument(partition, named)
+                if found is not None:
+                    named[name] = found
+                return found
             self._match_text_seq("TABLE")
             if self._match_text_seq("DESCRIPTOR"):
                 column: exp.Expr | None = self._parse_wrapped(self._parse_column)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.as_of_joins import as_of, as_of_side, at_system_time, is_as_of
 from penstock.sql_plan.binding import bound, column
 from penstock.sql_plan.context import Context
-from penstock.sql_plan.dialect import conjuncts, refuse
+from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Condition, condition, gather, outer
 from penstock.sql_plan.list_functions import list_of
+from penstock.sql_plan.now_filters import kept
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
@@ -106,6 +108,9 @@ def _add(
         return
     if join is not None and not any(join.args.get(part) for part in _JOINED_BY):
         items.comma()
+    if join is not None and is_as_of(join):
+        _add_as_of(context, items, node, parent, join)
+        return
     relation, ties = _item(context, items, node, parent)
     relation, named, hidden = _using(items, relation, join)
     here = Scope(items.fields + relation.fields, parent)
@@ -123,6 +128,38 @@ def _add(
         items.fields += relation.fields
     if hidden:
         items.fields = tuple(f for f in items.fields if f.column not in hidden)
+
+
+def _add_as_of(
+    context: Context, items: Items, node: exp.Expr, parent: Scope | None, join: exp.Join
+) -> None:
+    """Join one row of an item, by time, to each row since the last comma."""
+    how, version = as_of_side(join), node.args.get("version")
+    if version is not None:
+        node = node.copy()
+        node.set("version", None)
+    relation, ties = _item(context, items, node, parent)
+    if ties:
+        raise refuse(join, "a correlated query cannot be joined as of a time")
+    relation, named, hidden = _using(items, relation, join)
+    here = Scope(items.fields + relation.fields, parent)
+    written = [join.args.get("on"), join.args.get("match_condition")]
+    found = [condition(bound(p, here)) for some in written for p in conjuncts(some)] + named
+    if (
+        named and version is None and written[1] is None
+    ):  # USING (k, ts): the last column is the time
+        last = found[-1].node
+        found[-1] = condition(exp.GTE(this=last.this, expression=last.expression))
+    whole = items.since_comma(relation, found) or items.together()
+    if version is None:
+        made = as_of(context, whole, relation, how, found, join)
+    else:
+        require_only(version, "this", "expression", "kind")
+        time = bound(version.expression, Scope(items.fields, parent))
+        made = at_system_time(context, whole, relation, how, found, time, join)
+    items.pieces[items.group :] = [made]
+    items.fields += relation.fields
+    items.fields = tuple(f for f in items.fields if f.column not in hidden)
 
 
 def _join_outer(
@@ -305,8 +342,8 @@ def _using(
         return relation, [], set()
     names = [part.name for part in join.args.get("using") or []]
     if (join.method or "").upper() == "NATURAL":
-        theirs = {f.name for f in relation.fields}
-        names = [f.name for f in items.fields if f.name in theirs]
+        theirs = {f.name for f in relation.fields if not f.hidden}
+        names = [f.name for f in items.fields if f.name in theirs and not f.hidden]
     if names and join.side.upper() == "FULL":
         raise refuse(join, "USING with a full join is not supported", hint="use ON and coalesce()")
     found, hidden = [], set()
@@ -333,12 +370,12 @@ def filtered(
     """Keep the rows for which all bound conditions are true, queries in them included."""
     columns = relation.stream.columns
     for node in conditions:
-        kept = kept_by(context, relation, scope, node)
-        if kept is not None:
-            relation = kept
+        joined = kept_by(context, relation, scope, node)
+        if joined is not None:
+            relation = joined
             continue
         relation, (test,) = with_results(context, relation, scope, [node])
-        relation = relation.filtered([scalars_over(relation.stream.schema).predicate(test)])
+        relation = kept(relation, [test])
     if relation.stream.columns != columns:
         relation = replace(relation, stream=relation.stream.select(columns))
     return relation

@@ -6,6 +6,7 @@ import polars as pl
 
 from penstock.sql_plan import (
     arithmetic,
+    clock,
     comparisons,
     encoding_functions,
     json_functions,
@@ -22,6 +23,7 @@ _NODES = {
     **CORE,
     **comparisons.NODES,
     **arithmetic.NODES,
+    **clock.NODES,
     **json_functions.NODES,
     **regex_functions.NODES,
     **row_functions.NODES,
@@ -39,6 +41,7 @@ _FUNCTIONS = {
     **list_functions.FUNCTIONS,
     **math_functions.FUNCTIONS,
     **time_functions.FUNCTIONS,
+    **clock.FUNCTIONS,
 }
 _READS = {
     **READS,

@@ -9,7 +9,6 @@ from dataclasses import replace
 import polars as pl
 from sqlglot import exp
 
-from penstock.plan.grouping import Emission
 from penstock.scans import concat
 from penstock.sql_plan.aggregates import aggregate, is_aggregate
 from penstock.sql_plan.binding import bound, is_query
@@ -18,7 +17,7 @@ from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Key, joined
 from penstock.sql_plan.relations import Relation, Scope
 from penstock.sql_plan.values import Value
-from penstock.sql_plan.window_groups import at_the_end, require_grouped, window_groups
+from penstock.sql_plan.window_groups import require_grouped, window_groups
 from penstock.stream import Stream
 
 Columns = dict[exp.Expr, str]
@@ -82,8 +81,7 @@ def _one_set(
     groups = [_key(relation, values[node]).alias(known[node]) for node in wanted]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
     outer = [pl.col(name) for name in relation.keys]
-    emission = Emission.FINAL if context.on_close else Emission.CHANGES
-    windows = window_groups(relation, wanted, calls, values, aggs, known, emission)
+    windows = window_groups(relation, wanted, calls, values, aggs, known)
     if windows is not None:
         stream = windows
     elif groups:
@@ -92,8 +90,6 @@ def _one_set(
         stream = _over_all(context, relation, aggs, known)
     if windows is None:
         require_grouped(relation, wanted[0] if wanted else exp.Null())
-    if context.on_close:
-        stream = at_the_end(stream, wanted[0] if wanted else exp.Null())
     missing = [
         pl.lit(None, dtype=values[node].dtype).alias(known[node])
         for node in keys

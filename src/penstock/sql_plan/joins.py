@@ -11,9 +11,11 @@ from sqlglot import exp
 from penstock.plan.expressions import Shape, classify, is_deterministic
 from penstock.scans import concat
 from penstock.sql_plan.binding import columns_in, is_query, parts
+from penstock.sql_plan.clock import reads_clock
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.near_joins import joined_near, near
+from penstock.sql_plan.now_filters import kept
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.values import aligned
 from penstock.sql_plan.window_groups import require_grouped
@@ -67,9 +69,7 @@ def gather(pieces: list[Relation], conditions: list[Condition]) -> tuple[Relatio
 
 
 def _filtered(piece: Relation, conditions: Sequence[Condition]) -> Relation:
-    scalars = scalars_over(piece.stream.schema)
-    mine = [c for c in conditions if c.columns <= piece.columns]
-    return piece.filtered([scalars.predicate(c.node) for c in mine])
+    return kept(piece, [c.node for c in conditions if c.columns <= piece.columns])
 
 
 def keys_between(left: Relation, right: Relation, conditions: Sequence[Condition]) -> list[Key]:
@@ -80,7 +80,7 @@ def keys_between(left: Relation, right: Relation, conditions: Sequence[Condition
 
 def _key(left: Relation, right: Relation, item: Condition) -> Key | None:
     node = item.node
-    if not isinstance(node, (exp.EQ, exp.NullSafeEQ)):
+    if not isinstance(node, (exp.EQ, exp.NullSafeEQ)) or reads_clock(node):
         return None
     one, two = columns_in(node.this), columns_in(node.expression)
     if not (one and two):
@@ -140,6 +140,8 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
     schema = pl.Schema({**left.stream.schema, **right.stream.schema})
     scalars = scalars_over(schema)
     rest = [c.node for c in conditions if c not in taken]
+    timed = [node for node in rest if reads_clock(node)]
+    rest = [node for node in rest if node not in timed]
     close = near(left, right, rest) if keys and not any(key.safe for key in keys) else None
     predicates = [
         scalars.predicate(node) for node in rest if close is None or node is not close.node
@@ -164,7 +166,7 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
     else:
         stream = left.stream.join(right.stream, how="cross")
     one_row = left.one_row and right.one_row
-    return replace(_beside(left, right), stream=stream, one_row=one_row)
+    return kept(replace(beside(left, right), stream=stream, one_row=one_row), timed)
 
 
 def _folds(
@@ -186,7 +188,7 @@ def _folds(
     )
 
 
-def _beside(left: Relation, right: Relation) -> Relation:
+def beside(left: Relation, right: Relation) -> Relation:
     """Return both sides' fields and outer values; the stream is still to come."""
     for side in (left, right):
         require_grouped(side, exp.Null())
@@ -203,11 +205,11 @@ def outer(left: Relation, right: Relation, how: str, conditions: Sequence[Condit
     keys = keys_between(left, right, conditions)
     if keys and len(keys) == len(conditions) and not any(key.safe for key in keys):
         stream = joined(left.stream, right.stream, how, keys)
-        return replace(_beside(left, right), stream=stream)
+        return replace(beside(left, right), stream=stream)
     matched = inner(left, right, conditions)
     whole = [matched.stream]
-    for side, kept in ((left, how in ("left", "full")), (right, how in ("right", "full"))):
-        if kept:
+    for side, whole_side in ((left, how in ("left", "full")), (right, how in ("right", "full"))):
+        if whole_side:
             whole.append(_padded(_unmatched(side, matched), matched.stream))
     return replace(matched, stream=concat(whole), one_row=False)
 

@@ -18,11 +18,15 @@ from penstock.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column as SQL sees it: ``table.name``, and the column of the stream that holds it."""
+    """A column as SQL sees it: ``table.name``, and the column of the stream that holds it.
+
+    A ``hidden`` one can be named, and is not among those a star stands for.
+    """
 
     table: str | None
     name: str
     column: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Windowed:
     """What rows that stand once for each of their windows were ``before``, and the window.
 
     It holds of the relation whose stream is ``expanded``. ``start`` and ``end`` are the columns of
-    the window's ends, ``keys`` those that sessions are kept apart by.
+    the window's ends, ``time`` of its last instant, ``keys`` those that sessions are kept apart by.
     """
 
     expanded: Stream
@@ -38,12 +42,24 @@ class Windowed:
     window: Window
     start: str
     end: str
+    time: str
     keys: tuple[str, ...] = ()
+
+    @property
+    def on(self) -> str:
+        """The column of time that windows are made from."""
+        assert self.window.on is not None, "a window of SQL names its column"
+        return self.window.on
+
+    @property
+    def marks(self) -> set[str]:
+        """The columns that tell the window."""
+        return {self.start, self.end, self.time}
 
     def filtered(self, expanded: Stream, predicates: Sequence[pl.Expr]) -> Windowed:
         """Filter the rows as they were before; does not hold if the predicates read the window."""
         read = {name for predicate in predicates for name in predicate.meta.root_names()}
-        if read & {self.start, self.end}:
+        if read & self.marks:
             return self
         return replace(self, expanded=expanded, before=self.before.filter(*predicates))
 
@@ -155,7 +171,8 @@ class Scope:
 
     def of_table(self, table: str | None) -> list[Field]:
         """Return the fields a star stands for."""
-        return [f for f in self.fields if table is None or _is(table, f.table, None)]
+        shown = (f for f in self.fields if not f.hidden)
+        return [f for f in shown if table is None or _is(table, f.table, None)]
 
     def _unknown(self, node: exp.Column) -> PlanError:
         known: list[str] = []

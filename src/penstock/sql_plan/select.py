@@ -25,11 +25,13 @@ from penstock.sql_plan.dialect import conjuncts, refuse, require_only
 from penstock.sql_plan.first_rows import with_rank_limits
 from penstock.sql_plan.from_clause import filtered, from_items, where
 from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.gap_filling import filled, with_buckets_in_from
 from penstock.sql_plan.grouping import SETS, aggregate_calls, grouped
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.over import with_windows
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.subqueries import is_asked, with_results
+from penstock.sql_plan.window_functions import with_windows_in_from
 from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
 
@@ -50,6 +52,7 @@ def select(
 ) -> Relation:
     """Plan one SELECT for the outer values it is computed for."""
     require_only(node, *_CLAUSES)
+    node, bucket = with_buckets_in_from(with_windows_in_from(node))
     node = with_rank_limits(node)
     items = from_items(context, node, parent, outer)
     scope = Scope(items.fields, parent)
@@ -64,8 +67,11 @@ def select(
     keys = _group_keys(node, scope, outputs)
     if keys is not None or having or any(True for n in nodes for _ in aggregate_calls(n)):
         relation, keys, nodes = _below_groups(context, relation, scope, keys or [], nodes)
+        windowed = relation.windowed
         relation, known = grouped(context, relation, scope, node.args.get("group"), keys, nodes)
         nodes = [replaced(n, known) for n in nodes]
+        if bucket is not None and windowed is not None:
+            relation, nodes = filled(context, relation, windowed, known, nodes, bucket)
         scope = Scope(_key_fields(scope, known), parent)
         _refuse_ungrouped(nodes, relation, node)
     require_grouped(relation, node)

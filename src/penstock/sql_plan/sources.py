@@ -12,7 +12,7 @@ from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.generated_rows import series
-from penstock.sql_plan.relations import Field, Relation, Scope, relation_of
+from penstock.sql_plan.relations import Relation, Scope, relation_of
 from penstock.sql_plan.values import Value, aligned
 from penstock.sql_plan.window_tables import window_table
 
@@ -83,7 +83,7 @@ def renamed(relation: Relation, table: str | None, columns: list[str], node: exp
         raise refuse(node, f"{len(columns)} names for {len(relation.fields)} columns")
     names = columns + [f.name for f in relation.fields[len(columns) :]]
     fields = tuple(
-        Field(table, name, f.column) for name, f in zip(names, relation.fields, strict=True)
+        replace(f, table=table, name=name) for name, f in zip(names, relation.fields, strict=True)
     )
     return replace(relation, fields=fields)
 

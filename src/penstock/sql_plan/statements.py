@@ -12,6 +12,7 @@ from penstock.plan.narrowing import narrowed
 from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
+from penstock.sql_plan.emission import emitted_once
 from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.user_functions import created_function, with_functions
@@ -48,10 +49,10 @@ def sql(query: str, /, **tables: Any) -> Stream:
         lambda name: streams.get(name.lower()),
         lambda: list(tables),
         plan,
-        on_close=marked.on_close,
     )
     with nesting_limited():
-        return shown(plan(context, statement, None, None))
+        result = shown(plan(context, statement, None, None))
+    return emitted_once(result, statement) if marked.on_close else result
 
 
 def _function(marked: Marked) -> exp.Create | None:

@@ -73,6 +73,8 @@ def common(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
         return right
     if left.is_decimal() and right.is_decimal():
         return _wider(left, right)
+    if isinstance(left, pl.Datetime) and isinstance(right, pl.Datetime):
+        return _same_time(left, right)
     for one, two in ((left, right), (right, left)):
         if one.is_decimal() and two.is_integer():
             return pl.Decimal(MAX_DIGITS, scale_of(one))
@@ -91,6 +93,12 @@ def _wider(left: pl.DataType, right: pl.DataType) -> pl.DataType:
     scale = max(scale_of(left), scale_of(right))
     whole = max(digits_of(t) - scale_of(t) for t in (left, right))
     return pl.Decimal(min(MAX_DIGITS, whole + scale), scale)
+
+
+def _same_time(left: pl.Datetime, right: pl.Datetime) -> pl.DataType:
+    """Instants are instants: of two zones in UTC, which a time without a zone is read in."""
+    unit = left.time_unit if left.time_unit == right.time_unit else "us"
+    return pl.Datetime(unit, left.time_zone if left.time_zone == right.time_zone else "UTC")
 
 
 def scale_of(dtype: pl.DataType) -> int:

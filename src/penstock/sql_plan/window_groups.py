@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import polars as pl
 from sqlglot import exp
 
-from penstock.plan.grouping import Aggregate, Emission
+from penstock.instants import interval_literal
 from penstock.sql_plan.binding import columns_in
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.relations import Relation
 from penstock.sql_plan.values import Value
+from penstock.sql_plan.window_tables import WINDOW_TIME_NS
 from penstock.stream import Stream
 from penstock.windows import END, START, Session
 
@@ -31,13 +32,12 @@ def window_groups(
     values: dict[exp.Expr, Value],
     aggs: dict[exp.Expr, Value],
     known: Columns,
-    emission: Emission,
 ) -> Stream | None:
     """Return the groups if they are those of a window and of keys beside it; None if they are not."""
     windowed = relation.windowed
     if windowed is None or windowed.expanded is not relation.stream or relation.keys:
         return None
-    ends = {windowed.start, windowed.end}
+    ends = windowed.marks
     marks = [n for n in wanted if isinstance(n, exp.Column) and n.name in ends]
     others = [n for n in wanted if n not in marks]
     if not marks or any(columns_in(node) & ends for node in [*others, *calls]):
@@ -46,28 +46,15 @@ def window_groups(
         return None
     keys = [values[node].expr.alias(known[node]) for node in others]
     found = [value.expr.alias(known[node]) for node, value in aggs.items()]
-    grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit(emission.value)
-    shown = {windowed.start: START, windowed.end: END}
-    return grouped.with_columns([pl.col(shown[n.name]).alias(known[n]) for n in marks])
+    grouped = windowed.before.group_by([*keys, windowed.window]).agg(found).emit("changes")
+    end = pl.col(END)
+    last = end - interval_literal(WINDOW_TIME_NS, windowed.before.schema[windowed.on])
+    shown = {windowed.start: pl.col(START), windowed.end: end, windowed.time: last}
+    return grouped.with_columns([shown[n.name].alias(known[n]) for n in marks])
 
 
 def _names(nodes: Sequence[exp.Expr]) -> set[str]:
     return {n.name if isinstance(n, exp.Column) else "" for n in nodes}
-
-
-def at_the_end(stream: Stream, node: exp.Expr) -> Stream:
-    """EMIT ON WINDOW CLOSE: hold the groups of an aggregation back until they are final."""
-    last = stream.node
-    rows = last.inputs[0] if not isinstance(last, Aggregate) else last
-    if not stream.is_changelog:
-        return stream
-    if not rows.properties.times:
-        raise refuse(
-            node,
-            "EMIT ON WINDOW CLOSE needs groups that end",
-            hint="group by window_start of TUMBLE or HOP over a column with a WATERMARK",
-        )
-    return stream.emit("final")
 
 
 def require_grouped(relation: Relation, node: exp.Expr) -> None:

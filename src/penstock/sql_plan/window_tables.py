@@ -7,7 +7,9 @@ from dataclasses import replace
 import polars as pl
 from sqlglot import exp
 
-from penstock.instants import duration_text
+from penstock.instants import NS_PER_SECOND, duration_text, interval_literal
+from penstock.plan.bounds import longest_ns
+from penstock.plan.in_windows import InWindows
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse
@@ -16,106 +18,143 @@ from penstock.sql_plan.relations import Field, Relation, Scope, Windowed
 from penstock.stream import Stream
 from penstock.windows import END, START, Hopping, Session
 
+WINDOW_TIME = "window_time"
+"""Flink's name of the last instant of a window, by which windows of windows are made."""
+
+WINDOW_TIME_NS = NS_PER_SECOND // 1000
+
 
 def window_table(context: Context, node: exp.Anonymous, source: Relation) -> Relation:
-    """Return the rows of a table once for each window they are in."""
+    """Return the rows of a table once for each window they are in.
+
+    ``window_time``, the last millisecond of the window, can be named as well.
+    """
     kind = node.name.upper()
     if kind == "SESSION":
         return _sessions(context, node, source)
     if node.args.get("partition_by"):
         raise refuse(node, f"{kind} takes no PARTITION BY", hint="GROUP BY that column")
-    spans = [_micros(part, node) for part in node.expressions[2:]]
     wanted = {"TUMBLE": (1, 2), "HOP": (2, 3), "CUMULATE": (2, 3)}.get(kind)
     if wanted is None:
         raise refuse(node, f"{kind} is not supported in FROM")
+    parts = node.expressions[2:]
+    spans = [_micros(part, node, offset=at == wanted[0]) for at, part in enumerate(parts)]
     if len(spans) not in wanted:
         raise refuse(node, f"{kind} takes {wanted[0]} intervals, and an offset if wanted")
+    time = _time_of(node, source)
+    size, slide = spans[wanted[0] - 1], spans[0]
+    if size % slide:
+        raise refuse(node, "the size must be a multiple of the slide")
+    offset = spans[wanted[0]] * 1000 if len(spans) == wanted[1] else 0
+    text, step = (duration_text(span * 1000) for span in (size, slide))
+    names = _Names(context, source, time)
+    if kind == "CUMULATE":
+        whole = Hopping(text, text, offset, None, time)
+        return _with_windows(source, names, _cumulated(names, whole, source, slide, size))
+    window = Hopping(text, step, offset, None, time)
+    stream = _tumbled(names, window, source) if size == slide else _hopped(names, window, source)
+    relation = _with_windows(source, names, stream)
+    before = source.stream
+    return replace(relation, windowed=Windowed(relation.stream, before, window, *names.marks))
+
+
+class _Names:
+    """The new columns of a window, and the column of time they are made from."""
+
+    def __init__(self, context: Context, source: Relation, time: str) -> None:
+        dtype = source.dtype(time)
+        assert isinstance(dtype, pl.Datetime), "windows are over times"
+        self.time, self.dtype = time, dtype
+        self.start, self.end = context.names(START), context.names(END)
+        self.last = context.names(WINDOW_TIME)
+
+    @property
+    def marks(self) -> tuple[str, str, str]:
+        """Start, end and last instant."""
+        return self.start, self.end, self.last
+
+
+def _time_of(node: exp.Anonymous, source: Relation) -> str:
     time = Scope(source.fields).find(node.expressions[1]).column
     if not isinstance(source.dtype(time), pl.Datetime):
-        raise refuse(node, f"{kind} needs a timestamp column, not {source.dtype(time)}")
-    offset = spans[wanted[0]] if len(spans) == wanted[1] else 0
-    start, end = (context.names(name) for name in (START, END))
-    if kind == "TUMBLE":
-        stream = _tumbled(source, time, spans[0], offset, start, end)
-    else:
-        step, size = spans[:2]
-        if size % step:
-            raise refuse(node, "the size must be a multiple of the slide")
-        stream = _repeated(source, time, step, size, offset, start, end, growing=kind == "CUMULATE")
-    fields = (*source.fields, Field(None, START, start), Field(None, END, end))
-    relation = replace(source, stream=stream, fields=fields, windowed=None)
-    if kind == "CUMULATE":
-        return relation
-    slide, length = (duration_text(span * 1000) for span in (spans[0], spans[wanted[0] - 1]))
-    window = Hopping(length, slide, offset * 1000, None, time)
-    return replace(relation, windowed=Windowed(stream, source.stream, window, start, end))
+        raise refuse(node, f"{node.name} needs a timestamp column, not {source.dtype(time)}")
+    return time
+
+
+def _with_windows(source: Relation, names: _Names, stream: Stream) -> Relation:
+    last = pl.col(names.end) - interval_literal(WINDOW_TIME_NS, names.dtype)
+    fields = (
+        *source.fields,
+        Field(None, START, names.start),
+        Field(None, END, names.end),
+        Field(None, WINDOW_TIME, names.last, hidden=True),
+    )
+    stream = stream.with_columns(last.alias(names.last))
+    return replace(source, stream=stream, fields=fields, windowed=None)
 
 
 def _sessions(context: Context, node: exp.Anonymous, source: Relation) -> Relation:
     """Sessions are known of groups only: the columns of their ends stand for what is still to come."""
-    time_node, *spans = node.expressions[1:]
-    if len(spans) != 1:
+    if len(node.expressions) != 3:
         raise refuse(node, "SESSION takes a table, a column of time and the gap")
-    gap = _micros(spans[0], node) * 1000
+    gap = _micros(node.expressions[2], node) * 1000
+    names = _Names(context, source, _time_of(node, source))
     scope = Scope(source.fields)
-    time = scope.find(time_node).column
-    dtype = source.dtype(time)
-    if not isinstance(dtype, pl.Datetime):
-        raise refuse(node, f"SESSION needs a timestamp column, not {dtype}")
     keys = tuple(scope.find(part).column for part in node.args.get("partition_by") or [])
-    start, end = (context.names(name) for name in (START, END))
-    stream = source.stream.with_columns(
-        pl.lit(None, dtype=dtype).alias(start), pl.lit(None, dtype=dtype).alias(end)
-    )
-    windowed = Windowed(stream, source.stream, Session(gap, time), start, end, keys)
-    fields = (*source.fields, Field(None, START, start), Field(None, END, end))
-    return replace(source, stream=stream, fields=fields, windowed=windowed)
+    none = pl.lit(None, dtype=names.dtype)
+    stream = source.stream.with_columns(none.alias(names.start), none.alias(names.end))
+    relation = _with_windows(source, names, stream)
+    window = Session(gap, names.time)
+    windowed = Windowed(relation.stream, source.stream, window, *names.marks, keys=keys)
+    return replace(relation, windowed=windowed)
 
 
-def _micros(part: exp.Expr, node: exp.Expr) -> int:
+def _micros(part: exp.Expr, node: exp.Expr, *, offset: bool = False) -> int:
+    """Return the length of an interval; an offset may also be none, or back."""
     if not isinstance(part, exp.Interval):
         raise refuse(node, "the size of a window is an INTERVAL")
     span = interval(scalars_over(pl.Schema()), part)
-    if span.months or span.literal <= 0:
+    if span.months or (span.literal <= 0 and not offset):
         raise refuse(node, "the size of a window is a fixed, positive length of time")
     return int(span.literal)
 
 
-def _floor(time: str, every: int, offset: int) -> pl.Expr:
-    shift = pl.duration(microseconds=offset)
-    return (
-        (pl.col(time) - shift).dt.truncate(f"{every}us") + shift
-        if offset
-        else pl.col(time).dt.truncate(f"{every}us")
+def _tumbled(names: _Names, window: Hopping, source: Relation) -> Stream:
+    start = window.start_of(names.time, names.dtype, window.slide)
+    end = window.end_of(start, names.dtype)
+    found = source.stream.with_columns(start.alias(names.start), end.alias(names.end))
+    return _ending_after(found, names, window)
+
+
+def _hopped(names: _Names, window: Hopping, source: Relation) -> Stream:
+    """A row is in ``size / slide`` windows; a list of their starts is made and exploded."""
+    count = window.size_ns // window.slide_ns
+    starts = [window.start_of(names.time, names.dtype, window.slide, back) for back in range(count)]
+    listed = source.stream.with_columns(pl.concat_list(starts).alias(names.start))
+    exploded = listed.explode(names.start)
+    end = window.end_of(pl.col(names.start), names.dtype)
+    found = exploded.with_columns(end.alias(names.end))
+    if names.dtype.time_zone not in (None, "UTC"):  # a window across a change of the clocks
+        found = found.filter(pl.col(names.end) > pl.col(names.time))
+    return _ending_after(found, names, window)
+
+
+def _cumulated(names: _Names, whole: Hopping, source: Relation, step: int, size: int) -> Stream:
+    """Windows that begin together and grow by a step; a row is in those that end after it."""
+    start = whole.start_of(names.time, names.dtype, whole.slide)
+    ends = [start.dt.offset_by(f"{step * (n + 1)}us") for n in range(size // step)]
+    listed = pl.concat_list([pl.when(end > pl.col(names.time)).then(end) for end in ends])
+    found = source.stream.with_columns(
+        start.alias(names.start), listed.list.drop_nulls().alias(names.end)
     )
+    return _ending_after(found.explode(names.end), names, whole)
 
 
-def _tumbled(source: Relation, time: str, size: int, offset: int, start: str, end: str) -> Stream:
-    begin = _floor(time, size, offset)
-    return source.stream.with_columns(
-        begin.alias(start), (begin.dt.offset_by(f"{size}us")).alias(end)
+def _ending_after(stream: Stream, names: _Names, window: Hopping) -> Stream:
+    """Say how windows lie to the times of their rows, so that the watermark closes them."""
+    size_ns = longest_ns(window, names.dtype)
+    return Stream(
+        InWindows(
+            input=stream.node, start=names.start, end=names.end, time=names.time, size_ns=size_ns
+        )
     )
-
-
-def _repeated(
-    source: Relation,
-    time: str,
-    step: int,
-    size: int,
-    offset: int,
-    start: str,
-    end: str,
-    *,
-    growing: bool,
-) -> Stream:
-    """A row is in ``size / step`` windows; a list of them is made and exploded."""
-    if growing:
-        begin = _floor(time, size, offset)
-        count = size // step
-        ends = [begin.dt.offset_by(f"{step * (n + 1)}us") for n in range(count)]
-        listed = pl.concat_list([pl.when(e > pl.col(time)).then(e) for e in ends]).list.drop_nulls()
-        return source.stream.with_columns(begin.alias(start), listed.alias(end)).explode(end)
-    last = _floor(time, step, offset)
-    starts = [last.dt.offset_by(f"-{step * n}us") for n in range(size // step)]
-    exploded = source.stream.with_columns(pl.concat_list(starts).alias(start)).explode(start)
-    return exploded.with_columns(pl.col(start).dt.offset_by(f"{size}us").alias(end))

@@ -219,11 +219,13 @@ def view_of(
     text: str,
     *,
     maintained: bool,
+    stands: bool = False,
     on_close: bool = False,
 ) -> View:
     """Return the view that a statement makes; a maintained one is still to be filled.
 
-    ``on_close``: each of its results once, when its window is closed.
+    One that ``stands`` for its query reads the clock of the statement that names it. ``on_close``:
+    each of its results once, when its window is closed.
     """
     require_only(node, *_CREATE)
     given = [c.name for c in node.this.expressions] if isinstance(node.this, exp.Schema) else []
@@ -231,7 +233,7 @@ def view_of(
     query = node.expression
     if query is None:
         raise refuse(node, "a view needs a query")
-    relation, reads = planned(catalogue, query, once=False)
+    relation, reads = planned(catalogue, query, once=stands)
     names = given + [f.name for f in relation.fields[len(given) :]]
     check_names(names, len(relation.fields), node)
     stream = named(relation, names)
@@ -243,14 +245,17 @@ def view_of(
     return view
 
 
-def fill(catalogue: Catalogue, view: View, complete: Collection[str] = ()) -> pl.DataFrame | None:
+def fill(
+    catalogue: Catalogue, view: View, now: int, complete: Collection[str] = ()
+) -> pl.DataFrame | None:
     """Compute a maintained view afresh from what it reads, and return its rows as a delta.
 
-    ``complete``: the relations that nothing will be added to.
+    ``complete``: the relations that nothing will be added to; ``now``: what the clock says.
     """
     view.maintained, view.contents = Maintained(view.stream), Contents(view.schema)
     ended = {name for name in view.reads if name in complete}
-    delta = view.maintained.step(weighted_contents(catalogue, set(view.reads)), complete=ended)
+    contents = weighted_contents(catalogue, set(view.reads))
+    delta = view.maintained.step(contents, complete=ended, now=now)
     if delta is not None:
         view.contents.apply(delta)
     return delta

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import polars as pl
@@ -9,6 +10,7 @@ from sqlglot import exp
 
 from penstock.columns import WEIGHT
 from penstock.operators.deltas import consolidate, repeat_rows
+from penstock.sql_plan.clock import clock_at, statement_time
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.queries import plan
 from penstock.sql_plan.relations import Relation
@@ -19,9 +21,13 @@ from penstock.stream import Stream
 
 
 def planned(catalogue: Catalogue, query: exp.Expr, *, once: bool) -> tuple[Relation, set[str]]:
-    """Plan a query over a catalogue; returns the names of the tables and views it reads too."""
+    """Plan a query over a catalogue; returns the names of the tables and views it reads too.
+
+    What is asked ``once`` reads the clock of the statement, anything else one that moves.
+    """
     read: set[str] = set()
-    return plan(context_of(catalogue, read, once=once), query, None, None), read
+    with contextlib.nullcontext() if once else clock_at(None):
+        return plan(context_of(catalogue, read, once=once), query, None, None), read
 
 
 def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
@@ -44,7 +50,7 @@ def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
 def answer(catalogue: Catalogue, query: exp.Expr) -> pl.DataFrame:
     """Return the rows of a query as they are now, in its order."""
     relation, read = planned(catalogue, query, once=True)
-    return rows_of(relation, contents_of(catalogue, read))
+    return rows_of(relation, contents_of(catalogue, read), statement_time())
 
 
 def contents_of(catalogue: Catalogue, names: set[str]) -> Callable[[], dict[str, pl.DataFrame]]:
@@ -61,9 +67,11 @@ def contents_of(catalogue: Catalogue, names: set[str]) -> Callable[[], dict[str,
     return rows
 
 
-def rows_of(relation: Relation, contents: Callable[[], dict[str, pl.DataFrame]]) -> pl.DataFrame:
+def rows_of(
+    relation: Relation, contents: Callable[[], dict[str, pl.DataFrame]], now: int
+) -> pl.DataFrame:
     """Run a plan once over rows."""
-    delta = Maintained(relation.stream).step(contents(), ended=True)
+    delta = Maintained(relation.stream).step(contents(), ended=True, now=now)
     if delta is None:
         delta = pl.DataFrame(schema=relation.stream.schema)
     if WEIGHT in delta.columns:

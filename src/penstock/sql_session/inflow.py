@@ -14,6 +14,7 @@ from penstock.connectors.contract import Position
 from penstock.lowering.graph import Graph
 from penstock.lowering.table import lower
 from penstock.plan.sinks import SinkNode
+from penstock.runtime.clock import Clock
 from penstock.runtime.executor import Executor
 from penstock.runtime.feeds import Feed
 from penstock.sql_session.maintenance import ResultSpec
@@ -54,8 +55,9 @@ class Place:
 class Inflow:
     """One source: its feeds, the plan over them, and what went wrong."""
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: Place, clock: Clock) -> None:
         self.name = name
+        self._clock = clock
         self.place = place
         self.error: BaseException | None = None
         self._executor = Executor(Graph())
@@ -83,7 +85,7 @@ class Inflow:
         return (
             any(feed.ready or feed.error is not None for feed in self._feeds.values())
             or (self._all_ended and not self.place.ended)
-            or (due is not None and due <= time.time_ns())
+            or (due is not None and due <= self._clock.now())
         )
 
     @property
@@ -111,7 +113,7 @@ class Inflow:
                 raise feed.error
         self._epoch += 1
         states = {number: feed.state(held=False) for number, feed in self._feeds.items()}
-        output = self._executor.run(self._epoch, fed, states, time.time_ns())
+        output = self._executor.run(self._epoch, fed, states, self._clock.now())
         positions = [one.position for one in fed.values()]
         position = positions[0] if positions else self.place.position
         delta = next(iter(output.sinks.values()), None)
@@ -134,6 +136,7 @@ class Inflows:
 
     lock: threading.RLock
     take_in: Callable[[Inflow, Taken], None]
+    clock: Clock
     flows: dict[str, Inflow] = field(default_factory=dict)
     _wake: threading.Condition = field(default_factory=threading.Condition)
     _thread: threading.Thread | None = None
@@ -141,7 +144,7 @@ class Inflows:
 
     def add(self, name: str, stream: Stream, place: Place) -> None:
         """Begin to read a source."""
-        flow = Inflow(name, place)
+        flow = Inflow(name, place, self.clock)
         flow.open(stream, self._wake)
         self.flows[name.lower()] = flow
         if self._thread is None:
@@ -150,7 +153,7 @@ class Inflows:
 
     def broken(self, name: str, place: Place, error: BaseException) -> None:
         """Keep a source that cannot be read."""
-        flow = Inflow(name, place)
+        flow = Inflow(name, place, self.clock)
         flow.error = error
         self.flows[name.lower()] = flow
 

@@ -11,6 +11,7 @@ from sqlglot import exp
 from penstock.columns import WEIGHT
 from penstock.errors import CheckpointError, PenstockError, PlanError
 from penstock.operators.deltas import weighted
+from penstock.sql_plan.clock import clock_at
 from penstock.sql_plan.dialect import (
     Marked,
     created_name,
@@ -127,10 +128,11 @@ class Lifecycle:
             node,
             marked.text,
             maintained=bool(kinds),
+            stands=not kinds,
             on_close=marked.on_close,
         )
         if kinds and self._opening is None:
-            fill(self._upkeep.relations, view, self._upkeep.complete)
+            fill(self._upkeep.relations, view, self._upkeep.now, self._upkeep.complete)
         self._replaced(view, marked.text, [])
 
     def _replaced(self, relation: Table | View, text: str, rows: list[Change]) -> None:
@@ -275,7 +277,8 @@ class Lifecycle:
             self._opening.setdefault(name, []).append(unpacked(data).schema)
         for relation, entry in log.entries():
             if relation is None:
-                self._repeat(str(entry))
+                with clock_at(self._upkeep.now):
+                    self._repeat(str(entry))
             else:
                 assert isinstance(entry, pl.DataFrame)
                 self._restore(relation, entry)
@@ -284,12 +287,14 @@ class Lifecycle:
             key.partition("/")[2]: Place.read(text) for key, text in log.notes("position/").items()
         }
         self._upkeep.complete = {name for name, place in places.items() if place.ended}
+        self._upkeep.now = int(log.notes("clock").get("clock", self._upkeep.now))
         self._upkeep.rebuild()
         self._upkeep.recovered(log)
         for flow in self._upkeep.outflows.values():
             self._upkeep.open_delivery(flow)
         for key, (known, found) in self._to_read.items():
             self._resume(known, found, places.get(key, Place()))
+        self._upkeep.advance()
 
     def _repeat(self, text: str) -> None:
         for marked in statements(text):

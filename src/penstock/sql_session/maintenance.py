@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import polars as pl
@@ -56,12 +55,12 @@ class Maintained:
         *,
         ended: bool = False,
         complete: Collection[str] = (),
-        now: int | None = None,
+        now: int = 0,
     ) -> pl.DataFrame | None:
         """Take the deltas of what is read, by name; return the delta of the result.
 
         ``ended``: nothing more comes; ``complete`` names the relations of which that is true.
-        ``now`` is the processing time in nanoseconds since 1970 UTC, by default the machine's.
+        ``now`` is the processing time in nanoseconds since 1970 UTC, for queries that read it.
         """
         self.complete = frozenset(complete)
         fed: dict[int, Fed] = {}
@@ -79,11 +78,13 @@ class Maintained:
         fed |= {n: Fed(list(frames), None, [], (0,)) for n, frames in self._once.items() if frames}
         self._once = dict.fromkeys(self._once, ())
         self._epoch += 1
-        output = self._executor.run(
-            self._epoch, fed, states, time.time_ns() if now is None else now
-        )
+        output = self._executor.run(self._epoch, fed, states, now)
         self._keep_dead(output.dead)
         return next(iter(output.sinks.values()), None)
+
+    def deadline(self) -> int | None:
+        """Return when the result changes though nothing that it reads does; None: never."""
+        return self._executor.deadline()
 
     def _keep_dead(self, frames: Iterable[pl.DataFrame]) -> None:
         found = list(frames)

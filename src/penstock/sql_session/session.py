@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,9 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.errors import PlanError, QueryFailed
+from penstock.runtime.clock import Clock, SystemClock
 from penstock.scans import scan_batches
+from penstock.sql_plan.clock import clock_at
 from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
 from penstock.sql_plan.parameters import Parameters, given
 from penstock.sql_plan.statements import as_stream
@@ -30,8 +33,11 @@ from penstock.sql_session.lifecycle import Lifecycle
 from penstock.sql_session.log import SessionLog
 from penstock.sql_session.new_rows import Instant, timed
 from penstock.sql_session.relations import Table, View, names_of
+from penstock.sql_session.ticking import Ticking
 from penstock.sql_session.upkeep import Upkeep
 from penstock.stream import Stream
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class Session:
@@ -39,7 +45,7 @@ class Session:
 
     A statement's effect is visible everywhere as soon as it returns; with ``checkpoint`` it is on
     disk too, and the same folder opens the same tables and views again. Views are maintained
-    incrementally: a change costs what it changes.
+    incrementally: a change costs what it changes. ``now()`` reads ``clock``, by default the machine's.
 
     >>> import penstock as ps
     >>> with ps.Session() as session:
@@ -53,11 +59,12 @@ class Session:
     [('north', 9), ('south', 2)]
     """
 
-    def __init__(self, checkpoint: str | Path | None = None) -> None:
+    def __init__(self, checkpoint: str | Path | None = None, *, clock: Clock | None = None) -> None:
         self._lock = threading.RLock()
-        self._upkeep = Upkeep()
+        self._upkeep = Upkeep(clock or SystemClock())
+        self._ticking = Ticking(self._upkeep, self._lock)
         self._functions = SessionFunctions(self._upkeep)
-        self._inflows = Inflows(self._lock, self._take_in)
+        self._inflows = Inflows(self._lock, self._take_in, self._upkeep.clock)
         self._lifecycle = Lifecycle(self._upkeep, self._functions, self._inflows)
         self._closed = False
         if checkpoint is not None:
@@ -68,6 +75,7 @@ class Session:
                 self._inflows.close()
                 log.close()
                 raise
+            self._ticking.watch()
 
     @property
     def _relations(self) -> dict[str, Table | View]:
@@ -91,24 +99,23 @@ class Session:
         with self._lock:
             self._refuse_closed()
             for marked in found:
-                with nesting_limited():
+                with nesting_limited(), self._at_present():
                     if self._upkeep.log is not None:
                         refuse_secrets(marked)
                     result = self._run(replace(marked, node=given(marked.node, parameters)))
+            self._ticking.watch()
         return result
 
     def table(self, name: str) -> pl.DataFrame:
         """Return what a table, source or view holds now."""
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             return answer(self._relations, exp.select("*").from_(exp.to_table(name)))
 
     def stream(self, query: str, parameters: Parameters | None = None) -> Stream:
         """Return a query over tables and views as a stream of what they hold now."""
         marked = looking.one(query)
         node = given(marked.node, parameters)
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             rows = answer(self._relations, self._functions.noted(node))
         return scan_batches([rows])
 
@@ -131,8 +138,7 @@ class Session:
         >>> session.close()
         """
         node = self._functions.noted(given(looking.one(query).node, parameters))
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             return followed(self._upkeep, node, self._lock)
 
     def function(self, name: str, function: Callable[..., Any], types: Sequence[Any]) -> None:
@@ -187,8 +193,7 @@ class Session:
         >>> list(following)
         []
         """
-        with self._lock:
-            self._refuse_closed()
+        with self._lock, self._at_present():
             found = self._relations.get(name.lower())
             if found is None:
                 raise looking.unknown(self._upkeep, name)
@@ -210,6 +215,7 @@ class Session:
         """
         done = self._inflows.wait(timeout)
         with self._lock:
+            self._upkeep.advance()
             deliveries = [f.delivery for f in self._upkeep.outflows.values() if f.delivery]
             for delivery in deliveries:
                 delivery.flush()
@@ -230,6 +236,7 @@ class Session:
     def close(self) -> None:
         """Let sinks finish and go of everything; a durable session can be opened again."""
         self._inflows.close()
+        self._ticking.close()
         with self._lock:
             self._closed = True
             self._upkeep.close()
@@ -247,6 +254,13 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session: {', '.join(names_of(self._relations)) or 'empty'}>"
+
+    @contextlib.contextmanager
+    def _at_present(self) -> Iterator[None]:
+        """Bring what depends on the clock up to date, and let it stand for a statement."""
+        self._refuse_closed()
+        with clock_at(self._upkeep.advance()):
+            yield
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -284,7 +298,7 @@ class Session:
     def _change(
         self, marked: Marked, read: Callable[[dict[str, Table | View], Any, Instant], Change]
     ) -> pl.DataFrame | None:
-        now = datetime.datetime.now(datetime.UTC)
+        now = _EPOCH + datetime.timedelta(microseconds=self._upkeep.now // 1000)
         node = timed(marked.node, now)
         change = read(self._relations, node, now)
         result = changes.returned(self._relations, change, node)

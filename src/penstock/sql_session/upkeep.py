@@ -12,9 +12,11 @@ from penstock.columns import DEAD_LETTER_SCHEMA, WEIGHT
 from penstock.connectors.contract import SinkIdentity
 from penstock.errors import CheckpointError
 from penstock.operators.deltas import consolidate, repeat_rows, weighted
+from penstock.runtime.clock import Clock
 from penstock.sql_session.definitions import fill
 from penstock.sql_session.following import Following
 from penstock.sql_session.log import SessionLog
+from penstock.sql_session.maintenance import Maintained
 from penstock.sql_session.outflow import Outflow, into_table, operations, packed, unpacked
 from penstock.sql_session.relations import Table, View
 
@@ -31,7 +33,10 @@ class Upkeep:
     tables, sources' positions and sinks is one transaction of the log; views are computed from tables.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.now = clock.now()
+        """The processing time of the last epoch; a session that is opened again begins with it."""
         self.relations: dict[str, Table | View] = {}
         self.outflows: dict[str, Outflow] = {}
         self.complete: set[str] = set()
@@ -50,16 +55,37 @@ class Upkeep:
     ) -> None:
         """Bring everything up to date with deltas of tables, write it down, then let it be seen."""
         made = {name: delta for name, delta in deltas.items() if delta.height}
-        if not made and not notes and not texts:
+        before, self.now = self.now, max(self.now, self.clock.now())
+        if not made and not notes and not texts and not self._due(self.now):
             return
         try:
             total, handed = self._propagated(made)
-            self.epoch += 1
-            self.commit(*texts, deltas=total, notes=notes, handed=handed)
+            if texts or notes or handed or any(map(self._is_table, total)):
+                self.epoch += 1
+                self.commit(*texts, deltas=total, notes=notes, handed=handed)
         except BaseException:
+            self.now = before
             self.rebuild()
             raise
         self._show(total, handed)
+
+    def advance(self) -> int:
+        """Let rows enter and leave as the clock has moved; returns the time."""
+        self.apply({})
+        return self.now
+
+    def deadline(self) -> int | None:
+        """Return when the clock alone changes something next; None: never."""
+        found = [m.deadline() for m in self._all_maintained()]
+        return min((at for at in found if at is not None), default=None)
+
+    def _due(self, now: int) -> bool:
+        deadline = self.deadline()
+        return deadline is not None and deadline <= now
+
+    def _all_maintained(self) -> list[Maintained]:
+        views = [*self.maintained(), *(flow.view for flow in self.outflows.values())]
+        return [view.maintained for view in views if view.maintained is not None]
 
     def end(self, name: str) -> None:
         """Note that a source has ended: what waited for its watermark is due."""
@@ -104,10 +130,12 @@ class Upkeep:
         assert view.maintained is not None
         mine = {name: known[name] for name in known if name.lower() in view.reads}
         ended = {n for n in view.reads if n in self.complete}
-        if not mine and not ended - view.maintained.complete:
+        deadline = view.maintained.deadline()
+        due = deadline is not None and deadline <= self.now
+        if not mine and not due and not ended - view.maintained.complete:
             return None
         handed = {n: self._as_read(n, delta) for n, delta in mine.items()}
-        return view.maintained.step(handed, complete=ended)
+        return view.maintained.step(handed, complete=ended, now=self.now)
 
     def _as_read(self, name: str, delta: pl.DataFrame) -> pl.DataFrame:
         """Views read a changelog with weights and an append-only relation without."""
@@ -158,7 +186,7 @@ class Upkeep:
     def rebuild(self) -> None:
         """Compute every view afresh: a failed statement may have reached some and not others."""
         for view in self.maintained():
-            fill(self.relations, view, self.complete)
+            fill(self.relations, view, self.now, self.complete)
         for flow in self.outflows.values():
             self._first(flow)
 
@@ -185,7 +213,7 @@ class Upkeep:
 
     def _first(self, flow: Outflow) -> pl.DataFrame | None:
         """Compute an outflow's query afresh; its rows are kept where they go to."""
-        delta = fill(self.relations, flow.view, self.complete)
+        delta = fill(self.relations, flow.view, self.now, self.complete)
         flow.view.contents = None
         return delta
 
@@ -226,8 +254,7 @@ class Upkeep:
 
     def dead_letters(self) -> pl.DataFrame:
         """Return the rows that were refused."""
-        views = [*self.maintained(), *(flow.view for flow in self.outflows.values())]
-        found = [v.maintained.dead_letters for v in views if v.maintained is not None]
+        found = [maintained.dead_letters for maintained in self._all_maintained()]
         found += [f.delivery.refused() for f in self.outflows.values() if f.delivery is not None]
         return pl.concat([self._dead, *found], how="vertical_relaxed")
 
@@ -244,11 +271,7 @@ class Upkeep:
         """Write down statements, changes of tables, and what sinks are still to be given."""
         if self.log is None:
             return
-        tables = [
-            (name.lower(), delta)
-            for name, delta in (deltas or {}).items()
-            if not isinstance(self.relations.get(name.lower()), View)
-        ]
+        tables = [(n.lower(), delta) for n, delta in (deltas or {}).items() if self._is_table(n)]
         written = {**self._applied(), **(notes or {})}
         for name in gone:
             written[f"position/{name}"] = None
@@ -257,7 +280,11 @@ class Upkeep:
             key = f"outbox/{name.lower()}/{self.epoch:020d}"
             written[key] = packed(self._as_written(name, delta))
         written["epoch"] = str(self.epoch).encode()
+        written["clock"] = str(self.now).encode()
         self.log.commit(texts, tables, list(gone), written)
+
+    def _is_table(self, name: str) -> bool:
+        return not isinstance(self.relations.get(name.lower()), View)
 
     def _applied(self) -> dict[str, bytes | None]:
         """Return the notes of output that has reached its sink, to be forgotten."""

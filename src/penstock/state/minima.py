@@ -35,6 +35,10 @@ class BlockMinima:
         at = blocks[begins]
         self._minima.data[at] = np.fmin(self._minima.data[at], lowest)
 
+    def lowest(self, end: int) -> Any:
+        """Return a bound that no value is below."""
+        return self._minima.data[: -(-end // BLOCK)].min()
+
     def blocks_below(self, below: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield begin and end of each block that may hold a value less than ``below``."""
         for block in np.flatnonzero(self._minima.data < below).tolist():

@@ -99,7 +99,7 @@ class RowStore:
         """Return the number of living rows under each slot; none under -1, an unknown key."""
         if not len(slots):
             return np.empty(0, np.int64)
-        self._counts.ensure(int(slots.max()) + 1)
+        self._counts.ensure(max(int(slots.max()) + 1, 1))
         counts: Ids = self._counts.data[slots]
         if slots.min() < 0:
             counts[slots < 0] = 0
@@ -194,6 +194,16 @@ class RowStore:
         slots, frame = self.slots_of(ids), self.rows(ids)
         self.remove(ids)
         return slots, frame
+
+    def lowest(self, column: str) -> int | None:
+        """Return a physical value that no living row's is below; None without rows.
+
+        It is that of a row, but for one that was removed since the last ``expire``.
+        """
+        if not len(self):
+            return None
+        minima = self._minima.get(column) or self._track(column)
+        return int(minima.lowest(self._next))
 
     def drop_below(self, column: str, below: int) -> None:
         """Remove rows whose physical value is below ``below``; never nulls."""

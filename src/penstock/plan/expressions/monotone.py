@@ -169,5 +169,7 @@ def _shifted(payload: Tree) -> str | None:
 
 def _is_quantity(tree: Tree) -> bool:
     """A text would not do: "a" < "ab", but "ax" > "abx"."""
+    while kind_of(tree) == "Cast":
+        tree = payload_of(tree)["expr"]
     found = _literal(tree)
     return found is not None and found[0].rstrip("0123456789") in _QUANTITIES
