@@ -11,7 +11,7 @@ from penstock.columns import WEIGHT
 from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
 from penstock.operators.counted import CountedAggregate, Keeping, Kept
 from penstock.operators.expiry import Expiry
-from penstock.operators.tallies import VALUE
+from penstock.operators.grouped_values import VALUE
 from penstock.plan.expressions import Counted, CountedKind, decompose
 from penstock.plan.grouping import Aggregate
 from penstock.state.table import KeyedTable
@@ -71,7 +71,8 @@ def _kept(counted: Counted) -> Kept:
     keeping = Keeping.EXTREME if merge is not None else Keeping.DISTINCT
     if counted.kind is CountedKind.SUM:
         keeping = Keeping.SUM
-    return Kept(counted.name, keeping, counted.value, counted.rows, counted.source, merge)
+    read = (counted.value, counted.rows, counted.source, counted.values)
+    return Kept(counted.name, keeping, *read, merge)
 
 
 def running(

@@ -9,6 +9,7 @@ until the next append(), which may renumber the rows when more than half of them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,10 @@ class RowStore:
     def rows(self, row_ids: Ids) -> pl.DataFrame:
         """Return rows by id."""
         return self._store.get(row_ids)
+
+    def columns(self, row_ids: Ids, names: Sequence[str]) -> pl.DataFrame:
+        """Return some columns of rows by id."""
+        return pl.DataFrame([self._store.column(name).get(row_ids) for name in names])
 
     def slots_of(self, row_ids: Ids) -> Ids:
         """Return the slots of rows by id."""
