@@ -153,8 +153,8 @@ class TopRows(Operator):
         was = order < len(ids)
         place, old_place = _places(groups, np.ones(len(groups), bool)), _places(groups, was)
         stays = place < self._spec.k
-        entered = np.sort(order[stays & ~was]) - len(ids)  # of equal rows the lower id is earlier
-        if not entered.size:
+        entered = stays & ~was
+        if not entered.any():
             return None
         last = stays & (place == self._spec.k - 1)
         if self._scored:
@@ -164,14 +164,14 @@ class TopRows(Operator):
         gone = self._rows.rows(ids[order[before]])
         there = was[after]
         again = _numbers(order[before], len(ids))[order[after][there]]
-        fresh = rows[chosen[order[after][~there] - len(ids)]].select(gone.columns)
+        fresh = rows[chosen[order[entered] - len(ids)]].select(gone.columns)
         self._rows.remove(ids[order[~stays & was]])
-        self._rows.append(slots[entered], rows[chosen[entered]].select(gone.columns))
+        self._rows.append(used[groups[entered]], fresh)  # equal rows of a group as they arrived
         change = _Change(
             gone=gone,
             came=pl.concat([gone[again], fresh]),
-            places=(old_place[before], np.concatenate([place[after][there], place[after][~there]])),
-            groups=(groups[before], np.concatenate([groups[after][there], groups[after][~there]])),
+            places=(old_place[before], np.append(place[after][there], place[entered])),
+            groups=(groups[before], np.append(groups[after][there], groups[entered])),
         )
         return self._changes(change)
 
@@ -199,8 +199,9 @@ class TopRows(Operator):
         places, rank = change.places, self._spec.rank
         if rank is not None:
             stay, again = change.unchanged(self._spec.by)
-            gone, came = gone.filter(stay), came.filter(again)
-            places = places[0][stay], places[1][again]
+            if not stay.all():
+                gone, came = gone.filter(stay), came.filter(again)
+                places = places[0][stay], places[1][again]
         columns = gone.vstack(came).get_columns()
         if rank is not None:
             columns.append(pl.Series(rank, np.concatenate(places) + 1, dtype=pl.Int64))
