@@ -14,10 +14,14 @@ from penstock.state.contract import Stateful
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a row must survive, for each input of a step; ``name`` is the step's, for dead letters."""
+    """What a row must survive, for each input of a step; ``name`` is the step's, for dead letters.
+
+    ``computed``, which a row must survive too, are columns that the operator finds in its one input.
+    """
 
     name: str
     exprs: tuple[tuple[pl.Expr, ...], ...]
+    computed: tuple[pl.Expr, ...] = ()
 
 
 class Guarded(Operator):
@@ -25,7 +29,8 @@ class Guarded(Operator):
 
     The rows at fault are found by bisection and become dead letters; the operator gets the others.
     A row that is refused when it is inserted is refused when it is deleted too: both are dead
-    letters, of weight 1 and -1. Keeps nothing of its own.
+    letters, of weight 1 and -1. What was computed to try it is handed to the operator where the guard
+    says so. Keeps nothing of its own.
     """
 
     def __init__(self, operator: Operator, guard: Guard) -> None:
@@ -45,7 +50,7 @@ class Guarded(Operator):
 
     def _passed(self, delta: Delta | None, side: int, tick: Tick) -> Delta | None:
         exprs = self._guard.exprs[side]
-        if delta is None or not exprs:
+        if delta is None or not (exprs or self._guard.computed):
             return delta
         parts = self._sift(delta, exprs, side, tick)
         if not parts:
@@ -59,12 +64,13 @@ class Guarded(Operator):
         try:
             for expr in exprs:
                 frame.select(expr)
+            passed = frame.with_columns(*self._guard.computed)
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything
             cause: BaseException = error
         except pl.exceptions.PanicException as error:
             cause = error
         else:
-            return [frame]
+            return [passed]
         if frame.height == 1:
             refuse(frame, self._guard.name, cause, tick, side=side)
             return []
