@@ -37,6 +37,7 @@ from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.arrivals import ArrivalTime
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
+from penstock.plan.equal_groups import one_of_equal_groups
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
 from penstock.plan.identity import identity
@@ -284,4 +285,4 @@ def _kind(operator: Operator) -> str:
 
 def lower(roots: Sequence[Node]) -> Graph:
     """Return the graph of operators for the sinks of one run; common steps become one vertex."""
-    return _Builder(shared(roots)).build()
+    return _Builder(one_of_equal_groups(shared(roots))).build()
