@@ -50,6 +50,7 @@ class KeyIndex:
         self._high = 0  # slots ever given
         self._dirty = IdSet(budget)
         self._released = IdSet(budget)
+        self._tracked = False  # whether there is a snapshot to which a delta could relate
 
     def __len__(self) -> int:
         return self._high - len(self._free)
@@ -111,7 +112,8 @@ class KeyIndex:
 
     def _add(self, batch: KeyBatch, rows: Ids, positions: Ids) -> Ids:
         slots = self._allocate(len(rows))
-        self._dirty.add(slots)
+        if self._tracked:
+            self._dirty.add(slots)
         self._place(batch, rows, slots, positions)
         return slots
 
@@ -148,7 +150,8 @@ class KeyIndex:
     def release(self, slots: Ids) -> None:
         """Forget the keys of ``slots``, which other keys may get then."""
         slots = self._forget(slots)
-        self._released.add(slots)
+        if self._tracked:
+            self._released.add(slots)
 
     def _forget(self, slots: Ids) -> Ids:
         slots = slots[slots >= 0]
@@ -188,12 +191,16 @@ class KeyIndex:
         return self._store.nbytes + sum(part.nbytes for part in parts)
 
     def delta(self) -> Part:
-        """Return keys assigned and slots released since the last snapshot."""
+        """Return keys assigned and slots released since the last snapshot, if any was made.
+
+        What changes is noted from the first snapshot on: a run without checkpoints pays nothing.
+        """
         part: Part = {}
         released = self._released.drain()
         if len(released):
             part["released"] = numbered(released, [])
-        dirty = self._dirty.drain()
+        dirty = self._dirty.drain() if self._tracked else self.live_slots()
+        self._tracked = True
         dirty = dirty[self._living.data[dirty]]
         if len(dirty):
             part["keys"] = numbered(dirty, self.keys(dirty).get_columns())
@@ -203,11 +210,13 @@ class KeyIndex:
         """Return all keys."""
         self._dirty.drain()
         self._released.drain()
+        self._tracked = True
         living = self.live_slots()
         return {FULL: FULL_MARK, "keys": numbered(living, self.keys(living).get_columns())}
 
     def load(self, parts: list[Part]) -> None:
         """Restore keys under the same slots."""
+        self._tracked = True
         for part in since_last_full(parts):
             if "released" in part:
                 self._vacate(part["released"].get_column(SLOT).to_numpy().astype(np.int64))
