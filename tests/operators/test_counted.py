@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from penstock.lowering.table import lower
 from penstock.operators import exact_sums
 from penstock.operators.counted import CountedAggregate
-from penstock.operators.recompute import Recompute
 from penstock.operators.grouped_values import VALUE
+from penstock.operators.recompute import Recompute
 from penstock.operators.tallies import AMOUNT
 from penstock.stream import Stream
 from penstock.testing import Epoch, drive, integrate, scripted

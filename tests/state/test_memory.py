@@ -205,5 +205,5 @@ def test_a_few_rows_do_not_keep_the_batch_they_came_with(tmp_path: Path) -> None
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_the_process_itself_stays_near_the_limit(tmp_path: Path) -> None:
     grown, held = in_a_process_of_its_own(RSS, tmp_path)
-    assert held > 180
+    assert held > 150
     assert grown < 130

@@ -11,7 +11,15 @@ import polars as pl
 from penstock.operators.guarded import Guard
 from penstock.plan.expressions import Shape, classify, root_columns
 from penstock.plan.expressions.fallible import fallible
-from penstock.plan.expressions.tree import Tree, column, map_children, to_expr, to_tree
+from penstock.plan.expressions.tree import (
+    Tree,
+    column,
+    kind_of,
+    map_children,
+    to_expr,
+    to_tree,
+    walk,
+)
 from penstock.plan.grouping import Aggregate
 
 _PART = "_penstock_part_"
@@ -64,8 +72,12 @@ def _reading(expr: pl.Expr, names: Mapping[bytes, str]) -> pl.Expr:
         name = names.get(_encoded(tree))
         return map_children(tree, changed) if name is None else column(name)
 
-    return to_expr(changed(to_tree(expr))).alias(expr.meta.output_name())
+    tree = to_tree(expr)
+    read = changed(tree)
+    return expr if read == tree else to_expr(read).alias(expr.meta.output_name())
 
 
 def _is_of_rows(part: pl.Expr, schema: pl.Schema) -> bool:
-    return bool(root_columns(part)) and classify(part, schema) is Shape.ELEMENTWISE
+    """Tell whether a row alone gives the value; a user's function stays where it was written."""
+    python = any(kind_of(node) == "AnonymousFunction" for node in walk(to_tree(part)))
+    return bool(root_columns(part)) and not python and classify(part, schema) is Shape.ELEMENTWISE

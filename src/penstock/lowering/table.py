@@ -14,6 +14,7 @@ from penstock.lowering.aggregates import (
     lower_aggregate,
     lower_final,
 )
+from penstock.lowering.carried import carried
 from penstock.lowering.direct import direct
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Edge, Graph, Vertex
@@ -207,7 +208,8 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        operator = Map(steps, " -> ".join(_verb(step) for step in steps), direct(steps))
+        text, simple = " -> ".join(_verb(step) for step in steps), direct(steps)
+        operator = Map(carried(steps) if simple is None else steps, text, simple)
         above, reads = (self._numbers[id(current)],), self._reads((current,))
         number = self._add(node, above, kind="map", operator=operator, reads=reads)
         vertex = self.graph.vertices[number]
