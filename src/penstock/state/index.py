@@ -17,7 +17,6 @@ from penstock.state import keys as keys_of
 from penstock.state.arrays import GrowArray, Hashes, IdList, Ids, IdSet, Mask, distinct
 from penstock.state.columns import SMALLEST_GARBAGE, ColumnStore
 from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
-from penstock.state.hashing import hash_columns
 from penstock.state.hashtable import HashTable
 from penstock.state.keys import KeyBatch
 from penstock.state.memory import MemoryBudget, current
@@ -146,7 +145,7 @@ class KeyIndex:
         if self._hashes is not None:
             kept: Hashes = self._hashes.data[slots]
             return kept
-        return hash_columns(len(slots), list(self._store.physical_columns(slots)))
+        return keys_of.stored_hashes(self._store, slots)
 
     def _blocks(self) -> Iterator[tuple[Hashes, Ids]]:
         """Yield hashes and slots of the living keys, in pieces that fit the processor's cache."""
