@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from penstock.lowering.table import lower
 from penstock.operators import exact_sums
 from penstock.operators.counted import CountedAggregate
+from penstock.operators.grouped_values import VALUE
 from penstock.operators.recompute import Recompute
-from penstock.operators.tallies import AMOUNT, VALUE
+from penstock.operators.tallies import AMOUNT
 from penstock.stream import Stream
 from penstock.testing import Epoch, drive, integrate, scripted
 from penstock.windows import hopping
@@ -120,6 +121,14 @@ AGGS: dict[str, tuple[pl.Expr, Any]] = {
         lambda r: distinct(known([s for *_, s, _ in r])),
     ),
     "n_few": (pl.col("n").approx_n_unique(), lambda r: distinct([n for *_, n in r])),
+    "s_some": (
+        pl.col("s").filter(pl.col("n") > 0).drop_nulls().n_unique(),
+        lambda r: distinct(known([s for *_, s, n in r if n is not None and n > 0])),
+    ),
+    "s_others": (
+        pl.col("s").filter(pl.col("n") <= 0).n_unique(),
+        lambda r: distinct([s for *_, s, n in r if n is not None and n <= 0]),
+    ),
     "n_range": (
         pl.col("n").filter(pl.col("s") == "u").max() - pl.col("n").filter(pl.col("s") == "u").min(),
         lambda r: _range(known([n for *_, s, n in r if s == "u"])),
@@ -196,7 +205,7 @@ def test_of_everything(batches: list[list[Any]], restarts: set[int]) -> None:
 @given(batches=EPOCHS, restarts=RESTARTS)
 @settings(max_examples=25)
 def test_distinct_values_of_rows_that_stay(batches: list[list[Any]], restarts: set[int]) -> None:
-    names = ["rows", "x_few", "s_few", "n_few", "s_max"]
+    names = ["rows", "x_few", "s_few", "n_few", "s_max", "s_some", "s_others"]
     source = scripted("s", SCHEMA)
     stream = source.group_by("k").agg(AGGS[name][0].alias(name) for name in names)
     assert operators(stream) == [CountedAggregate]

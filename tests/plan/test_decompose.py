@@ -94,8 +94,10 @@ def inputs(draw: st.DrawFn, columns: st.SearchStrategy[str] = NUMBERS) -> pl.Exp
         )
     if draw(st.booleans()):
         value = value.filter(draw(PREDICATES))
-    elif draw(st.booleans()):
+    if draw(st.booleans()):
         value = value.drop_nulls()
+    if SCHEMA[name] == pl.Int32 and draw(st.booleans()):
+        value = value.cast(pl.Int64)
     return value
 
 

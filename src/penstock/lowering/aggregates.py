@@ -9,11 +9,13 @@ from dataclasses import replace
 import polars as pl
 
 from penstock.instants import Reach, unit_ns
+from penstock.lowering.prepared import prepared
 from penstock.lowering.splitting import SplitAggregates, running, split_aggregates
 from penstock.operators.contract import Operator
 from penstock.operators.count_windows import CountedGroups, CountWindows
 from penstock.operators.expiry import BoundExpiry, Expiry, Keys, TtlExpiry
 from penstock.operators.final import FinalRows
+from penstock.operators.guarded import Guarded
 from penstock.operators.panes import PANE, AssignWindows, WindowEnd
 from penstock.operators.recompute import SLOT, Recompute, RecomputeInput
 from penstock.operators.session_aggregate import SessionAggregate, SessionGroups, SessionRows
@@ -99,9 +101,14 @@ def _finished(node: Aggregate, chain: list[Operator]) -> list[Operator]:
 def _plain(node: Aggregate) -> Operator:
     properties, schema = node.input.properties, node.input.schema
     expiry = keys_expiry(properties, schema, node.keys, node.ttl_ns)
-    split = split_aggregates(node, node.keys, counted=True)
+    ready = prepared(node)
+    changelog = properties.changelog
+    split = split_aggregates(
+        ready.aggs, ready.keys, ready.schema, changelog=changelog, counted=True
+    )
     if split is not None:
-        return running(split, schema, expiry, changelog=properties.changelog)
+        operator = running(split, ready.schema, expiry, changelog=changelog)
+        return operator if ready.guard is None else Guarded(operator, ready.guard)
     return recomputed(node, schema, node.keys, expiry, node.schema)
 
 
@@ -130,6 +137,11 @@ def recomputed(
     )
 
 
+def _split(node: Aggregate, *, counted: bool = False) -> SplitAggregates | None:
+    schema, changelog = node.input.schema, node.input.properties.changelog
+    return split_aggregates(node.aggs, node.keys, schema, changelog=changelog, counted=counted)
+
+
 def _hopping(node: Aggregate, window: Hopping) -> list[Operator]:
     column, bound = node.window_column, node.window_bound
     assert column is not None
@@ -140,7 +152,7 @@ def _hopping(node: Aggregate, window: Hopping) -> list[Operator]:
 
 
 def _windowed(node: Aggregate, window: Hopping, column: str) -> WindowedGroups:
-    split = split_aggregates(node, node.keys)
+    split = _split(node)
     partials = split.partials if split is not None else None
     if partials is not None:
         dtype = node.input.schema[column]
@@ -175,7 +187,7 @@ def _running_windows(node: Aggregate, window: Hopping, column: str) -> list[Oper
     start = pl.col(PANE).alias(START)
     keys = (*node.keys, start)
     assigned = pl.Schema({**node.input.schema, PANE: dtype})
-    split = split_aggregates(node, node.keys, counted=True)
+    split = _split(node, counted=True)
     expiry = None
     if column in properties.times:
         over = node.properties.times[START].over(START, dtype)
@@ -212,7 +224,7 @@ def _session(node: Aggregate, window: Session) -> list[Operator]:
         column, window.gap_ns, node.keys, node.aggs, schema, node.schema, _reach(node)
     )
     if _once(node):
-        split = split_aggregates(node, node.keys)
+        split = _split(node)
         if split is None or _in_order(split):
             return [SessionRows(groups)]
         return [SessionAggregate(groups, split.partials)]

@@ -77,7 +77,7 @@ or (``Map``, functions, processors) find the row at fault themselves."""
 def guarded(node: Node, chain: list[Operator]) -> list[Operator]:
     """Put a guard before the first operator of a step, if a value can make its expressions fail."""
     read = GUARDED.get(type(node))
-    if read is None:
+    if read is None or isinstance(chain[0], Guarded):  # an aggregation brings its own
         return chain
     name, exprs = read(node)
     risky = tuple(

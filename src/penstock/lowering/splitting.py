@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,9 +11,8 @@ from penstock.columns import WEIGHT
 from penstock.operators.aggregate import PartialAggregates, RunningAggregate, count_partial
 from penstock.operators.counted import CountedAggregate, Keeping, Kept
 from penstock.operators.expiry import Expiry
-from penstock.operators.tallies import VALUE
+from penstock.operators.grouped_values import VALUE
 from penstock.plan.expressions import Counted, CountedKind, decompose
-from penstock.plan.grouping import Aggregate
 from penstock.state.table import KeyedTable
 
 
@@ -26,14 +25,18 @@ class SplitAggregates:
 
 
 def split_aggregates(
-    node: Aggregate, keys: tuple[pl.Expr, ...], *, counted: bool = False
+    aggs: Sequence[pl.Expr],
+    keys: tuple[pl.Expr, ...],
+    schema: pl.Schema,
+    *,
+    changelog: bool,
+    counted: bool = False,
 ) -> SplitAggregates | None:
-    """Split all aggregates of a node, or None if one does not split.
+    """Split all aggregates of rows with ``schema``, or None if one does not split.
 
     ``counted`` allows counted values and exact sums, which only ``running`` knows how to keep.
     """
-    schema, changelog = node.input.schema, node.input.properties.changelog
-    found = [decompose(agg, schema, changelog, counted=counted) for agg in node.aggs]
+    found = [decompose(agg, schema, changelog, counted=counted) for agg in aggs]
     whole = [d for d in found if d is not None]
     if len(whole) < len(found):
         return None
@@ -71,7 +74,8 @@ def _kept(counted: Counted) -> Kept:
     keeping = Keeping.EXTREME if merge is not None else Keeping.DISTINCT
     if counted.kind is CountedKind.SUM:
         keeping = Keeping.SUM
-    return Kept(counted.name, keeping, counted.value, counted.rows, counted.source, merge)
+    read = (counted.value, counted.rows, counted.source, counted.values)
+    return Kept(counted.name, keeping, *read, merge)
 
 
 def running(

@@ -15,6 +15,7 @@ from penstock.lowering.aggregates import (
     lower_aggregate,
     lower_final,
 )
+from penstock.lowering.carried import carried
 from penstock.lowering.direct import direct
 from penstock.lowering.functions import lower_batches, lower_remember, lower_rows
 from penstock.lowering.graph import Edge, Graph, Vertex
@@ -48,6 +49,7 @@ from penstock.operators.watermark import WatermarkOperator, WatermarkRule
 from penstock.plan.arrivals import ArrivalTime
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.distinct import Unique
+from penstock.plan.equal_groups import one_of_equal_groups
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.gap_filling import Filling, GapFill
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
@@ -266,8 +268,9 @@ class _Builder:
             steps.append(current)
             current = current.input
         steps.reverse()
-        name = " -> ".join(_verb(step) for step in steps)
-        operator = Map(steps, name, direct(steps), StepSuspects(steps))
+        text, simple = " -> ".join(_verb(step) for step in steps), direct(steps)
+        suspects = StepSuspects(steps)
+        operator = Map(carried(steps) if simple is None else steps, text, simple, suspects)
         above, reads = (self._numbers[id(current)],), self._reads((current,))
         number = self._add(node, above, kind="map", operator=operator, reads=reads)
         vertex = self.graph.vertices[number]
@@ -345,4 +348,4 @@ def _kind(operator: Operator) -> str:
 
 def lower(roots: Sequence[Node]) -> Graph:
     """Return the graph of operators for the sinks of one run; common steps become one vertex."""
-    return _Builder(chained(shared(roots))).build()
+    return _Builder(chained(one_of_equal_groups(shared(roots)))).build()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +15,14 @@ from penstock.operators import exact_sums
 from penstock.operators.aggregate import PartialAggregates, RunningAggregate
 from penstock.operators.contract import Delta, Tick
 from penstock.operators.expiry import Expiry
-from penstock.operators.tallies import AMOUNT, GROUP, VALUE, Changed, Tallies
+from penstock.operators.grouped_values import GROUP, VALUE, GroupedValues
+from penstock.operators.seen import MOST_FILTERS, Seen
+from penstock.operators.tallies import AMOUNT, Changed, Tallies
+from penstock.state.arrays import Ids
 from penstock.state.contract import Stateful
 from penstock.state.table import KeyedTable
 
-_SLOT = "_penstock_slot"
+_ROW = "_penstock_row"
 _PLACE = "place"
 
 
@@ -35,7 +38,8 @@ class Keeping(enum.Enum):
 class Kept:
     """A column of each group, made from the values of ``value`` in the rows that ``rows`` takes.
 
-    Columns of one ``source`` share their counts. ``merge`` finds the extreme in ``VALUE``.
+    Columns of one ``source`` share their counts, those of one ``values`` differ in ``rows`` alone.
+    ``merge`` finds the extreme in ``VALUE``.
     """
 
     name: str
@@ -43,15 +47,17 @@ class Kept:
     value: pl.Expr
     rows: pl.Expr | None
     source: str
+    values: str
     merge: pl.Expr | None = None
 
 
 class _Source(Protocol):
-    tallies: Tallies
+    grouped: GroupedValues
 
     def update(
-        self, rows: pl.DataFrame, groups: np.ndarray, before: pl.DataFrame
-    ) -> list[pl.Series]: ...
+        self, rows: pl.DataFrame, slots: Ids, groups: Ids, before: pl.DataFrame
+    ) -> list[pl.Series]:
+        """Take in rows of the groups ``slots``; return columns of ``groups``, ascending."""
 
 
 class CountedAggregate(RunningAggregate):
@@ -59,8 +65,9 @@ class CountedAggregate(RunningAggregate):
     partial can give: numbers of distinct values, extremes and float sums under deletion.
 
     State, besides the groups: a count for each distinct value of each group, shared by all columns
-    of one source; for float sums one number for each 32 exponents in use. An epoch touches the
-    values it brings, and all values of a group only when the current extreme was deleted.
+    of one source (of append-only rows the bits of ``Seen``, shared by all that read the values); for
+    float sums one number for each 32 exponents in use. An epoch touches the values it brings, and
+    all values of a group only when the current extreme was deleted.
     """
 
     def __init__(
@@ -73,68 +80,95 @@ class CountedAggregate(RunningAggregate):
         expiry: Callable[[KeyedTable], Expiry] | None = None,
     ) -> None:
         super().__init__(partials, input_schema=input_schema, changelog=changelog, expiry=expiry)
-        by_source: dict[tuple[bool, str], list[Kept]] = {}
-        for column in kept:
-            of_sum = column.keeping is Keeping.SUM
-            by_source.setdefault((of_sum, column.source), []).append(column)
-        empty = pl.DataFrame(schema=input_schema)
-        self._sources: list[_Source] = [
-            _Sums(columns[0])
-            if of_sum
-            else _Values(columns, empty.select(columns[0].value).dtypes[0])
-            for (of_sum, _), columns in by_source.items()
-        ]
+        self._sources = _sources(kept, input_schema, changelog=changelog)
         tables: dict[str, Stateful] = {
-            f"values{i}": source.tallies.table for i, source in enumerate(self._sources)
+            f"values{i}": source.grouped.table for i, source in enumerate(self._sources)
         }
         self.state = {**self.state, **tables}
 
     def _update(self, frame: pl.DataFrame, tick: Tick) -> Delta | None:
         partials, table = self._partials, self._table
-        slots = self._slots(frame)
-        groups = np.unique(slots) if partials.keys else np.zeros(1, dtype=np.int64)
-        keys = table.keys(groups) if partials.keys else pl.DataFrame(height=1)
-        rows = frame.with_columns(pl.Series(_SLOT, slots, dtype=pl.Int64))
-        if not self._changelog:
-            rows = rows.with_columns(pl.lit(1, pl.Int64).alias(WEIGHT))
+        slots, groups, keys, fresh = self._grouped(frame)
         existed, before = table.exists(groups), table.get(groups)
-        fresh = self._fresh(rows)
-        found = [s for source in self._sources for s in source.update(rows, groups, before)]
+        found = [s for source in self._sources for s in source.update(frame, slots, groups, before)]
+        kept = pl.DataFrame(found)
         order = np.argsort(~existed, kind="stable")  # groups that existed come first below
         groups, keys = groups[order], keys[order] if partials.keys else keys
         old = before[order[: int(existed.sum())]]
         linear = self._merging(old.select(fresh.columns), fresh[order])
-        merged = linear.hstack(pl.DataFrame(found)[order]).select(*partials.schema)
+        merged = linear.hstack(kept[order]).select(*partials.schema)
         table.set(groups, merged)
         if self._expiry is not None:
             self._expiry.touch(groups, keys, tick)
         return self._changes(groups, keys, old, merged)
 
-    def _slots(self, frame: pl.DataFrame) -> np.ndarray:
-        if self._partials.keys:
-            return self._table.assign(frame.select(*self._partials.keys))
-        self._table.assign(pl.DataFrame(height=1), unique=True)
-        return np.zeros(frame.height, dtype=np.int64)
-
-    def _fresh(self, rows: pl.DataFrame) -> pl.DataFrame:
-        extract = self._partials.extract
-        if not self._partials.keys:
-            return rows.select(*extract)
-        return rows.group_by(_SLOT).agg(*extract).sort(_SLOT).drop(_SLOT)
+    def _grouped(self, frame: pl.DataFrame) -> tuple[Ids, Ids, pl.DataFrame, pl.DataFrame]:
+        """Return the slot of each row, and of each group, ascending, slot, key and partials."""
+        partials = self._partials
+        if not partials.keys:
+            self._table.assign(pl.DataFrame(height=1), unique=True)
+            slots = np.zeros(frame.height, dtype=np.int64)
+            only = np.zeros(1, dtype=np.int64)
+            return slots, only, pl.DataFrame(height=1), frame.select(*partials.extract)
+        grouped = frame.with_row_index(_ROW).group_by(*partials.keys).agg(*partials.extract, _ROW)
+        slots = self._table.assign(grouped.select(partials.key_names), unique=True)
+        rows = grouped[_ROW]
+        by_row = np.empty(frame.height, dtype=np.int64)
+        by_row[rows.explode().to_numpy()] = np.repeat(slots, rows.list.len().to_numpy())
+        order = np.argsort(slots)
+        grouped = grouped.drop(_ROW)[order]
+        keys = grouped.select(partials.key_names)
+        return by_row, slots[order], keys, grouped.drop(partials.key_names)
 
     def _free(self, slots: np.ndarray) -> None:
         for source in self._sources:
-            source.tallies.free(np.unique(slots))
+            source.grouped.free(np.unique(slots))
         super()._free(slots)
 
 
-def _taken(rows: pl.DataFrame, kept: Kept) -> pl.DataFrame:
+def _sources(kept: Sequence[Kept], schema: pl.Schema, *, changelog: bool) -> list[_Source]:
+    """Put together the columns that share what is kept of their values."""
+    together: dict[Hashable, list[Kept]] = {}
+    for column in kept:
+        shared = column.source if changelog else column.values
+        together.setdefault((column.keeping is Keeping.SUM, shared), []).append(column)
+    empty = pl.DataFrame(schema=schema)
+    found: list[_Source] = []
+    for columns in together.values():
+        dtype = empty.select(columns[0].value).dtypes[0]
+        if columns[0].keeping is Keeping.SUM:
+            found.append(_Sums(columns[0]))
+        elif changelog:
+            found.append(_Values(columns, dtype))
+        else:
+            shares = range(0, len(columns), MOST_FILTERS)
+            found.extend(_Distinct(columns[i : i + MOST_FILTERS], dtype) for i in shares)
+    return found
+
+
+def _taken(rows: pl.DataFrame, slots: Ids, kept: Kept) -> pl.DataFrame:
     """Return ``GROUP, VALUE, AMOUNT`` of the rows that a source takes."""
+    rows = rows.with_columns(pl.Series(GROUP, slots, dtype=pl.Int64))
     if kept.rows is not None:
         rows = rows.filter(kept.rows)
-    return rows.select(
-        pl.col(_SLOT).alias(GROUP), kept.value.alias(VALUE), pl.col(WEIGHT).alias(AMOUNT)
-    )
+    return rows.select(pl.col(GROUP), kept.value.alias(VALUE), pl.col(WEIGHT).alias(AMOUNT))
+
+
+class _Distinct:
+    """Numbers of distinct values of append-only rows."""
+
+    def __init__(self, columns: Sequence[Kept], dtype: pl.DataType) -> None:
+        self._names = [column.name for column in columns]
+        self._seen = Seen(columns[0].value, dtype, [column.rows for column in columns])
+        self.grouped: GroupedValues = self._seen.values
+
+    def update(
+        self, rows: pl.DataFrame, slots: Ids, groups: Ids, before: pl.DataFrame
+    ) -> list[pl.Series]:
+        return [
+            pl.Series(name, before[name].fill_null(0).to_numpy() + more)
+            for name, more in zip(self._names, self._seen.add(rows, slots, groups), strict=True)
+        ]
 
 
 class _Values:
@@ -144,11 +178,12 @@ class _Values:
         self._columns = columns
         self._dtype = dtype
         self.tallies = Tallies(dtype, pl.Int64(), signed=False)
+        self.grouped: GroupedValues = self.tallies
 
     def update(
-        self, rows: pl.DataFrame, groups: np.ndarray, before: pl.DataFrame
+        self, rows: pl.DataFrame, slots: Ids, groups: Ids, before: pl.DataFrame
     ) -> list[pl.Series]:
-        changed = self.tallies.add(_taken(rows, self._columns[0]))
+        changed = self.tallies.add(_taken(rows, slots, self._columns[0]))
         places = np.searchsorted(groups, changed.groups)
         return [
             self._distinct(column, before, changed, places)
@@ -202,14 +237,16 @@ class _Sums:
     def __init__(self, column: Kept) -> None:
         self._column = column
         self.tallies = Tallies(exact_sums.BIN, exact_sums.WIDE, signed=True)
+        self.grouped: GroupedValues = self.tallies
 
     def update(
         self,
         rows: pl.DataFrame,
-        groups: np.ndarray,
+        slots: Ids,
+        groups: Ids,
         before: pl.DataFrame,  # noqa: ARG002 - all sums of a group are made of its bins
     ) -> list[pl.Series]:
-        taken = _taken(rows, self._column).filter(pl.col(VALUE).is_finite())
+        taken = _taken(rows, slots, self._column).filter(pl.col(VALUE).is_finite())
         terms = exact_sums.terms(taken[VALUE], taken[AMOUNT])
         self.tallies.add(taken.select(GROUP).hstack(terms))
         positions, bins = self.tallies.of(groups)

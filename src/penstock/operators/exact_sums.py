@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from penstock.operators.tallies import AMOUNT, VALUE
+from penstock.operators.grouped_values import VALUE
+from penstock.operators.tallies import AMOUNT
 
 BIN = pl.Int16()
 WIDE = pl.Int128()

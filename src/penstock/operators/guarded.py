@@ -18,11 +18,13 @@ class Guard:
     """What a row must survive, for each input of a step; ``name`` is the step's, for dead letters.
 
     ``suspects`` say for each input where to look first for a row that does not.
+    ``computed``, which a row must survive too, are columns that the operator finds in its one input.
     """
 
     name: str
     exprs: tuple[tuple[pl.Expr, ...], ...]
     suspects: tuple[Suspect, ...]
+    computed: tuple[pl.Expr, ...] = ()
 
 
 class Guarded(Operator):
@@ -30,7 +32,8 @@ class Guarded(Operator):
 
     The rows at fault become dead letters; the operator gets the others.
     A row that is refused when it is inserted is refused when it is deleted too: both are dead
-    letters, of weight 1 and -1. Keeps nothing of its own.
+    letters, of weight 1 and -1. What was computed to try it is handed to the operator where the guard
+    says so. Keeps nothing of its own.
     """
 
     def __init__(self, operator: Operator, guard: Guard) -> None:
@@ -50,13 +53,13 @@ class Guarded(Operator):
 
     def _passed(self, delta: Delta | None, side: int, tick: Tick) -> Delta | None:
         exprs = self._guard.exprs[side]
-        if delta is None or not exprs:
+        if delta is None or not (exprs or self._guard.computed):
             return delta
 
         def survive(frame: pl.DataFrame) -> pl.DataFrame:
             for expr in exprs:
                 frame.select(expr)
-            return frame
+            return frame.with_columns(*self._guard.computed)
 
         found = tried(survive, delta)
         if isinstance(found, pl.DataFrame):

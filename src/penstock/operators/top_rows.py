@@ -10,8 +10,8 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.operators import scores
+from penstock.operators.aggregate import equal_rows
 from penstock.operators.contract import Delta, Operator, Tick
-from penstock.operators.deltas import consolidate
 from penstock.operators.distinct import first_of_each
 from penstock.operators.expiry import Expiry
 from penstock.state.arrays import GrowArray, Ids, distinct
@@ -35,6 +35,35 @@ class TopSpec:
     descending: tuple[bool, ...]
     nulls_last: tuple[bool, ...]
     rank: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Rows that leave or move away, those that come or move there; by both, place and group.
+
+    Those that leave are ordered by group and place.
+    """
+
+    gone: pl.DataFrame
+    came: pl.DataFrame
+    places: tuple[Ids, Ids]
+    groups: tuple[Ids, Ids]
+
+    def unchanged(self, by: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Tell which rows do not make way for an equal one at the same place, and which come."""
+        width = 1 + max(int(places.max(initial=0)) for places in self.places)
+        old, new = (g * width + p for g, p in zip(self.groups, self.places, strict=True))
+        gone, came = np.ones(len(old), dtype=bool), np.ones(len(new), dtype=bool)
+        if not len(old):
+            return gone, came
+        at = np.minimum(np.searchsorted(old, new), len(old) - 1)
+        there = np.flatnonzero(old[at] == new)
+        # Whole rows are compared where the order does not tell them apart already.
+        for columns in (list(by), self.gone.columns):
+            one, other = self.gone.select(columns), self.came.select(columns)
+            there = there[equal_rows(one[at[there]], other[there])]
+        gone[at[there]] = came[there] = False
+        return gone, came
 
 
 class TopRows(Operator):
@@ -81,9 +110,9 @@ class TopRows(Operator):
             self._expiry.touch(slots[used], rows[used].select(self._spec.keys), tick)
         self._bars.ensure(self._groups.capacity)
         chosen = self._candidates(rows, slots)
-        if chosen is not None:
-            rows, slots = rows[chosen], slots[chosen]
-        return self._compete(rows, slots) if rows.height else None
+        if chosen is None:
+            chosen = np.arange(rows.height)
+        return self._compete(rows, slots[chosen], chosen) if chosen.size else None
 
     def _slots(self, rows: pl.DataFrame) -> Ids:
         if self._spec.keys:
@@ -108,38 +137,53 @@ class TopRows(Operator):
         column = rows[spec.by[0]]
         return scores.scores(column, descending=spec.descending[0], nulls_last=spec.nulls_last[0])
 
-    def _compete(self, rows: pl.DataFrame, slots: Ids) -> Delta | None:
+    def _compete(self, rows: pl.DataFrame, slots: Ids, chosen: Ids) -> Delta | None:
+        """Order the chosen rows, of the groups ``slots``, with those held; take in the best.
+
+        Only the columns of the order are read of all; whole rows are those that enter, leave or move.
+        """
         used = distinct(slots)
         positions, ids = self._rows.lookup_ids(used)
-        old = self._rows.rows(ids)
-        both = pl.concat([old, rows.select(old.columns)])
-        slots = np.concatenate([used[positions], slots])
-        order = self._order(both, slots)
-        slots = slots[order]
+        names = list(self._spec.by)
+        by = pl.concat([self._rows.columns(ids, names), rows.select(names)[chosen]])
+        number = _numbers(used, int(used[-1]) + 1)
+        groups = np.concatenate([positions, number[slots]])
+        order = self._order(by, groups)
+        groups = groups[order]
         was = order < len(ids)
-        place, old_place = _places(slots, np.ones(len(slots), bool)), _places(slots, was)
+        place, old_place = _places(groups, np.ones(len(groups), bool)), _places(groups, was)
         stays = place < self._spec.k
-        entered, left = order[stays & ~was], order[~stays & was]
-        if not entered.size:
+        entered = stays & ~was
+        if not entered.any():
             return None
-        self._rows.remove(ids[left])
-        # In order of arrival: among equal rows the lower row id is the earlier one.
-        arrived = np.sort(entered)
-        where = np.empty(len(order), dtype=np.int64)
-        where[order] = slots
-        self._rows.append(where[arrived], both[arrived])
         last = stays & (place == self._spec.k - 1)
         if self._scored:
-            self._bars.data[slots[last]] = self._scores(both[order[last]])
-        if self._spec.rank is None:
-            return self._changes(both, left, np.sort(entered))
-        moved = place != old_place
+            self._bars.data[used[groups[last]]] = self._scores(by[order[last]])
+        moved = (place != old_place) & (self._spec.rank is not None)
         before, after = was & (moved | ~stays), stays & (moved | ~was)
-        return self._ranked(both, (order[before], old_place[before]), (order[after], place[after]))
+        gone = self._rows.rows(ids[order[before]])
+        there = was[after]
+        again = _numbers(order[before], len(ids))[order[after][there]]
+        fresh = rows[chosen[order[entered] - len(ids)]].select(gone.columns)
+        self._rows.remove(ids[order[~stays & was]])
+        self._rows.append(used[groups[entered]], fresh)  # equal rows of a group as they arrived
+        change = _Change(
+            gone=gone,
+            came=pl.concat([gone[again], fresh]),
+            places=(old_place[before], np.append(place[after][there], place[entered])),
+            groups=(groups[before], np.append(groups[after][there], groups[entered])),
+        )
+        return self._changes(change)
 
-    def _order(self, rows: pl.DataFrame, slots: Ids) -> Ids:
+    def _order(self, by: pl.DataFrame, groups: Ids) -> Ids:
+        """Return the rows by group, in each by the order, equal ones as they arrived."""
         spec = self._spec
-        keyed = rows.select(pl.Series(_SLOT, slots), *(pl.col(name) for name in spec.by))
+        if self._scored and len(spec.by) == 1:
+            values = self._scores(by)
+            packed = scores.packed_order(groups, values) if scores.is_exact(values).all() else None
+            if packed is not None:
+                return packed
+        keyed = by.select(pl.Series(_SLOT, groups), *(pl.col(name) for name in spec.by))
         found = keyed.select(
             pl.arg_sort_by(
                 *keyed.columns,
@@ -150,20 +194,20 @@ class TopRows(Operator):
         )
         return found.to_series().to_numpy().astype(np.int64)
 
-    def _changes(self, both: pl.DataFrame, left: Ids, entered: Ids) -> Delta:
-        rows = both[np.concatenate([left, entered])].select(self._columns)
-        weights = np.concatenate([np.full(len(left), -1), np.full(len(entered), 1)])
-        return rows.with_columns(pl.Series(WEIGHT, weights, dtype=pl.Int64))
-
-    def _ranked(
-        self, both: pl.DataFrame, before: tuple[Ids, Ids], after: tuple[Ids, Ids]
-    ) -> Delta | None:
-        assert self._spec.rank is not None
-        changes = self._changes(both, before[0], after[0])
-        places = pl.Series(self._spec.rank, np.concatenate([before[1], after[1]]) + 1)
-        changes = changes.with_columns(places.cast(pl.Int64))
-        changes = consolidate(changes.select(*self._columns, self._spec.rank, WEIGHT))
-        return changes if changes.height else None
+    def _changes(self, change: _Change) -> Delta | None:
+        gone, came = change.gone.select(self._columns), change.came.select(self._columns)
+        places, rank = change.places, self._spec.rank
+        if rank is not None:
+            stay, again = change.unchanged(self._spec.by)
+            if not stay.all():
+                gone, came = gone.filter(stay), came.filter(again)
+                places = places[0][stay], places[1][again]
+        columns = gone.vstack(came).get_columns()
+        if rank is not None:
+            columns.append(pl.Series(rank, np.concatenate(places) + 1, dtype=pl.Int64))
+        weights = np.concatenate([np.full(gone.height, -1), np.full(came.height, 1)])
+        result = pl.DataFrame([*columns, pl.Series(WEIGHT, weights, dtype=pl.Int64)])
+        return result if result.height else None
 
     def _restore_bars(self) -> None:
         """After a restart, take the bars from the rows held."""
@@ -174,7 +218,8 @@ class TopRows(Operator):
         if not (self._scored and ids.size):
             return
         self._bars.ensure(self._groups.capacity)
-        rows, slots = self._rows.rows(ids), self._rows.slots_of(ids)
+        rows = self._rows.columns(ids, list(self._spec.by))
+        slots = self._rows.slots_of(ids)
         order = self._order(rows, slots)
         slots = slots[order]
         last = _places(slots, np.ones(len(slots), bool)) == self._spec.k - 1
@@ -195,3 +240,10 @@ def _places(slots: Ids, counted: np.ndarray) -> Ids:
     lengths = np.diff(starts, append=len(slots))
     places: Ids = before - np.repeat(before[starts], lengths)
     return places
+
+
+def _numbers(items: Ids, size: int) -> Ids:
+    """Return the place of each item, below ``size``, in ``items``."""
+    found = np.empty(size, dtype=np.int64)
+    found[items] = np.arange(len(items))
+    return found

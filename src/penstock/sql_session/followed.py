@@ -55,7 +55,7 @@ def _begun(upkeep: Upkeep, query: exp.Expr, lock: threading.RLock) -> tuple[Foll
     """Keep the query up to date from now on, as a view without a name."""
     with lock:
         view = _view(upkeep, query)
-        fill(upkeep.relations, view, upkeep.complete)
+        fill(upkeep.relations, view, upkeep.now, upkeep.complete)
         assert view.contents is not None
         upkeep.relations[view.name] = view
         following = Following(view.name, view.contents.weighted(), upkeep.watchers)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.clock import statement_time
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_session.execute import answer, contents_of, planned, rows_of
 from penstock.sql_session.relations import Catalogue, Column, Table
@@ -55,7 +56,7 @@ def picked(
         ],
     )
     relation, read = planned(catalogue, query, once=True)
-    found = rows_of(relation, contents_of(catalogue, read))
+    found = rows_of(relation, contents_of(catalogue, read), statement_time())
     behind = 1 + len(cells)
     names = [field.name for field in relation.fields]
     return Picked(

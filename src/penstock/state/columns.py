@@ -132,6 +132,10 @@ class ColumnStore:
             found.append(values)
         return found
 
+    def physical_columns(self, ids: Ids) -> list[tuple[npt.NDArray[Any], Mask | None]]:
+        """Return values and validity under ``ids`` of columns that are all of fixed width."""
+        return [column.physical(ids) for column in self.columns if isinstance(column, FixedColumn)]
+
     def set_physical(self, ids: Ids, columns: list[npt.NDArray[Any]]) -> None:
         """Store physical values under ``ids`` (unique), in columns of fixed width."""
         self._size = max(self._size, int(ids.max()) + 1)

@@ -33,8 +33,8 @@ _SORTED_FROM = 1 << 14
 """Entries from which a rebuild sorts them first: places in memory are then written in order, which
 is several times faster than at random once the table does not fit the processor's caches."""
 
-_SORTED_BYTES = 32
-"""What sorting takes for each entry, for a while: hash, slot, entry and the sorted word."""
+_SORTED_BYTES = 16
+"""What sorting takes for each entry, for a while: the entry and the sorted word."""
 
 _SORTED_STEP = 1 << 18
 
@@ -132,8 +132,10 @@ class HashTable:
 
     def insert(self, hashes: Hashes, slots: Ids, positions: Ids) -> None:
         """Add entries that are not in the table, trying ``positions`` first."""
+        self._put((hashes << _HALF) | _ODD | slots.view(np.uint64), positions)
+
+    def _put(self, wanted: Hashes, positions: Ids) -> None:
         entries = self._entries.data
-        wanted = (hashes << _HALF) | _ODD | slots.view(np.uint64)
         while len(wanted):
             before = entries[positions]
             free = before <= _TOMBSTONE
@@ -168,33 +170,24 @@ class HashTable:
         if count >= _SORTED_FROM and (
             self._budget is None or self._budget.fits(count * _SORTED_BYTES)
         ):
-            held = [*blocks]
-            if held:
-                self._fill(
-                    np.concatenate([h for h, _ in held]), np.concatenate([s for _, s in held])
-                )
+            self._fill(*_joined(blocks, count))
             return
         for hashes, slots in blocks:
             self.insert(hashes, slots, self.home(hashes))
 
-    def _fill(self, hashes: Hashes, slots: Ids) -> None:
+    def _fill(self, entries: Hashes, order: Hashes) -> None:
         """Put entries into the empty table in the order of their places, from front to back.
 
         Linear probing puts the next one at its home or behind the one before, whichever is later;
         what would come behind the end is inserted one by one.
         """
-        order = hashes & _HIGH
-        order |= np.arange(len(hashes), dtype=np.uint64)
         order.sort()
-        entries = hashes << _HALF
-        entries |= _ODD
-        entries |= slots.view(np.uint64)
         before = -1
         for begin in range(0, len(order), _SORTED_STEP):
             part = order[begin : begin + _SORTED_STEP]
-            places = self.home(part)
+            homes = self.home(part)
             steps = np.arange(len(part))
-            places -= steps
+            places = homes - steps
             places[0] = max(places[0], before + 1)
             np.maximum.accumulate(places, out=places)
             places += steps
@@ -203,6 +196,16 @@ class HashTable:
             inside = int(np.searchsorted(places, 1 << self._bits))
             self._entries.data[places[:inside]] = entries[rows[:inside]]
             self._used += inside
-            rest = rows[inside:]
-            if len(rest):
-                self.insert(hashes[rest], slots[rest], self.home(hashes[rest]))
+            if inside < len(rows):
+                self._put(entries[rows[inside:]], homes[inside:])
+
+
+def _joined(blocks: Iterable[tuple[Hashes, Ids]], count: int) -> tuple[Hashes, Hashes]:
+    """Return the entries of the blocks, at most ``count``, and words that sort them by place."""
+    entries, order = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    end = 0
+    for hashes, slots in blocks:
+        begin, end = end, end + len(hashes)
+        entries[begin:end] = (hashes << _HALF) | _ODD | slots.view(np.uint64)
+        order[begin:end] = (hashes & _HIGH) | np.arange(begin, end, dtype=np.uint64)
+    return entries[:end], order[:end]

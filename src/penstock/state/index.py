@@ -20,6 +20,7 @@ from penstock.state.contract import FULL, FULL_MARK, SLOT, Part, since_last_full
 from penstock.state.hashtable import HashTable
 from penstock.state.keys import KeyBatch
 from penstock.state.memory import MemoryBudget, current
+from penstock.state.physical import physical_type
 
 _BLOCK = 1 << 18  # slots per step of a rebuild
 
@@ -44,12 +45,15 @@ class KeyIndex:
         self._budget = budget
         self._store = ColumnStore(self.schema, budget=budget, smallest_garbage=smallest_garbage)
         self._table = HashTable(budget)
-        self._hashes = GrowArray(np.uint64, budget=budget)
+        fixed = all(physical_type(dtype) for dtype in self.schema.values())
+        # Keys of fixed width are hashed again when the table grows: that is cheaper than the memory.
+        self._hashes = None if fixed else GrowArray(np.uint64, budget=budget)
         self._living = GrowArray(np.bool_, budget=budget)
         self._free = IdList(budget)
         self._high = 0  # slots ever given
         self._dirty = IdSet(budget)
         self._released = IdSet(budget)
+        self._tracked = False  # whether there is a snapshot to which a delta could relate
 
     def __len__(self) -> int:
         return self._high - len(self._free)
@@ -111,7 +115,8 @@ class KeyIndex:
 
     def _add(self, batch: KeyBatch, rows: Ids, positions: Ids) -> Ids:
         slots = self._allocate(len(rows))
-        self._dirty.add(slots)
+        if self._tracked:
+            self._dirty.add(slots)
         self._place(batch, rows, slots, positions)
         return slots
 
@@ -121,9 +126,8 @@ class KeyIndex:
             living = int(np.count_nonzero(self._living.data))
             self._table.rebuild(self._blocks(), living + len(rows))
             positions = None
-        self._hashes.ensure(self._high)
+        self._keep_hashes(slots, hashes)
         self._living.ensure(self._high)
-        self._hashes.data[slots] = hashes
         self._living.data[slots] = True
         keys_of.write(self._store, slots, batch, rows if len(rows) < batch.height else None)
         home = self._table.home(hashes) if positions is None else positions
@@ -131,11 +135,23 @@ class KeyIndex:
         if self._budget is not None:
             self._budget.enforce()
 
+    def _keep_hashes(self, slots: Ids, hashes: Hashes) -> None:
+        if self._hashes is not None:
+            self._hashes.ensure(self._high)
+            self._hashes.data[slots] = hashes
+
+    def _hashes_of(self, slots: Ids) -> Hashes:
+        """Return the hashes of living keys."""
+        if self._hashes is not None:
+            kept: Hashes = self._hashes.data[slots]
+            return kept
+        return keys_of.stored_hashes(self._store, slots)
+
     def _blocks(self) -> Iterator[tuple[Hashes, Ids]]:
         """Yield hashes and slots of the living keys, in pieces that fit the processor's cache."""
         for begin in range(0, len(self._living.data), _BLOCK):
             slots = begin + np.flatnonzero(self._living.data[begin : begin + _BLOCK])
-            yield self._hashes.data[slots], slots
+            yield self._hashes_of(slots), slots
 
     def _allocate(self, count: int) -> Ids:
         reused = min(count, len(self._free))
@@ -148,13 +164,14 @@ class KeyIndex:
     def release(self, slots: Ids) -> None:
         """Forget the keys of ``slots``, which other keys may get then."""
         slots = self._forget(slots)
-        self._released.add(slots)
+        if self._tracked:
+            self._released.add(slots)
 
     def _forget(self, slots: Ids) -> Ids:
         slots = slots[slots >= 0]
         slots = distinct(slots[self.is_live(slots)])
         if len(slots):
-            self._table.remove(self._hashes.data[slots], slots)
+            self._table.remove(self._hashes_of(slots), slots)
             self._living.data[slots] = False
             self._store.clear(slots)
             self._free.extend(slots)
@@ -184,16 +201,21 @@ class KeyIndex:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        parts = (self._table, self._hashes, self._living, self._free, self._dirty, self._released)
-        return self._store.nbytes + sum(part.nbytes for part in parts)
+        parts = (self._table, self._living, self._free, self._dirty, self._released)
+        hashes = 0 if self._hashes is None else self._hashes.nbytes
+        return self._store.nbytes + hashes + sum(part.nbytes for part in parts)
 
     def delta(self) -> Part:
-        """Return keys assigned and slots released since the last snapshot."""
+        """Return keys assigned and slots released since the last snapshot, if any was made.
+
+        What changes is noted from the first snapshot on: a run without checkpoints pays nothing.
+        """
         part: Part = {}
         released = self._released.drain()
         if len(released):
             part["released"] = numbered(released, [])
-        dirty = self._dirty.drain()
+        dirty = self._dirty.drain() if self._tracked else self.live_slots()
+        self._tracked = True
         dirty = dirty[self._living.data[dirty]]
         if len(dirty):
             part["keys"] = numbered(dirty, self.keys(dirty).get_columns())
@@ -203,11 +225,13 @@ class KeyIndex:
         """Return all keys."""
         self._dirty.drain()
         self._released.drain()
+        self._tracked = True
         living = self.live_slots()
         return {FULL: FULL_MARK, "keys": numbered(living, self.keys(living).get_columns())}
 
     def load(self, parts: list[Part]) -> None:
         """Restore keys under the same slots."""
+        self._tracked = True
         for part in since_last_full(parts):
             if "released" in part:
                 self._vacate(part["released"].get_column(SLOT).to_numpy().astype(np.int64))
@@ -217,9 +241,8 @@ class KeyIndex:
                 self._vacate(slots)
                 self._high = max(self._high, int(slots.max()) + 1)
                 batch = keys_of.read(frame, self.schema)
-                self._hashes.ensure(self._high)
+                self._keep_hashes(slots, batch.hashes)
                 self._living.ensure(self._high)
-                self._hashes.data[slots] = batch.hashes
                 self._living.data[slots] = True
                 keys_of.write(self._store, slots, batch, None)
         self._table.rebuild(self._blocks(), int(np.count_nonzero(self._living.data)))

@@ -37,6 +37,11 @@ def read(keys: pl.DataFrame, schema: pl.Schema) -> KeyBatch:
     return KeyBatch(keys.height, columns, hash_columns(keys.height, columns))
 
 
+def stored_hashes(store: ColumnStore, slots: Ids) -> Hashes:
+    """Return the hashes of stored keys, whose columns are all of fixed width."""
+    return hash_columns(len(slots), [*store.physical_columns(slots)])
+
+
 def leaders(hashes: Hashes) -> Ids:
     """Return for each row the index of the first row with the same hash.
 

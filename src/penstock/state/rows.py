@@ -11,6 +11,7 @@ may renumber the rows when more than half of them are dead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,10 @@ class RowStore:
     def values(self, name: str, row_ids: Ids) -> pl.Series:
         """Return one column of rows by id."""
         return self._store.column(name).get(row_ids)
+
+    def columns(self, row_ids: Ids, names: Sequence[str]) -> pl.DataFrame:
+        """Return some columns of rows by id."""
+        return pl.DataFrame([self._store.column(name).get(row_ids) for name in names])
 
     def slots_of(self, row_ids: Ids) -> Ids:
         """Return the slots of rows by id."""

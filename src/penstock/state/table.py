@@ -37,6 +37,7 @@ class KeyedTable:
         self._values = ColumnStore(value_schema, budget=budget, smallest_garbage=smallest_garbage)
         self._present = GrowArray(np.bool_, budget=budget)
         self._dirty = IdSet(budget)
+        self._tracked = False  # as in the index
 
     def __len__(self) -> int:
         return len(self.index)
@@ -82,7 +83,8 @@ class KeyedTable:
     def _note(self, slots: Ids) -> None:
         self._present.ensure(int(slots.max()) + 1)
         self._present.data[slots] = True
-        self._dirty.add(slots)
+        if self._tracked:
+            self._dirty.add(slots)
 
     def exists(self, slots: Ids) -> Mask:
         """Tell for each slot whether a value was ever set under it; False for slot -1."""
@@ -124,7 +126,8 @@ class KeyedTable:
     def delta(self) -> Part:
         """Return keys, values and released slots since the last snapshot."""
         part = self.index.delta()
-        dirty = self._dirty.drain()
+        dirty = self._dirty.drain() if self._tracked else self.live_slots()
+        self._tracked = True
         dirty = dirty[self.exists(dirty)]
         if len(dirty):
             part["values"] = numbered(dirty, self._values.get(dirty).get_columns())
@@ -133,6 +136,7 @@ class KeyedTable:
     def full(self) -> Part:
         """Return all keys and values."""
         self._dirty.drain()
+        self._tracked = True
         part = self.index.full()
         slots = self.live_slots()
         slots = slots[self.exists(slots)]
@@ -141,6 +145,7 @@ class KeyedTable:
 
     def load(self, parts: list[Part]) -> None:
         """Restore keys and values under the same slots."""
+        self._tracked = True
         parts = since_last_full(parts)
         self.index.load(parts)
         for part in parts:

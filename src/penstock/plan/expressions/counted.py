@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -45,7 +45,8 @@ class CountedKind(enum.Enum):
 class Counted:
     """One kept column: ``kind`` of the values of ``value`` in the rows where ``rows`` is true.
 
-    ``source`` is the same for all that read the same values of the same rows.
+    ``source`` is the same for all that read the same values of the same rows, ``values`` for all
+    that read the same values of any rows.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Counted:
     value: pl.Expr
     rows: pl.Expr | None
     source: str
+    values: str
     dtype: pl.DataType
 
 
@@ -86,7 +88,8 @@ def _counted(a: Aggregation, kind: CountedKind, dtype: pl.DataType) -> Counted:
     if kind is CountedKind.SUM:
         value = value.cast(pl.Float64)
     name = a.name(f"c_{kind.value}")
-    return Counted(name, kind, value, a.rows, a.name("source"), dtype)
+    values = replace(a, rows=None).name("values")
+    return Counted(name, kind, value, a.rows, a.name("source"), values, dtype)
 
 
 def _can_be_counted(a: Aggregation) -> bool:

@@ -26,6 +26,7 @@ from penstock.plan.expressions.classify import (
     is_deterministic_tree,
 )
 from penstock.plan.expressions.counted import Counted, partials_or_counted
+from penstock.plan.expressions.fallible import may_fail
 from penstock.plan.expressions.partials import Aggregation, Partial, Split
 from penstock.plan.expressions.tree import (
     Tree,
@@ -168,23 +169,45 @@ def _is_chosen(tree: Tree, schema: pl.Schema) -> bool:
 
 
 def _filtered_input(tree: Tree, schema: pl.Schema) -> tuple[Tree, Tree | None] | None:
-    """Read ``value`` or ``value.filter(predicate)``, both row-wise; None for anything else."""
-    tag = tag_of(tree)
-    predicate: Tree | None = None
+    """Read a row-wise value, with the rows that filters below it take; None for anything else.
+
+        a.filter(p).drop_nulls().cast(Int64)  ->  a.cast(Int64), p & a.is_not_null()
+
+    A cast is taken out of a filter if no value of the rows left out can make it fail.
+    """
     if kind_of(tree) == "Alias":
         return _filtered_input(children(tree)[0], schema)
+    if _reads_rows(tree, schema):
+        return tree, None
+    tag = tag_of(tree)
     if tag == "Filter":
-        tree, predicate = children(tree)
-    elif tag in ("DropNulls", "DropNans"):
-        tree = children(tree)[0]
-        kept = to_expr(tree)
-        predicate = to_tree(
-            kept.is_not_null() if tag == "DropNulls" else kept.is_not_nan().fill_null(value=True)
-        )
-    both = [tree] if predicate is None else [tree, predicate]
-    if all(_reads_rows(node, schema) for node in both):
-        return tree, predicate
+        value, predicate = children(tree)
+        rowwise = _reads_rows(value, schema) and _reads_rows(predicate, schema)
+        return (value, predicate) if rowwise else None
+    if tag in ("DropNulls", "DropNans"):
+        found = _filtered_input(children(tree)[0], schema)
+        return None if found is None else _without(tag, *found)
+    if tag == "Cast":
+        return _cast_input(tree, schema)
     return None
+
+
+def _without(tag: str, value: Tree, predicate: Tree | None) -> tuple[Tree, Tree]:
+    """Restrict the rows taken to those with a value that is not null, or not NaN."""
+    kept = to_expr(value)
+    known = kept.is_not_null() if tag == "DropNulls" else kept.is_not_nan().fill_null(value=True)
+    return value, to_tree(known if predicate is None else to_expr(predicate) & known)
+
+
+def _cast_input(tree: Tree, schema: pl.Schema) -> tuple[Tree, Tree | None] | None:
+    found = _filtered_input(children(tree)[0], schema)
+    if found is None:
+        return None
+    value, predicate = found
+    outside = with_children(tree, [value])
+    if dtype_of(outside, schema) == dtype_of(value, schema):
+        return value, predicate
+    return None if may_fail(outside, schema) else (outside, predicate)
 
 
 def _reads_rows(tree: Tree, schema: pl.Schema) -> bool:

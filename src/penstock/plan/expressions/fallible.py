@@ -76,7 +76,7 @@ def fallible(exprs: Sequence[pl.Expr], schema: pl.Schema) -> tuple[pl.Expr, ...]
 
 
 def _parts(tree: Tree, schema: pl.Schema) -> Iterator[Tree]:
-    if _may_fail(tree, schema) and _row_local(tree):
+    if may_fail(tree, schema) and _row_local(tree):
         yield tree
         return
     if kind_of(tree) in ("Eval", "StructEval"):
@@ -102,7 +102,7 @@ def _row_local(tree: Tree) -> bool:
     return known and all(map(_row_local, children(tree)))
 
 
-def _may_fail(tree: Tree, schema: pl.Schema) -> bool:
+def may_fail(tree: Tree, schema: pl.Schema) -> bool:
     """Tell whether the outermost function of a tree can fail because of a value."""
     kind = kind_of(tree)
     if kind == "Cast":
