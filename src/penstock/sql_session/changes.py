@@ -11,7 +11,7 @@ from sqlglot import exp
 from penstock.columns import WEIGHT
 from penstock.errors import PlanError
 from penstock.operators.deltas import consolidate, weighted
-from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.dialect import PenstockSQL, refuse, require_only
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.scalars import cast
 from penstock.sql_plan.types import sql_type
@@ -290,8 +290,8 @@ def _assigned(
         name = _known(table, item.this.name)
         if name in new:
             raise refuse(item, f"column {name!r} is set twice")
-        new[name] = exp.Null() if _is_default(item.expression) else item.expression
         column = next(c for c in table.columns if c.name == name)
+        new[name] = exp.Null() if _is_default(item.expression) else _typed(column, item.expression)
         if _is_default(item.expression) and column.default is not None:
             new[name] = column.default
     columns = [exp.Identifier(this=name, quoted=True) for name in table.schema]
@@ -306,6 +306,15 @@ def _assigned(
         ],
     )
     return _complete(table, answer(catalogue, query))
+
+
+def _typed(column: Column, node: exp.Expr) -> exp.Expr:
+    """A text that is written down takes the type of the column it is given to."""
+    if not (isinstance(node, exp.Literal) and node.args.get("is_string")):
+        return node
+    if column.dtype == pl.String:
+        return node
+    return exp.Cast(this=node, to=exp.DataType.build(sql_type(column.dtype), dialect=PenstockSQL))
 
 
 def updated(catalogue: Catalogue, node: exp.Update) -> Change:
