@@ -118,12 +118,20 @@ def _count_if(given: Input, argument: exp.Expr) -> Value:
 def _sum(given: Input, argument: exp.Expr) -> Value:
     value = _number(given, argument)
     dtype = value.dtype
+    if dtype in _LONG:  # numeric in PostgreSQL, so that it does not overflow
+        total = value.expr.cast(pl.Int128)
+        found = pl.when(total.count() > 0).then(total.sum())
+        return Value(found.cast(_WHOLE_NUMERIC), _WHOLE_NUMERIC)
     if dtype.is_integer():
-        dtype = pl.Int128() if dtype in (pl.Int128, pl.UInt64) else pl.Int64()
+        dtype = pl.Int64()
     elif isinstance(dtype, pl.Decimal):
         dtype = pl.Decimal(MAX_DIGITS, dtype.scale)
     expr = value.expr.cast(dtype)
     return Value(pl.when(expr.count() > 0).then(expr.sum()), dtype)
+
+
+_LONG = (pl.Int64(), pl.UInt64(), pl.Int128())
+_WHOLE_NUMERIC = pl.Decimal(MAX_DIGITS, 0)
 
 
 def _mean(given: Input, argument: exp.Expr) -> Value:

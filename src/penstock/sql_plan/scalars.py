@@ -38,11 +38,21 @@ class Scalars:
         nodes: dict[type[exp.Expr], Translator],
         functions: dict[str, Translator],
         reads: dict[type[exp.Expr], tuple[str, ...]],
+        *,
+        strict: bool = True,
     ) -> None:
         self.schema = schema
+        self.strict = strict
         self._nodes = nodes
         self._functions = functions
         self._reads = reads
+
+    def lenient(self) -> Scalars:
+        """Return a translator for what is computed of every row and used of some, as in CASE.
+
+        Values that cannot be cast, or are out of range, are null there: the row is no bad one.
+        """
+        return Scalars(self.schema, self._nodes, self._functions, self._reads, strict=False)
 
     def value(self, node: exp.Expr) -> Value:
         """Return the translation of an expression."""
@@ -183,7 +193,11 @@ def _not(scalars: Scalars, node: exp.Expr) -> Value:
 
 def both(scalars: Scalars, node: exp.Expr, *parts: exp.Expr) -> list[Value]:
     """Return operands as the one type they are compared or united in."""
-    values = scalars.values(parts)
+    return united(node, scalars.values(parts))
+
+
+def united(node: exp.Expr, values: list[Value]) -> list[Value]:
+    """Return values as one type."""
     found = aligned(*values)
     if found is None:
         raise refuse(node, f"no common type of {', '.join(str(v.dtype) for v in values)}")
@@ -210,15 +224,16 @@ def _case(scalars: Scalars, node: exp.Expr) -> Value:
     branches = node.args["ifs"]
     subject = node.args.get("this")
     tests = [exp.EQ(this=subject, expression=b.this) if subject else b.this for b in branches]
-    conditions = [scalars.predicate(test) for test in tests]
+    some = scalars.lenient()
+    conditions = [scalars.predicate(tests[0]), *map(some.predicate, tests[1:])]
     default = node.args.get("default") or exp.Null()
-    *results, otherwise = both(scalars, node, *(b.args["true"] for b in branches), default)
+    *results, otherwise = both(some, node, *(b.args["true"] for b in branches), default)
     return _chosen(conditions, results, otherwise)
 
 
 def _if(scalars: Scalars, node: exp.Expr) -> Value:
     default = node.args.get("false") or exp.Null()
-    result, otherwise = both(scalars, node, node.args["true"], default)
+    result, otherwise = both(scalars.lenient(), node, node.args["true"], default)
     return _chosen([scalars.predicate(node.this)], [result], otherwise)
 
 
@@ -236,7 +251,8 @@ def _cast(scalars: Scalars, node: exp.Expr) -> Value:
         if isinstance(target, pl.Duration):
             return scalars.value(exp.Interval(this=node.this))
         return literal_as(value, target)
-    return Value(cast(value, target, strict=not isinstance(node, exp.TryCast)), target)
+    strict = scalars.strict and not isinstance(node, exp.TryCast)
+    return Value(cast(value, target, strict=strict), target)
 
 
 def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
@@ -274,6 +290,8 @@ def _read(expr: pl.Expr, target: pl.DataType, *, strict: bool) -> pl.Expr:
         return expr.str.strip_chars().cast(target, strict=strict)
     if target == pl.Boolean:
         low = expr.str.strip_chars().str.to_lowercase()
+        if not strict:
+            return low.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
         return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
     return expr.cast(target, strict=strict)
 
@@ -292,7 +310,8 @@ def _zoned(expr: pl.Expr, source: pl.Datetime, target: pl.Datetime) -> pl.Expr:
 
 
 def _coalesce(scalars: Scalars, node: exp.Expr) -> Value:
-    values = both(scalars, node, node.this, *node.expressions)
+    rest = scalars.lenient().values(node.expressions)
+    values = united(node, [scalars.value(node.this), *rest])
     return Value(pl.coalesce([v.expr for v in values]), values[0].dtype)
 
 
