@@ -13,7 +13,7 @@ from penstock.sql_plan import intervals
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.types import MAX_DIGITS, scale_of, sql_type
-from penstock.sql_plan.values import Value, aligned, constant, literal_as, ratio
+from penstock.sql_plan.values import Value, aligned, constant, constant_span, literal_as, ratio, span_of
 
 _QUOTIENT_SCALE = 16
 """Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
@@ -27,18 +27,20 @@ def interval(scalars: Scalars, node: exp.Expr) -> Value:
         months, micros = intervals.span(text, unit)
     except ValueError:
         raise refuse(node, "cannot read the interval") from None
-    dtype = pl.Duration("us")
-    return Value(pl.lit(micros, dtype=pl.Int64).cast(dtype), dtype, months=months, literal=micros)
+    return constant_span(months, micros)
 
 
 def shifted(value: Value, span: Value, sign: int) -> Value:
     """Return an instant or a date moved by an interval; a date becomes a timestamp."""
     dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
     expr = value.expr.cast(dtype) if value.dtype == pl.Date else value.expr
-    if span.months:
+    if span.month_count is not None:
+        moved = (span.month_count * sign).cast(pl.String)
+        expr = expr.dt.offset_by(pl.concat_str([moved, pl.lit("mo")]))
+    elif span.months:
         expr = expr.dt.offset_by(f"{sign * span.months}mo")
     if not span.constant or span.literal:
-        length = span.expr.cast(pl.Duration(dtype.time_unit))  # type: ignore[attr-defined]
+        length = span.fixed.cast(pl.Duration(dtype.time_unit))  # type: ignore[attr-defined]
         expr = expr + length if sign > 0 else expr - length
     return Value(expr, dtype)
 
@@ -61,9 +63,11 @@ def _sum(sign: int) -> Translator:
         if sign < 0 and left.dtype == pl.Date and right.dtype == pl.Date:
             days = (left.expr - right.expr).dt.total_days().cast(pl.Int32)
             return Value(days, pl.Int32())
-        if left.is_interval and right.is_interval and (left.months or right.months):
-            months, micros = left.months + sign * right.months, left.literal + sign * right.literal
-            return Value(pl.lit(micros, dtype=pl.Duration("us")), pl.Duration("us"), months, micros)
+        if left.is_interval and right.is_interval and (left.has_months or right.has_months):
+            return _spans(left, right, sign)
+        clock = _on_the_clock(left, right, sign)
+        if clock is not None:
+            return clock
         if not _summable(left, right):
             raise _no_operator(node, left, right)
         one, two = _numbers(node, left, right)
@@ -72,6 +76,28 @@ def _sum(sign: int) -> Translator:
         return scalars.typed(one.expr + two.expr if sign > 0 else one.expr - two.expr)
 
     return translate
+
+
+def _spans(left: Value, right: Value, sign: int) -> Value:
+    if left.constant and right.constant:
+        months = left.months + sign * right.months
+        return constant_span(months, left.literal + sign * right.literal)
+    months = left.counted_months + sign * right.counted_months
+    one, two = (v.fixed.dt.total_microseconds() for v in (left, right))
+    return span_of(months, one + sign * two)
+
+
+def _on_the_clock(left: Value, right: Value, sign: int) -> Value | None:
+    """``date + time`` is an instant; a time moved by an interval stays within its day."""
+    if sign > 0 and {left.dtype, right.dtype} == {pl.Date(), pl.Time()}:
+        day, time = (left, right) if left.dtype == pl.Date else (right, left)
+        length = (time.expr.to_physical() // 1000).cast(pl.Duration("us"))
+        return Value(day.expr.cast(pl.Datetime("us")) + length, pl.Datetime("us"))
+    for time, span in ((left, right), (right, left)):
+        if time.dtype == pl.Time and span.is_interval and (sign > 0 or time is left):
+            nanos = time.expr.to_physical() + sign * span.fixed.dt.total_microseconds() * 1000
+            return Value((nanos % 86_400_000_000_000).cast(pl.Time), pl.Time())
+    return None
 
 
 def _summable(left: Value, right: Value) -> bool:
@@ -154,12 +180,13 @@ def _fits(number: int, dtype: pl.DataType) -> bool:
 
 
 def _times(scalars: Scalars, span: Value, factor: Value) -> Value:
-    if span.months:
-        if not (factor.constant and factor.dtype.is_integer()):
-            raise ValueError("months can be multiplied by whole constants only")
-        times = int(factor.literal)
-        expr = pl.lit(span.literal * times, dtype=pl.Duration("us"))
-        return Value(expr, span.dtype, span.months * times, span.literal * times)
+    if span.has_months:
+        if not factor.dtype.is_integer():
+            raise ValueError("months can be multiplied by whole numbers only")
+        if factor.constant and span.constant and factor.literal is not None:
+            return constant_span(span.months * factor.literal, span.literal * factor.literal)
+        micros = span.fixed.dt.total_microseconds() * factor.expr
+        return span_of(span.counted_months * factor.expr, micros)
     return scalars.typed(
         (span.expr.dt.total_microseconds() * factor.expr).cast(pl.Int64).cast(span.dtype)
     )
@@ -201,6 +228,8 @@ def _remainder(scalars: Scalars, node: exp.Expr) -> Value:
 
 def _negative(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
+    if value.month_count is not None:
+        return Value(-value.expr, value.dtype, month_count=-value.month_count)
     if value.constant and value.literal is not None:
         return Value(-value.expr, value.dtype, -value.months, -value.literal)
     if value.dtype.is_integer():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -21,7 +21,16 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statem
 
 _BOUND = re.compile(r'"([^"]+)#\d+"')
 
+_OURS = ("TO_CHAR", "TO_DATE", "TO_TIMESTAMP", "TO_NUMBER", "MAKE_INTERVAL", "DATE_ADD",
+         "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR", "REGEXP_COUNT", "LPAD", "RPAD")  # fmt: skip
+"""Functions whose arguments the parser would read as those of another database."""
+
 _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+
+
+def _by_name(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
+    """Read a call as one of a function that only we know."""
+    return lambda args: exp.Anonymous(this=name, expressions=args)
 
 
 class PenstockSQL(RisingWave):
@@ -46,6 +55,7 @@ class PenstockSQL(RisingWave):
         FUNCTIONS = {
             **RisingWaveParser.FUNCTIONS,
             "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
+            **{name: _by_name(name) for name in _OURS},
         }
 
         def _read_window(self, name: str) -> exp.Expr:

@@ -127,8 +127,7 @@ def _distance(scalars: Scalars, value: Value, node: exp.Expr) -> exp.Expr:
     if temporal and not distance.is_interval and value.dtype != pl.Date:
         raise refuse(node, "the distance between instants is an interval")
     size = pl.select(distance.expr).item()
-    negative = size is not None and size < size * 0
-    if size is None or negative or distance.months < 0:
+    if size is None or size < size * 0:
         raise refuse(node, "the distance of a frame must not be null or negative")
     return node
 

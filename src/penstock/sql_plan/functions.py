@@ -13,6 +13,7 @@ from penstock.sql_plan import (
     math_functions,
     regex_functions,
     row_functions,
+    span_functions,
     text_functions,
     time_functions,
 )
@@ -27,6 +28,7 @@ _NODES = {
     **row_functions.NODES,
     **text_functions.NODES,
     **time_functions.NODES,
+    **span_functions.NODES,
     **math_functions.NODES,
     **list_functions.NODES,
 }
@@ -39,6 +41,7 @@ _FUNCTIONS = {
     **list_functions.FUNCTIONS,
     **math_functions.FUNCTIONS,
     **time_functions.FUNCTIONS,
+    **span_functions.FUNCTIONS,
 }
 _READS = {
     **READS,

@@ -107,8 +107,8 @@ def _combined(
     if distinct:
         return left.unique().join(right.unique(), on=columns, how=how, nulls_equal=True)
     number = context.names("copy")
-    numbered = [numbered(stream, number) for stream in streams]
-    kept = numbered[0].join(numbered[1], on=[*columns, number], how=how, nulls_equal=True)
+    one, two = (numbered(stream, number) for stream in streams)
+    kept = one.join(two, on=[*columns, number], how=how, nulls_equal=True)
     return kept.select(columns)
 
 

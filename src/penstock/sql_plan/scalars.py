@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.sql_plan.dialect import refuse, require_only
-from penstock.sql_plan.text_forms import text_form
+from penstock.sql_plan.text_forms import span_text, text_form
 from penstock.sql_plan.types import MAX_DIGITS, dtype_of
 from penstock.sql_plan.values import Value, aligned, constant, literal_as
 
@@ -117,6 +117,8 @@ class Scalars:
     def text(self, node: exp.Expr) -> pl.Expr:
         """Return an expression as text."""
         value = self.value(node)
+        if value.has_months:
+            return span_text(value.counted_months, value.fixed)
         return text_form(value.expr, value.dtype)
 
     def number(self, node: exp.Expr) -> Value:
@@ -258,6 +260,8 @@ def _cast(scalars: Scalars, node: exp.Expr) -> Value:
 def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     """Convert as PostgreSQL does: a float or decimal to a whole number is rounded, text is read."""
     expr = value.expr
+    if target == pl.String and value.has_months:
+        return span_text(value.counted_months, value.fixed)
     if target == pl.String:
         return text_form(expr, value.dtype)
     if target.is_integer() and value.dtype.is_decimal():

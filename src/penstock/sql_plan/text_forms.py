@@ -64,6 +64,23 @@ def _span(expr: pl.Expr) -> pl.Expr:
     )
 
 
+def span_text(months: pl.Expr, fixed: pl.Expr) -> pl.Expr:
+    """Return an interval with months as text: ``1 year 2 mons 3 days``."""
+    sign = months.sign()
+    years, rest = months.abs() // 12 * sign, months.abs() % 12 * sign
+    parts = [
+        pl.when(count != 0).then(
+            pl.concat_str(
+                [count.cast(pl.String), pl.when(count == 1).then(pl.lit(one)).otherwise(pl.lit(many))]
+            )
+        )
+        for count, one, many in ((years, " year", " years"), (rest, " mon", " mons"))
+    ]
+    days = pl.when((fixed.dt.total_microseconds() != 0) | (months == 0)).then(_span(fixed))
+    whole = pl.concat_str([*parts, days], separator=" ", ignore_nulls=True)
+    return pl.when(months.is_not_null() & fixed.is_not_null()).then(whole)
+
+
 def _clock_text(parts: list[pl.Expr], fraction: pl.Expr) -> pl.Expr:
     shown = fraction.str.replace(r"\.?0*$", "")
     return pl.concat_str([pl.concat_str(parts, separator=":"), shown])

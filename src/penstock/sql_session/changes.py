@@ -146,7 +146,7 @@ def _series(column: Column, cells: list[Value]) -> pl.Series:
 def _assignable(column: Column, cell: Value) -> Value:
     if cell.constant and cell.literal is None:
         return constant(None, column.dtype)
-    if cell.months:
+    if cell.has_months:
         raise PlanError(
             f"column {column.name!r} cannot hold months, which have no fixed length",
             step="sql",
