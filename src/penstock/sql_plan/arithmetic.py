@@ -11,9 +11,18 @@ from sqlglot import exp
 
 from penstock.sql_plan import intervals
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.json_changes import is_jsonb, less
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.types import MAX_DIGITS, scale_of, sql_type
-from penstock.sql_plan.values import Value, aligned, constant, constant_span, literal_as, ratio, span_of
+from penstock.sql_plan.values import (
+    Value,
+    aligned,
+    constant,
+    constant_span,
+    literal_as,
+    ratio,
+    span_of,
+)
 
 _QUOTIENT_SCALE = 16
 """Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
@@ -51,31 +60,38 @@ def _is_instant(value: Value) -> bool:
 
 def _sum(sign: int) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        if sign < 0 and is_jsonb(node.this):
+            return less(scalars, node)
         left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
-        if right.is_interval and _is_instant(left):
-            return shifted(left, right, sign)
-        if sign > 0 and left.is_interval and _is_instant(right):
-            return shifted(right, left, sign)
-        if left.dtype == pl.Date and right.dtype.is_integer():
-            return scalars.typed(left.expr.dt.offset_by(_days(right.expr * sign)))
-        if sign > 0 and right.dtype == pl.Date and left.dtype.is_integer():
-            return scalars.typed(right.expr.dt.offset_by(_days(left.expr)))
-        if sign < 0 and left.dtype == pl.Date and right.dtype == pl.Date:
-            days = (left.expr - right.expr).dt.total_days().cast(pl.Int32)
-            return Value(days, pl.Int32())
-        if left.is_interval and right.is_interval and (left.has_months or right.has_months):
-            return _spans(left, right, sign)
-        clock = _on_the_clock(left, right, sign)
-        if clock is not None:
-            return clock
+        moved = _of_instants(scalars, left, right, sign)
+        if moved is not None:
+            return moved
         if not _summable(left, right):
             raise _no_operator(node, left, right)
         one, two = _numbers(node, left, right)
         if one.dtype.is_integer():
-            return _checked(scalars, node, one, two, operator.add if sign > 0 else operator.sub)
+            combine = operator.add if sign > 0 else operator.sub
+            return _checked(scalars, node, one, two, combine)
         return scalars.typed(one.expr + two.expr if sign > 0 else one.expr - two.expr)
 
     return translate
+
+
+def _of_instants(scalars: Scalars, left: Value, right: Value, sign: int) -> Value | None:
+    """Return sums of instants, dates and intervals; None if the operands are others."""
+    if right.is_interval and _is_instant(left):
+        return shifted(left, right, sign)
+    if sign > 0 and left.is_interval and _is_instant(right):
+        return shifted(right, left, sign)
+    if left.dtype == pl.Date and right.dtype.is_integer():
+        return scalars.typed(left.expr.dt.offset_by(_days(right.expr * sign)))
+    if sign > 0 and right.dtype == pl.Date and left.dtype.is_integer():
+        return scalars.typed(right.expr.dt.offset_by(_days(left.expr)))
+    if sign < 0 and left.dtype == pl.Date and right.dtype == pl.Date:
+        return Value((left.expr - right.expr).dt.total_days().cast(pl.Int32), pl.Int32())
+    if left.is_interval and right.is_interval and (left.has_months or right.has_months):
+        return _spans(left, right, sign)
+    return _on_the_clock(left, right, sign)
 
 
 def _spans(left: Value, right: Value, sign: int) -> Value:

@@ -22,7 +22,8 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statem
 _BOUND = re.compile(r'"([^"]+)#\d+"')
 
 _OURS = ("TO_CHAR", "TO_DATE", "TO_TIMESTAMP", "TO_NUMBER", "MAKE_INTERVAL", "DATE_ADD",
-         "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR", "REGEXP_COUNT", "LPAD", "RPAD")  # fmt: skip
+         "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR", "REGEXP_COUNT",
+         "REGEXP_LIKE", "LPAD", "RPAD", "CONCAT_WS", "TO_HEX", "DIV")  # fmt: skip
 """Functions whose arguments the parser would read as those of another database."""
 
 _WINDOWS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
@@ -57,6 +58,15 @@ class PenstockSQL(RisingWave):
             "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
             **{name: _by_name(name) for name in _OURS},
         }
+
+        def _parse_interval(self, *given: bool, **named: bool) -> exp.Expr | None:  # type: ignore[override]
+            """Read ``INTERVAL '2 days 03:02:47'`` whole: the parser would drop the time."""
+            clock = self._next is not None and self._next.token_type is TokenType.STRING
+            if self._curr.token_type is TokenType.INTERVAL and clock and ":" in self._next.text:
+                self._advance(2)
+                return exp.Interval(this=exp.Literal.string(self._prev.text))
+            found: exp.Expr | None = super()._parse_interval(*given, **named)
+            return found
 
         def _read_window(self, name: str) -> exp.Expr:
             partition: list[exp.Expr] = []

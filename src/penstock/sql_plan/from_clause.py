@@ -271,9 +271,19 @@ def _padded(array: pl.Expr, count: pl.Expr) -> pl.Expr:
 _LISTED = {
     "JSON_ARRAY_ELEMENTS", "JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS_TEXT",
     "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_OBJECT_KEYS", "JSONB_OBJECT_KEYS",
-    "GENERATE_SUBSCRIPTS", "STRING_TO_TABLE", "REGEXP_SPLIT_TO_TABLE",
+    "GENERATE_SUBSCRIPTS", "STRING_TO_TABLE", "REGEXP_SPLIT_TO_TABLE", "REGEXP_MATCHES",
+    "JSONB_PATH_QUERY",
 }  # fmt: skip
 """Functions that give rows: here they are expressions that give an array, and that is unnested."""
+
+
+_PAIRS = {
+    "JSON_EACH": "JSON_OBJECT_VALUES",
+    "JSONB_EACH": "JSON_OBJECT_VALUES",
+    "JSON_EACH_TEXT": "JSON_OBJECT_TEXTS",
+    "JSONB_EACH_TEXT": "JSON_OBJECT_TEXTS",
+}
+"""Functions that give rows of a key and a value, by what gives the values."""
 
 
 def _unnested(node: exp.Expr) -> exp.Unnest | None:
@@ -291,7 +301,15 @@ def _unnested(node: exp.Expr) -> exp.Unnest | None:
         return exp.Unnest(expressions=[inside.this], alias=alias, offset=bool(offset))
     if isinstance(inside, exp.Table):
         offset, inside = offset or inside.args.get("ordinality"), inside.this
-    if not isinstance(inside, exp.Anonymous) or inside.name.upper() not in _LISTED:
+    name = inside.name.upper() if isinstance(inside, exp.Anonymous) else ""
+    if name in _PAIRS:
+        pair = [exp.Anonymous(this=one, expressions=[p.copy() for p in inside.expressions])
+                for one in ("JSON_OBJECT_KEYS", _PAIRS[name])]  # fmt: skip
+        alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(name.lower()))
+        given = list(alias.columns)
+        alias.set("columns", [*given, *map(exp.to_identifier, ("key", "value")[len(given) :])])
+        return exp.Unnest(expressions=pair, alias=alias, offset=bool(offset))
+    if name not in _LISTED:
         return None
     alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(inside.name))
     return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))

@@ -8,6 +8,7 @@ from sqlglot import exp
 from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.json_changes import contained, is_jsonb
 from penstock.sql_plan.scalars import Scalars, Translator, both
 from penstock.sql_plan.text_forms import text_form
 from penstock.sql_plan.types import common
@@ -182,7 +183,10 @@ def _remove(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 
 def _contains_all(*, swapped: bool) -> Call:
     def apply(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-        whole, part = _same_type(scalars, *(arguments[::-1] if swapped else arguments))
+        pair = arguments[::-1] if swapped else arguments
+        if any(map(is_jsonb, pair)) or all(scalars.value(p).dtype == pl.String for p in pair):
+            return contained(scalars, *pair)
+        whole, part = _same_type(scalars, *pair)
         missing = part.list.unique().list.set_difference(whole.list.drop_nulls())
         known = whole.is_not_null() & part.is_not_null()
         return Value(pl.when(known).then(missing.list.len() == 0), pl.Boolean())
@@ -225,13 +229,14 @@ def _join(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 
 
 def _split(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    separator = scalars.written(arguments[1], "the separator")
-    text = scalars.text(arguments[0])
-    if separator is None:
-        parts = text.str.split("")
-    else:
-        whole = pl.concat_list([text])
-        parts = text.str.split(str(separator)) if separator else whole
+    text, separator = scalars.text(arguments[0]), scalars.text(arguments[1])
+    parts = (
+        pl.when(separator.is_null())
+        .then(text.str.split(""))
+        .when(separator == "")
+        .then(pl.concat_list([text]))
+        .otherwise(text.str.split(separator))
+    )
     parts = pl.when(text == "").then(pl.lit([], dtype=pl.List(pl.String))).otherwise(parts)
     if len(arguments) > 2:
         null = str(scalars.written(arguments[2], "what stands for nulls"))

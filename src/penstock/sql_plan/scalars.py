@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.json_documents import canonical, canonical_json
 from penstock.sql_plan.text_forms import span_text, text_form
 from penstock.sql_plan.types import MAX_DIGITS, dtype_of
 from penstock.sql_plan.values import Value, aligned, constant, literal_as
@@ -119,6 +120,12 @@ class Scalars:
         value = self.value(node)
         if value.has_months:
             return span_text(value.counted_months, value.fixed)
+        if value.dtype == pl.Binary:
+            raise refuse(
+                node,
+                "text is needed, not bytes",
+                hint="convert_from(x, 'UTF8') or encode(x, 'hex')",
+            )
         return text_form(value.expr, value.dtype)
 
     def number(self, node: exp.Expr) -> Value:
@@ -249,12 +256,20 @@ def _chosen(conditions: list[pl.Expr], results: list[Value], otherwise: Value) -
 def _cast(scalars: Scalars, node: exp.Expr) -> Value:
     target = dtype_of(node.args["to"])
     value = scalars.value(node.this)
+    if node.args["to"].this == exp.DType.JSONB and value.dtype == pl.String:
+        if value.constant and value.literal is not None:
+            return constant(canonical(value.literal), pl.String())
+        return Value(canonical_json(value.expr), pl.String())
     if value.constant and value.dtype == pl.String and value.literal is not None:
         if isinstance(target, pl.Duration):
             return scalars.value(exp.Interval(this=node.this))
         return literal_as(value, target)
     strict = scalars.strict and not isinstance(node, exp.TryCast)
-    return Value(cast(value, target, strict=strict), target)
+    found = cast(value, target, strict=strict)
+    width = node.args["to"].expressions
+    if target == pl.String and width and node.args["to"].this in exp.DataType.TEXT_TYPES:
+        found = found.str.head(int(width[0].name))  # varchar(3)
+    return Value(found, target)
 
 
 def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
@@ -271,6 +286,9 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     if isinstance(target, pl.Decimal) and isinstance(value.dtype, pl.Decimal):
         rounded = expr.round(target.scale, mode="half_away_from_zero")
         return rounded.cast(target, strict=strict)
+    if isinstance(target, pl.List) and isinstance(value.dtype, pl.List):
+        inner, wanted = (_inner_type(t) for t in (value.dtype, target))
+        return expr.list.eval(cast(Value(pl.element(), inner), wanted, strict=strict))
     if value.dtype == pl.String:
         return _read(expr, target, strict=strict)
     if value.dtype.is_integer() and target == pl.Boolean:
@@ -278,6 +296,10 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     if isinstance(value.dtype, pl.Datetime) and isinstance(target, pl.Datetime):
         return _zoned(expr, value.dtype, target)
     return expr.cast(target, strict=strict)
+
+
+def _inner_type(dtype: pl.List) -> pl.DataType:
+    return dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner()
 
 
 def _read(expr: pl.Expr, target: pl.DataType, *, strict: bool) -> pl.Expr:

@@ -20,13 +20,25 @@ _UNITS = {
     "millisecond": 1_000,
     "microsecond": 1,
 }
-_MONTHS = {"month": 1, "quarter": 3, "year": 12, "decade": 120, "century": 1200, "millennium": 12_000}
+_MONTHS = {
+    "month": 1,
+    "quarter": 3,
+    "year": 12,
+    "decade": 120,
+    "century": 1200,
+    "millennium": 12_000,
+}
 _MODULUS = {"hour": 24, "minute": 60}
 
 
 def singular(unit: str) -> str:
     """Return the name of a field: ``hours`` -> ``hour``."""
-    known = {"centuries": "century", "millennia": "millennium", "msec": "millisecond", "usec": "microsecond"}
+    known = {
+        "centuries": "century",
+        "millennia": "millennium",
+        "msec": "millisecond",
+        "usec": "microsecond",
+    }
     return known.get(unit, unit.removesuffix("s"))
 
 
@@ -87,7 +99,9 @@ def _age(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     sign = pl.when(one < two).then(-1).when(one.is_not_null() & two.is_not_null()).then(1)
     months = (_month(high) - _month(low)).cast(pl.Int64)
     micros = _of_day(high) - _of_day(low)
-    days = (high.dt.day().cast(pl.Int64) - low.dt.day().cast(pl.Int64)) - (micros < 0).cast(pl.Int64)
+    days = (high.dt.day().cast(pl.Int64) - low.dt.day().cast(pl.Int64)) - (micros < 0).cast(
+        pl.Int64
+    )
     micros = micros + pl.when(micros < 0).then(_DAY).otherwise(0)
     size = low.dt.days_in_month().cast(pl.Int64)
     borrowed = pl.when(days >= 0).then(0).when(days + size >= 0).then(1).otherwise(2)
@@ -164,14 +178,18 @@ def _period(scalars: Scalars, side: exp.Expr) -> tuple[pl.Expr, pl.Expr]:
     start, end = scalars.values(parts)
     if end.is_interval:
         end = shifted(start, end, 1)
-    moments = [v.expr.cast(pl.Datetime("us")) if v.dtype == pl.Date else v.expr for v in (start, end)]
+    moments = [
+        v.expr.cast(pl.Datetime("us")) if v.dtype == pl.Date else v.expr for v in (start, end)
+    ]
     return moments[0], moments[1]
 
 
 def _moved(sign: int) -> Call:
     def apply(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
         moment, span = scalars.values(arguments)
-        if not span.is_interval or not (moment.dtype == pl.Date or isinstance(moment.dtype, pl.Datetime)):
+        if not span.is_interval or not (
+            moment.dtype == pl.Date or isinstance(moment.dtype, pl.Datetime)
+        ):
             raise refuse(arguments[0], "an instant and an interval are needed")
         return shifted(moment, span, sign)
 

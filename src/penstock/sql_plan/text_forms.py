@@ -64,6 +64,17 @@ def _span(expr: pl.Expr) -> pl.Expr:
     )
 
 
+def sliced_bytes(bytes_: pl.Expr, start: pl.Expr | None, length: pl.Expr | None) -> pl.Expr:
+    """Return some of the bytes, counted from 1, by way of their hexadecimal digits."""
+    digits = bytes_.bin.encode("hex")
+    begin = pl.lit(1, dtype=pl.Int64) if start is None else start
+    first = pl.max_horizontal(begin, pl.lit(1))
+    if length is None:
+        return digits.str.slice((first - 1) * 2).str.decode("hex")
+    count = pl.max_horizontal(begin + length - first, pl.lit(0))
+    return digits.str.slice((first - 1) * 2, count * 2).str.decode("hex")
+
+
 def span_text(months: pl.Expr, fixed: pl.Expr) -> pl.Expr:
     """Return an interval with months as text: ``1 year 2 mons 3 days``."""
     sign = months.sign()
@@ -71,7 +82,10 @@ def span_text(months: pl.Expr, fixed: pl.Expr) -> pl.Expr:
     parts = [
         pl.when(count != 0).then(
             pl.concat_str(
-                [count.cast(pl.String), pl.when(count == 1).then(pl.lit(one)).otherwise(pl.lit(many))]
+                [
+                    count.cast(pl.String),
+                    pl.when(count == 1).then(pl.lit(one)).otherwise(pl.lit(many)),
+                ]
             )
         )
         for count, one, many in ((years, " year", " years"), (rest, " mon", " mons"))

@@ -150,38 +150,40 @@ def _digits(number: pl.Expr, width: int, piece: Piece) -> pl.Expr:
     return pl.concat_str([text, ending])
 
 
-def _named(expr: pl.Expr, token: str, piece: Piece, *, zoned: bool) -> pl.Expr:
-    if token in ("MONTH", "MON", "DAY", "DY", "RM"):
-        return _name(expr, token, piece)
-    if token == "Y,YYY":
+def _named(expr: pl.Expr, word: str, piece: Piece, *, zoned: bool) -> pl.Expr:
+    if word in ("MONTH", "MON", "DAY", "DY", "RM"):
+        return _name(expr, word, piece)
+    if word == "Y,YYY":
         year = expr.dt.year()
         thousands, rest = (year // 1000).cast(pl.String), (year % 1000).cast(pl.String)
         return pl.concat_str([thousands, pl.lit(","), rest.str.zfill(3)])
-    if token in ("AM", "PM", "A.M.", "P.M."):
-        early, late = ("A.M.", "P.M.") if "." in token else ("AM", "PM")
-        return _cased(pl.when(expr.dt.hour() < 12).then(pl.lit(early)).otherwise(pl.lit(late)), piece)
-    if token in ("BC", "AD", "B.C.", "A.D."):
-        return _cased(pl.lit("A.D." if "." in token else "AD"), piece)
+    if word in ("AM", "PM", "A.M.", "P.M."):
+        early, late = ("A.M.", "P.M.") if "." in word else ("AM", "PM")
+        return _cased(
+            pl.when(expr.dt.hour() < 12).then(pl.lit(early)).otherwise(pl.lit(late)), piece
+        )
+    if word in ("BC", "AD", "B.C.", "A.D."):
+        return _cased(pl.lit("A.D." if "." in word else "AD"), piece)
     known = {"TZH": "+00", "TZM": "00", "TZ": "UTC" if zoned else "", "OF": "+00"}
-    return _cased(pl.lit(known[token]), piece)
+    return _cased(pl.lit(known[word]), piece)
 
 
 def _cased(text: pl.Expr, piece: Piece) -> pl.Expr:
     return text.str.to_lowercase() if piece.token[:1].islower() else text
 
 
-def _name(expr: pl.Expr, token: str, piece: Piece) -> pl.Expr:
+def _name(expr: pl.Expr, word: str, piece: Piece) -> pl.Expr:
     """A name in capitals, small letters or as a name, padded to the longest unless FM says no."""
-    names: tuple[str, ...] = _DAYS if token in ("DAY", "DY") else _MONTHS
-    names = _ROMAN if token == "RM" else names
-    if token in ("MON", "DY"):
+    names: tuple[str, ...] = _DAYS if word in ("DAY", "DY") else _MONTHS
+    names = _ROMAN if word == "RM" else names
+    if word in ("MON", "DY"):
         names = tuple(name[:3] for name in names)
     said = piece.token
     change = str.lower if said.islower() or said[0].islower() else str.title
-    change = str.upper if said.isupper() or token == "RM" and said[0].isupper() else change
+    change = str.upper if said.isupper() or (word == "RM" and said[0].isupper()) else change
     width = max(map(len, names)) if piece.filled else 0
     texts = {at: change(name).ljust(width) for at, name in enumerate(names, 1)}
-    number = expr.dt.weekday() if token in ("DAY", "DY") else expr.dt.month()
+    number = expr.dt.weekday() if word in ("DAY", "DY") else expr.dt.month()
     return number.cast(pl.Int64).replace_strict(texts, default=None, return_dtype=pl.String)
 
 
@@ -222,7 +224,10 @@ def read(node: exp.Expr, text: pl.Expr, template: str) -> pl.Expr:
     fields += [(number("SS", 0), 2), (_micros(text, pattern, found), 6)]
     parts = [field.cast(pl.String).str.zfill(width) for field, width in fields]
     marks = ["-", "-", " ", ":", ":", "."]
-    cells = [parts[0], *(p for m, part in zip(marks, parts[1:], strict=True) for p in (pl.lit(m), part))]
+    cells = [
+        parts[0],
+        *(p for m, part in zip(marks, parts[1:], strict=True) for p in (pl.lit(m), part)),
+    ]
     whole = pl.when(text.str.contains(pattern)).then(pl.concat_str(cells)).otherwise(text)
     moment = whole.str.to_datetime("%Y-%m-%d %H:%M:%S%.6f", time_unit="us", strict=True)
     extra = (number("DDD", 1) - 1) * 86_400 + number("SSSSS", 0)

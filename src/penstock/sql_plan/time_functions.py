@@ -9,13 +9,13 @@ from sqlglot import exp
 
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.instant_parts import part
 from penstock.sql_plan.number_formats import number_text, text_number
 from penstock.sql_plan.scalars import Scalars, Translator, cast
 from penstock.sql_plan.span_functions import part_of_span, singular, truncated_span
 from penstock.sql_plan.time_formats import read, written
-from penstock.sql_plan.values import Value, literal_as, ratio
+from penstock.sql_plan.values import Value, literal_as
 
-_WHOLE = ("year", "month", "day", "hour", "minute", "quarter", "week", "isoyear")
 _UNITS = {
     "year": "1y", "quarter": "1q", "month": "1mo", "week": "1w", "day": "1d", "hour": "1h",
     "minute": "1m", "second": "1s", "millisecond": "1ms", "microsecond": "1us",
@@ -34,50 +34,6 @@ def _extract(scalars: Scalars, node: exp.Expr) -> Value:
     if value.is_interval:
         return part_of_span(node, value, unit)
     return part(node, value, unit)
-
-
-def part(node: exp.Expr, value: Value, unit: str) -> Value:
-    """Return a field of an instant as a number."""
-    dt = value.expr.dt
-    if unit == "epoch":
-        micros = value.expr.cast(pl.Datetime("us")).dt.epoch("us")
-        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e6)), pl.Float64())
-    if unit == "second":
-        seconds = dt.second() + ratio(dt.nanosecond().cast(pl.Float64), pl.lit(1e9))
-        return Value(seconds.cast(pl.Decimal(10, 6)), pl.Decimal(10, 6))
-    if unit not in ("century", "timezone_hours"):
-        unit = singular(unit)
-    if unit == "julian":
-        days = value.expr.dt.date().to_physical() if value.dtype != pl.Date else value.expr.to_physical()
-        julian = days.cast(pl.Float64) + 2_440_588
-        if value.dtype != pl.Date:
-            of_day = value.expr.dt.epoch("us") - value.expr.dt.truncate("1d").dt.epoch("us")
-            julian = julian + ratio(of_day.cast(pl.Float64), pl.lit(86_400e6))
-        return Value(julian, pl.Float64())
-    if unit in ("timezone", "timezone_hour", "timezone_minute"):  # instants are kept in UTC
-        if not isinstance(value.dtype, pl.Datetime) or value.dtype.time_zone is None:
-            raise refuse(node, "only a timestamp with time zone has a time zone")
-        return Value(pl.when(value.expr.is_not_null()).then(pl.lit(0, pl.Int32)), pl.Int32())
-    if unit in ("millisecond", "microsecond"):
-        micros = dt.second().cast(pl.Int64) * 1_000_000 + dt.microsecond()
-        if unit == "microsecond":
-            return Value(micros.cast(pl.Int64), pl.Int64())
-        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e3)), pl.Float64())
-    if unit in ("century", "millennium", "decade"):
-        year = dt.year()
-        size = {"century": 100, "millennium": 1000, "decade": 10}[unit]
-        whole = year // size if unit == "decade" else (year + size - 1) // size
-        return Value(whole.cast(pl.Int32), pl.Int32())
-    if unit in ("dow", "dayofweek"):
-        return Value((dt.weekday() % 7).cast(pl.Int32), pl.Int32())
-    if unit == "isodow":
-        return Value(dt.weekday().cast(pl.Int32), pl.Int32())
-    if unit in ("doy", "dayofyear"):
-        return Value(dt.ordinal_day().cast(pl.Int32), pl.Int32())
-    names = {"isoyear": "iso_year"}
-    if unit in _WHOLE:
-        return Value(getattr(dt, names.get(unit, unit))().cast(pl.Int32), pl.Int32())
-    raise refuse(node, f"unknown field {unit!r}")
 
 
 def _truncate(scalars: Scalars, node: exp.Expr) -> Value:
