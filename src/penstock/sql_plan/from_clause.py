@@ -301,6 +301,13 @@ def _unnested(node: exp.Expr) -> exp.Unnest | None:
         return exp.Unnest(expressions=[inside.this], alias=alias, offset=bool(offset))
     if isinstance(inside, exp.Table):
         offset, inside = offset or inside.args.get("ordinality"), inside.this
+    if isinstance(inside, (exp.GenerateSeries, exp.ExplodingGenerateSeries)):
+        alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier("generate_series"))
+        if not alias.columns:
+            alias.set("columns", [exp.to_identifier(alias.name)])
+        if offset or _is_computed(inside):
+            return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
+        return None
     name = inside.name.upper() if isinstance(inside, exp.Anonymous) else ""
     if name in _PAIRS:
         pair = [exp.Anonymous(this=one, expressions=[p.copy() for p in inside.expressions])
@@ -313,6 +320,12 @@ def _unnested(node: exp.Expr) -> exp.Unnest | None:
         return None
     alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(inside.name))
     return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
+
+
+def _is_computed(node: exp.Expr) -> bool:
+    """Tell a series of columns or instants from one of written numbers, which is a source."""
+    bounds = [node.args.get(part) for part in ("start", "end", "step")]
+    return any(b is not None and (b.find(exp.Column) or b.find(exp.Cast)) for b in bounds)
 
 
 def _using(

@@ -6,6 +6,7 @@ import polars as pl
 
 from penstock.sql_plan import (
     arithmetic,
+    array_shapes,
     comparisons,
     encoding_functions,
     json_changes,
@@ -34,6 +35,7 @@ _NODES = {
     **span_functions.NODES,
     **math_functions.NODES,
     **list_functions.NODES,
+    **array_shapes.NODES,
 }
 _FUNCTIONS = {
     **text_functions.FUNCTIONS,
@@ -44,6 +46,7 @@ _FUNCTIONS = {
     **json_functions.FUNCTIONS,
     **json_changes.FUNCTIONS,
     **list_functions.FUNCTIONS,
+    **array_shapes.FUNCTIONS,
     **math_functions.FUNCTIONS,
     **time_functions.FUNCTIONS,
     **span_functions.FUNCTIONS,
@@ -58,6 +61,8 @@ _READS = {
     **time_functions.READS,
     **math_functions.READS,
     **list_functions.READS,
+    **row_functions.READS,
+    **array_shapes.READS,
 }
 
 

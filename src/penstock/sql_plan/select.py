@@ -30,6 +30,7 @@ from penstock.sql_plan.named_windows import with_named_windows
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.over import with_windows
 from penstock.sql_plan.relations import Field, Relation, Scope
+from penstock.sql_plan.select_lists import with_rows
 from penstock.sql_plan.subqueries import is_asked, with_results
 from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
@@ -51,7 +52,7 @@ def select(
 ) -> Relation:
     """Plan one SELECT for the outer values it is computed for."""
     require_only(node, *_CLAUSES)
-    node = with_rank_limits(with_named_windows(node))
+    node = with_rank_limits(with_named_windows(with_rows(node)))
     items = from_items(context, node, parent, outer)
     scope = Scope(items.fields, parent)
     outputs = [out for item in node.expressions for out in _outputs(item, scope)]
