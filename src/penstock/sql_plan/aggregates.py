@@ -99,6 +99,8 @@ def _name(node: exp.Expr) -> str:
 
 
 def _only(node: exp.Distinct) -> exp.Expr:
+    if not node.expressions:
+        raise refuse(node, "DISTINCT of what? An expression is missing")
     if len(node.expressions) == 1:
         only: exp.Expr = node.expressions[0]
         return only

@@ -125,7 +125,12 @@ def _summable(left: Value, right: Value) -> bool:
 
 
 def _no_operator(node: exp.Expr, left: Value, right: Value) -> Exception:
-    return refuse(node, f"no such operator for {left.dtype} and {right.dtype}")
+    texts = isinstance(node, exp.Add) and pl.String in (left.dtype, right.dtype)
+    return refuse(
+        node,
+        f"no such operator for {sql_type(left.dtype)} and {sql_type(right.dtype)}",
+        hint="|| joins texts; cast(x AS numeric) reads a number" if texts else None,
+    )
 
 
 def _untyped(left: Value, right: Value) -> tuple[Value, Value]:

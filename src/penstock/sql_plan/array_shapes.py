@@ -138,7 +138,7 @@ def _reversed(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 
 def _distinct(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     value = list_of(scalars, arguments[0])
-    return Value(value.expr.list.unique(maintain_order=True), value.dtype)
+    return Value(value.expr.list.drop_nulls().list.unique(maintain_order=True), value.dtype)
 
 
 def _trimmed(scalars: Scalars, arguments: list[exp.Expr]) -> Value:

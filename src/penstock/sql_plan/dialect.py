@@ -14,7 +14,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from penstock.errors import PlanError
+from penstock.errors import PlanError, closest
 from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
@@ -250,13 +250,46 @@ def _parsed(tokens: list[Token], text: str) -> exp.Expr:
         near = str(first.get("highlight") or "")
         raise PlanError(
             f"cannot read the SQL at line {first.get('line')}, column {first.get('col')}, "
-            f"near {near!r}: {first.get('description')}",
+            f"near {near!r}: {_plainly(str(first.get('description')))}",
             step="sql",
             value=near,
+            hint=_advice(tokens, near),
         ) from None
     if len(found) != 1 or found[0] is None:
         raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
     return found[0]
+
+
+_STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "WITH", "VALUES", "EXPLAIN",
+               "SHOW", "DESCRIBE", "TRUNCATE")  # fmt: skip
+_MISSING = re.compile(r"Required keyword: '\w+' missing for <class '[\w.]*\.(\w+)'>")
+
+
+def _plainly(said: str) -> str:
+    """Say what the parser says without the names of its classes."""
+    missing = _MISSING.search(said)
+    if missing:
+        return f"something is missing in {missing[1].upper()}"
+    if "SENTINEL" in said:
+        return f"{said.partition(' but got')[0]}, but the text ends"
+    if said.startswith("Invalid expression"):
+        return "this does not fit here"
+    return said.partition(" <Token")[0]
+
+
+def _advice(tokens: list[Token], near: str) -> str | None:
+    """Return what is likely meant, for mistakes that many make."""
+    words = list(map(_word, tokens))
+    close = closest(words[0], _STATEMENTS)
+    if words[0] not in _STATEMENTS and close:
+        return f"did you mean {close}?"
+    if near == "`":
+        return 'names are quoted with ": "id"'
+    if "TOP" in words[:3]:
+        return "LIMIT 5 stands at the end"
+    if "FORM" in words and "FROM" not in words:
+        return "did you mean FROM?"
+    return None
 
 
 def position(node: exp.Expr) -> str:

@@ -16,6 +16,7 @@ from penstock.sql_plan.list_functions import list_of
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
+from penstock.sql_plan.values import Value
 
 _JOINED_BY = ("side", "kind", "method", "on", "using")
 """What a join says of itself; a comma says nothing."""
@@ -249,9 +250,7 @@ def _unnest(
     made = [context.names(name) for name in names]
     count = pl.max_horizontal([v.expr.list.len().fill_null(0) for v in values])
     lists = {
-        column: pl.when(count > 0).then(
-            value.expr if len(values) == 1 else _padded(value.expr, count)
-        )
+        column: pl.when(count > 0).then(value.expr if len(values) == 1 else _padded(value, count))
         for column, value in zip(made, values, strict=False)
     }
     if offset:
@@ -264,8 +263,9 @@ def _unnest(
     items.fields += tuple(Field(table, n, c) for n, c in zip(names, made, strict=True))
 
 
-def _padded(array: pl.Expr, count: pl.Expr) -> pl.Expr:
-    return array.list.gather(pl.int_ranges(0, count, dtype=pl.Int64), null_on_oob=True)
+def _padded(array: Value, count: pl.Expr) -> pl.Expr:
+    listed = array.expr.fill_null(pl.lit([], dtype=array.dtype))
+    return listed.list.gather(pl.int_ranges(0, count, dtype=pl.Int64), null_on_oob=True)
 
 
 _LISTED = {

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.span_functions import singular
+from penstock.sql_plan.types import sql_type
 from penstock.sql_plan.values import Value, ratio
 
 _JULIAN = 2_440_588
@@ -43,6 +44,10 @@ _FIELDS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 def part(node: exp.Expr, value: Value, unit: str) -> Value:
     """Return a field of an instant as a number."""
     unit = singular(unit)
+    if not value.dtype.is_temporal():
+        raise refuse(
+            node, f"an instant is needed, not {sql_type(value.dtype)}", hint="cast it: x::timestamp"
+        )
     if unit in _FIELDS:
         return Value(_FIELDS[unit](value.expr).cast(_INT), _INT)
     special = _SPECIAL.get(unit)

@@ -36,7 +36,9 @@ def _struct(scalars: Scalars, node: exp.Expr) -> Value:
     named: dict[str, Value] = {}
     for number, part in enumerate(node.expressions, 1):
         keyed = isinstance(part, (exp.PropertyEQ, exp.Kwarg, exp.Alias))
-        name = part.alias if isinstance(part, exp.Alias) else part.this.name if keyed else f"f{number}"
+        name = (
+            part.alias if isinstance(part, exp.Alias) else part.this.name if keyed else f"f{number}"
+        )
         inside = part.this if isinstance(part, exp.Alias) else part.expression if keyed else part
         named[name] = scalars.value(inside)
     return _of_fields(node, named)

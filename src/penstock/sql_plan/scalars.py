@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
 from sqlglot import exp
 
-from penstock.errors import PlanError
+from penstock.errors import PlanError, closest
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.json_documents import canonical, canonical_json
 from penstock.sql_plan.text_forms import span_text, text_form
-from penstock.sql_plan.types import MAX_DIGITS, dtype_of
+from penstock.sql_plan.types import MAX_DIGITS, dtype_of, sql_type
 from penstock.sql_plan.values import Value, aligned, constant, literal_as
 
 _OPERANDS = ("this", "expression", "expressions")
@@ -65,7 +66,23 @@ class Scalars:
         name = (node.name if isinstance(node, exp.Anonymous) else node.key).upper()
         if name in self._functions:
             return self._called(self._functions[name], node)
-        raise refuse(node, f"{name} is not supported")
+        raise self._unknown(node, name)
+
+    def _unknown(self, node: exp.Expr, name: str) -> PlanError:
+        """Say why an expression cannot stand here, and what could."""
+        if isinstance(node, exp.AggFunc) or name in _WINDOW_ONLY:
+            return refuse(
+                node,
+                f"{name} cannot stand here: it is of several rows",
+                hint="conditions on groups stand in HAVING, ranks need OVER (ORDER BY ...); else "
+                "compute it in a query in FROM",
+            )
+        if not isinstance(node, exp.Func):
+            return refuse(node, f"{name} is not supported")
+        near = closest(name.lower(), known_names(self._nodes, self._functions))
+        return refuse(
+            node, f"no function {name.lower()!r}", hint=f"did you mean {near}?" if near else None
+        )
 
     def _checked(self, translate: Translator, node: exp.Expr) -> Value:
         require_only(node, *_OPERANDS, *self._reads.get(type(node), ()))
@@ -112,7 +129,7 @@ class Scalars:
         if value.constant and value.dtype == pl.String:
             value = literal_as(value, pl.Boolean())
         if value.dtype != pl.Boolean:
-            raise refuse(node, f"a condition must be boolean, not {value.dtype}")
+            raise refuse(node, f"a condition must be boolean, not {sql_type(value.dtype)}")
         return value.expr
 
     def text(self, node: exp.Expr) -> pl.Expr:
@@ -134,7 +151,7 @@ class Scalars:
         if value.constant and value.dtype in (pl.String, pl.Null):
             return literal_as(value, pl.Float64()) if value.literal is not None else value
         if not value.dtype.is_numeric():
-            raise refuse(node, f"a number is needed, not {value.dtype}")
+            raise refuse(node, f"a number is needed, not {sql_type(value.dtype)}")
         return value
 
     def written(self, node: exp.Expr | None, what: str) -> object:
@@ -145,6 +162,25 @@ class Scalars:
         if value is None or not value.constant:
             raise refuse(node, f"{what} must be a constant")
         return value.literal
+
+
+_WINDOW_ONLY = ("ROWNUMBER", "NTILE", "LAG", "LEAD", "NTHVALUE", "FIRSTVALUE", "LASTVALUE")
+
+
+@functools.cache
+def _names_by_key() -> dict[str, str]:
+    """How the functions that the parser knows are written, by their keys."""
+    kinds = [kind for kind in exp.ALL_FUNCTIONS if kind.sql_names()]
+    return {kind.key.upper(): kind.sql_names()[0].lower() for kind in kinds}
+
+
+def known_names(
+    nodes: Mapping[type[exp.Expr], object], functions: Mapping[str, object]
+) -> list[str]:
+    """Return the names by which functions can be called."""
+    written = _names_by_key()
+    keys = [kind.key.upper() for kind in nodes if issubclass(kind, exp.Func)]
+    return sorted({written.get(key, key.lower()) for key in [*keys, *functions]})
 
 
 _WHOLE = {32: pl.Int32(), 64: pl.Int64(), 128: pl.Int128()}

@@ -7,6 +7,7 @@ from sqlglot import exp
 
 from penstock.sql_plan.arithmetic import shifted
 from penstock.sql_plan.calls import Call
+from penstock.sql_plan.columnar import over_columns
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, both
 from penstock.sql_plan.values import Value, ratio, span_of
@@ -94,7 +95,8 @@ def _age(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
         raise refuse(arguments[0], "age takes two instants here", hint="age(current_date, x)")
     moment = pl.Datetime("us")
     ends = [exp.Cast(this=part, to=exp.DataType.build("timestamp")) for part in arguments]
-    one, two = (value.expr.cast(moment) for value in both(scalars, arguments[0], *ends))
+    given = [value.expr.cast(moment) for value in both(scalars, arguments[0], *ends)]
+    one, two = pl.col("one"), pl.col("two")
     low, high = pl.min_horizontal(one, two), pl.max_horizontal(one, two)
     sign = pl.when(one < two).then(-1).when(one.is_not_null() & two.is_not_null()).then(1)
     months = (_month(high) - _month(low)).cast(pl.Int64)
@@ -106,7 +108,10 @@ def _age(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     size = low.dt.days_in_month().cast(pl.Int64)
     borrowed = pl.when(days >= 0).then(0).when(days + size >= 0).then(1).otherwise(2)
     days, months = days + borrowed * size, months - borrowed
-    return span_of(months * sign, (days * _DAY + micros) * sign)
+    parts = pl.struct((months * sign).alias("m"), ((days * _DAY + micros) * sign).alias("u"))
+    dtype = pl.Struct({"m": pl.Int64(), "u": pl.Int64()})
+    found = over_columns(parts, dtype, one=given[0], two=given[1]).struct
+    return span_of(found.field("m"), found.field("u"))
 
 
 def _month(moment: pl.Expr) -> pl.Expr:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from penstock.sql_plan.columnar import over_columns
+
 
 def text_form(expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """Return text: ``1e+20``, ``2020-01-01 10:00:00.5``, ``1 day 02:00:00``, ``{1,NULL}``, ``\\x61``."""
@@ -77,6 +79,8 @@ def sliced_bytes(bytes_: pl.Expr, start: pl.Expr | None, length: pl.Expr | None)
 
 def span_text(months: pl.Expr, fixed: pl.Expr) -> pl.Expr:
     """Return an interval with months as text: ``1 year 2 mons 3 days``."""
+    given = {"months": months, "fixed": fixed}
+    months, fixed = pl.col("months"), pl.col("fixed")
     sign = months.sign()
     years, rest = months.abs() // 12 * sign, months.abs() % 12 * sign
     parts = [
@@ -90,9 +94,12 @@ def span_text(months: pl.Expr, fixed: pl.Expr) -> pl.Expr:
         )
         for count, one, many in ((years, " year", " years"), (rest, " mon", " mons"))
     ]
-    days = pl.when((fixed.dt.total_microseconds() != 0) | (months == 0)).then(_span(fixed))
+    micros = fixed.dt.total_microseconds()
+    plus = pl.when((months < 0) & (micros > 0)).then(pl.lit("+")).otherwise(pl.lit(""))
+    days = pl.when((micros != 0) | (months == 0)).then(pl.concat_str([plus, _span(fixed)]))
     whole = pl.concat_str([*parts, days], separator=" ", ignore_nulls=True)
-    return pl.when(months.is_not_null() & fixed.is_not_null()).then(whole)
+    known = pl.when(months.is_not_null() & fixed.is_not_null()).then(whole)
+    return over_columns(known, pl.String(), **given)
 
 
 def _clock_text(parts: list[pl.Expr], fraction: pl.Expr) -> pl.Expr:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.columnar import over_columns
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.values import Value
 
@@ -120,6 +121,7 @@ def written(node: exp.Expr, value: Value, template: str) -> pl.Expr:
     zoned = isinstance(value.dtype, pl.Datetime) and value.dtype.time_zone is not None
     if zoned:
         expr = expr.dt.convert_time_zone("UTC")
+    given, expr = expr, pl.col("x")
     numbers = _SPAN_NUMBERS if value.is_interval else _NUMBERS
     parts: list[pl.Expr] = []
     for piece in pieces(template):
@@ -133,7 +135,8 @@ def written(node: exp.Expr, value: Value, template: str) -> pl.Expr:
             raise refuse(node, f"{token} is not a part of an interval")
         else:
             parts.append(_named(expr, token, piece, zoned=zoned))
-    return pl.when(value.expr.is_not_null()).then(pl.concat_str(parts or [pl.lit("")]))
+    whole = pl.when(expr.is_not_null()).then(pl.concat_str(parts or [pl.lit("")]))
+    return over_columns(whole, pl.String(), x=given)
 
 
 def _digits(number: pl.Expr, width: int, piece: Piece) -> pl.Expr:
@@ -203,6 +206,7 @@ _MEANS = {"HH": "HH12", "PM": "AM", "A.M.": "AM", "P.M.": "AM", "MON": "MONTH", 
 def read(node: exp.Expr, text: pl.Expr, template: str) -> pl.Expr:
     """Return a text as an instant without zone; what does not fit the template makes the row fail."""
     pattern, found = _pattern(node, template)
+    given, text = text, pl.col("x")
 
     def number(token: str, default: int) -> pl.Expr:
         if token not in found:
@@ -233,7 +237,7 @@ def read(node: exp.Expr, text: pl.Expr, template: str) -> pl.Expr:
     extra = (number("DDD", 1) - 1) * 86_400 + number("SSSSS", 0)
     if "DDD" in found or "SSSSS" in found:
         moment = moment + (extra * 1_000_000).cast(pl.Duration("us"))
-    return moment
+    return over_columns(moment, pl.Datetime("us"), x=given)
 
 
 def _pattern(node: exp.Expr, template: str) -> tuple[str, dict[str, int]]:

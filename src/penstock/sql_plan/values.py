@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from penstock.sql_plan.intervals import span
-from penstock.sql_plan.types import common
+from penstock.sql_plan.types import common, sql_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,15 @@ def _as(value: Value, target: pl.DataType) -> Value:
 
 
 def literal_as(value: Value, target: pl.DataType) -> Value:
-    """Read a constant text as another type."""
+    """Read a constant text as another type; ``ValueError`` that names both."""
+    try:
+        return _literal_as(value, target)
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        inner = f" ({error})" if isinstance(error, ValueError) else ""
+        raise ValueError(f"{value.literal!r} is no {sql_type(target)}{inner}") from error
+
+
+def _literal_as(value: Value, target: pl.DataType) -> Value:
     series = pl.Series([value.literal], dtype=pl.String)
     if isinstance(target, pl.Datetime):
         naive = series.str.to_datetime(time_unit=target.time_unit, strict=True)

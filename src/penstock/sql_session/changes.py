@@ -157,7 +157,9 @@ def _assignable(column: Column, cell: Value) -> Value:
             return literal_as(cell, column.dtype)
         except (pl.exceptions.PolarsError, ValueError) as error:
             raise PlanError(
-                f"{cell.literal!r} is not a {column.dtype}", step="sql", value=cell.literal
+                f"column {column.name!r}: {cell.literal!r} is not a {sql_type(column.dtype)}",
+                step="sql",
+                value=cell.literal,
             ) from error
     _refuse_other_type(column, cell.dtype)
     return cell

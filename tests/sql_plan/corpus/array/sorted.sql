@@ -1,7 +1,7 @@
--- sorted, reversed, distinct arrays, as DuckDB has them
+-- reversed and sorted arrays, as DuckDB has them
 CREATE TABLE w (id INT PRIMARY KEY, i INT, b BIGINT, f DOUBLE PRECISION, n NUMERIC(12, 3), s TEXT, p TEXT, d DATE, ts TIMESTAMP, tz TIMESTAMPTZ, a INT[], j TEXT, bo BOOLEAN);
 CREATE MATERIALIZED VIEW v1 AS
-SELECT id, array_reverse(a) AS r, array_distinct(a) AS d FROM w;
+SELECT id, array_reverse(a) AS r, array_sort(array_distinct(a)) AS d FROM w;
 -- step
 INSERT INTO w VALUES (1, 7, 10000000000, 2.5, 1.005, 'Hello World', 'o', '2020-02-29', '2020-02-29 13:14:15.678901', '2021-05-06 07:08:09+00', ARRAY[1,2,3], '{"a":1,"b":[1,2,"x"],"c":{"d":null}}', true), (2, -7, -3, -0.25, -12.5, '', '', '1999-12-31', '1999-12-31 23:59:59.999', '1970-01-01 00:00:00+00', ARRAY[4,NULL], '[1,2,3]', false), (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 -- step
