@@ -299,13 +299,22 @@ def _cast(scalars: Scalars, node: exp.Expr) -> Value:
     if value.constant and value.dtype == pl.String and value.literal is not None:
         if isinstance(target, pl.Duration):
             return scalars.value(exp.Interval(this=node.this))
-        return literal_as(value, target)
+        return _literal_cast(value, target, node)
     strict = scalars.strict and not isinstance(node, exp.TryCast)
     found = cast(value, target, strict=strict)
     width = node.args["to"].expressions
     if target == pl.String and width and node.args["to"].this in exp.DataType.TEXT_TYPES:
         found = found.str.head(int(width[0].name))  # varchar(3)
     return Value(found, target)
+
+
+def _literal_cast(value: Value, target: pl.DataType, node: exp.Expr) -> Value:
+    try:
+        return literal_as(value, target)
+    except ValueError:
+        if not isinstance(node, exp.TryCast):
+            raise
+        return constant(None, target)
 
 
 def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
