@@ -12,7 +12,7 @@
     └── QueryFailed          a running query stopped; the cause is chained
 
 Each carries the step, the offending value, the alternatives, and the user's own line where these
-are known; ``str(error)`` prints all of them.
+are known; ``str(error)`` prints all of them, without secrets (``hiding.py``).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
+
+from penstock.hiding import hidden
 
 _PATHS = sysconfig.get_paths()
 _NOT_THE_USERS = (
@@ -58,13 +60,13 @@ class PenstockError(Exception):
         hint: str | None = None,
         line: str | None = None,
     ) -> None:
-        self.message = message
-        self.step = step
-        self.value = value
+        self.message = hidden(message)
+        self.step = step if step is None else hidden(step)
+        self.value = hidden(value) if isinstance(value, str) else value
         self.alternatives = tuple(alternatives)
-        self.hint = hint
-        self.line = user_line() if line is None else line
-        super().__init__(message)
+        self.hint = hint if hint is None else hidden(hint)
+        self.line = _without_secrets(user_line() if line is None else line)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         parts = [f"{self.step}: {self.message}" if self.step else self.message]
@@ -152,6 +154,10 @@ class DeadLetterLimitError(PenstockError):
 
 class QueryFailed(PenstockError):  # noqa: N818 - reads as an event, like asyncio.IncompleteReadError
     """A running query stopped because of an error, which is chained as the cause."""
+
+
+def _without_secrets(line: str | None) -> str | None:
+    return line and hidden(line)
 
 
 def closest(value: object, alternatives: Iterable[str]) -> str | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+import penstock as ps
 from penstock.checkpoints import storage as storage_module
 from penstock.checkpoints.guarded import Guarded
 from penstock.checkpoints.object_storage import ObjectStorage
@@ -162,3 +165,26 @@ def test_a_bucket_that_is_not_there_is_told(s3: ObjectServer) -> None:
     storage: Storage = Guarded(open_storage("s3://no-such-bucket/x", s3.options))
     with pytest.raises(CheckpointError, match="no-such-bucket"):
         storage.write("a", b"x")
+
+
+def test_options_of_an_object_store_are_given_by_reference(
+    s3: ObjectServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The secret is in no object of a run's checkpoints, in no log, and in nothing that is shown."""
+    monkeypatch.setenv("STORE_SECRET", s3.secret)
+    options = {**s3.options, "secret_access_key": "${env:STORE_SECRET}"}
+    url = s3.new_url()
+    rows = ps.scan_rate(total=5)
+    query = rows.group_by(pl.col("offset") % 2).agg(n=pl.len()).sink_callback(lambda _: None)
+    with caplog.at_level(logging.DEBUG):
+        running = query.start(checkpoint=url, checkpoint_options=options)
+        running.wait()
+    storage = open_storage(url, options)
+    paths = storage.list("")
+    assert any(path.startswith("manifest-") for path in paths)
+    assert not [path for path in paths if s3.secret.encode() in storage.read(path)]
+    assert s3.secret not in f"{caplog.text} {query.explain()} {running.progress()} {storage!r}"
+    with pytest.raises(
+        ConfigError, match=r"\$\{env:NOT_SET\}: the environment variable is not set"
+    ):
+        open_storage(url, {**s3.options, "secret_access_key": "${env:NOT_SET}"})

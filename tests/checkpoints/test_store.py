@@ -9,12 +9,19 @@ import msgspec
 import polars as pl
 import pytest
 
+from penstock.checkpoints import store as store_module
 from penstock.checkpoints.manifest import Manifest, PartFiles, decode, encode, path_of
 from penstock.checkpoints.storage import LocalStorage, MemoryStorage, Storage
 from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import CheckpointError, FencedError
 
 from .conftest import Reopen
+
+
+@pytest.fixture(autouse=True)
+def _nobody_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that is taken over is in this test, too: waiting for it would be in vain."""
+    monkeypatch.setattr(store_module, "LET_GO_S", 0.0)
 
 
 def opened(storage: Storage, **options: int) -> CheckpointStore:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.checkpoints import store
 from penstock.checkpoints.storage import LocalStorage
 from penstock.cli.main import main
 from tests.child_processes import ENVIRONMENT, interruptible
@@ -192,13 +193,18 @@ def test_no_restart_ends_at_a_failure_that_may_pass(
 
 
 def test_takeover_pushes_aside_a_run_that_holds_the_checkpoint(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(store, "LET_GO_S", 0.1)  # the other one hangs
     program, kept = written(tmp_path, COUNTS), str(tmp_path / "kept")
     storage = LocalStorage(Path(kept))
     storage.hold(takeover=False)
     assert main(["run", program, "--checkpoint", kept]) == 1
     assert "another run holds this checkpoint" in capsys.readouterr().err
     assert main(["run", program, "--checkpoint", kept, "--takeover"]) == 0
+    assert "the run that was taken over has not let go" in caplog.text
     storage.release()
     assert rows_of(tmp_path / "out.db", "SELECT count(*) FROM everything") == [(3,)]

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from penstock.checkpoints.manifest import FORMAT
+from penstock.checkpoints.storage import LocalStorage
+from penstock.checkpoints.store import manifests
+from penstock.state.hashing import HASH_SCHEME
 
 from .make import EXPECTED
 from .pipelines import HALF, KINDS, append, output, run
@@ -30,3 +33,6 @@ def test_a_kept_checkpoint_is_gone_on_from(archive: Path, tmp_path: Path) -> Non
     append(tmp_path, HALF, 2 * HALF)
     run(tmp_path, archive.stem, checkpoint="checkpoint", until=HALF, drain=True)
     assert output(tmp_path) == expected
+    chain = [m for m in manifests(LocalStorage(tmp_path / "checkpoint")) if m is not None]
+    assert chain[0].hash_scheme == HASH_SCHEME
+    assert chain[-1].hash_scheme.startswith("penstock-1 "), "keys were hashed otherwise then"

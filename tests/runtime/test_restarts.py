@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import penstock as ps
+from penstock.checkpoints import store
 from penstock.connectors.sqlite.config import SqliteSinkSpec
 from penstock.errors import (
     CheckpointError,
@@ -174,8 +175,9 @@ def test_without_a_checkpoint_nothing_is_written_twice(source: Path, tmp_path: P
 
 @pytest.mark.parametrize("kept", ["memory://restarts-{}", "{}/checkpoint"])
 def test_a_restart_does_not_push_aside_a_run_that_has_taken_over(
-    source: Path, tmp_path: Path, kept: str
+    source: Path, tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(store, "LET_GO_S", 0.0)  # the first one waits for the second within a sink
     checkpoint = kept.format(tmp_path)
 
     class Overtaken(Script):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import polars as pl
 import pytest
 
+from penstock.checkpoints import store
 from penstock.checkpoints.storage import Storage
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.query import Query
@@ -83,6 +84,7 @@ def one_thread(lag: int = 0) -> Iterator[None]:
         patch.setattr(engine, "Outlet", InlineOutlet)
         patch.setattr(checkpointer, "Background", InlineBackground)
         patch.setattr(InlineBackground, "lag", lag)
+        patch.setattr(store, "LET_GO_S", 0.0)  # the other run is on this thread, too
         yield
 
 

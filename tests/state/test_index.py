@@ -74,7 +74,7 @@ def test_keys_with_the_same_hash_are_told_apart(
     monkeypatch: pytest.MonkeyPatch, data: Any, drawn: Any
 ) -> None:
     monkeypatch.setattr(
-        keys_module, "hash_keys", lambda height, _: np.full(height, 2**64 - 1, np.uint64)
+        keys_module, "hash_columns", lambda height, _: np.full(height, 2**64 - 1, np.uint64)
     )
     run(data, *drawn)
 

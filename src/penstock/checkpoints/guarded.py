@@ -29,10 +29,10 @@ class Guarded:
         self.name = storage.name
         self.folder: Path | None = storage.folder
 
-    def hold(self, *, takeover: bool) -> None:
-        """Become the one who writes here."""
+    def hold(self, *, takeover: bool) -> bool:
+        """Become the one who writes here; False if another one has not let go yet."""
         with self._reported("cannot be opened"):
-            self._storage.hold(takeover=takeover)
+            return self._storage.hold(takeover=takeover)
 
     def release(self) -> None:
         """Let others hold it."""

@@ -5,7 +5,6 @@ Through obstore (extra ``objects``), which repeats requests that failed for a pa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from penstock.errors import ConfigError
+from penstock.hiding import hidden
+from penstock.secrets import revealed_options
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
 
@@ -30,20 +31,15 @@ _CLIENT_OPTIONS = frozenset(
 )
 """Options of the HTTP client; all others are those of the store itself."""
 
-_PUBLIC = re.compile("region|endpoint|bucket|container_name|account_name|url|allow|timeout")
-"""Options that are no secrets and help in messages."""
-
 _TRUTH: Mapping[str | bool, bool] = {"true": True, "false": False}
-
-_SHORTEST_SECRET = 4
-"""Values shorter than this are not looked for in messages: they would be found everywhere."""
 
 
 class ObjectStorage:
     """The objects under ``url`` (``s3://bucket/prefix``).
 
     ``options`` are obstore's: ``region``, ``endpoint``, ``access_key_id``, ``secret_access_key``,
-    ``account_key``, ``allow_http`` ...; without them the environment is asked, as usual there.
+    ``account_key``, ``allow_http`` ..., or references to them (``penstock/secrets.py``); without them
+    the environment is asked, as usual there.
     Nobody holds an object store: whoever comes takes over, and the conditional create decides.
     """
 
@@ -52,12 +48,7 @@ class ObjectStorage:
     def __init__(self, url: str, options: Mapping[str, str | bool]) -> None:
         parts = urlsplit(url)
         self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-        self._secrets = [
-            str(value)
-            for key, value in options.items()
-            if len(str(value)) >= _SHORTEST_SECRET and not _PUBLIC.search(key.lower())
-        ]
-        self._store = self._opened(url, options)
+        self._store = self._opened(url, revealed_options(options, step="checkpoint"))
         self._checked = False
 
     def __repr__(self) -> str:
@@ -86,8 +77,9 @@ class ObjectStorage:
                 hint="give in checkpoint_options what obstore calls the configuration of the store",
             ) from None
 
-    def hold(self, *, takeover: bool) -> None:
+    def hold(self, *, takeover: bool) -> bool:  # noqa: ARG002 - nobody can be refused
         """Do nothing: whoever comes takes over."""
+        return True
 
     def release(self) -> None:
         """Do nothing."""
@@ -165,7 +157,4 @@ class ObjectStorage:
             raise OSError(self._said(error)) from None
 
     def _said(self, error: Exception) -> str:
-        text = str(error).partition("\n\nDebug source")[0]
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return hidden(str(error).partition("\n\nDebug source")[0])

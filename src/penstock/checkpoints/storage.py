@@ -42,10 +42,11 @@ class Storage(Protocol):
         """The local folder, if it is one."""
         ...
 
-    def hold(self, *, takeover: bool) -> None:
+    def hold(self, *, takeover: bool) -> bool:
         """Become the one who writes here; ``CheckpointError`` if that can be told to be another.
 
-        With ``takeover`` never refused; called again to catch up on it when the other has gone.
+        With ``takeover`` never refused; False if another one has not let go yet. Called again to
+        catch up on it when the other has gone. True where nobody can tell.
         """
         ...
 
@@ -83,10 +84,10 @@ class LocalStorage:
         self._root = folder
         self._lock = -1
 
-    def hold(self, *, takeover: bool) -> None:
+    def hold(self, *, takeover: bool) -> bool:
         """Lock the folder."""
         if self._lock >= 0:
-            return
+            return True
         _make_folder(self._root)
         handle = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -94,7 +95,7 @@ class LocalStorage:
         except OSError as error:
             os.close(handle)
             if takeover:
-                return
+                return False
             raise CheckpointError(
                 "another run holds this checkpoint",
                 step="checkpoint",
@@ -102,6 +103,7 @@ class LocalStorage:
                 hint="stop the other run, take over from it (takeover=True), or use another folder",
             ) from error
         self._lock = handle
+        return True
 
     def release(self) -> None:
         """Free the lock."""
@@ -213,8 +215,9 @@ class MemoryStorage:
         self.files: dict[str, bytes] = {}
         self._guard = threading.Lock()
 
-    def hold(self, *, takeover: bool) -> None:
+    def hold(self, *, takeover: bool) -> bool:  # noqa: ARG002 - nobody can be refused
         """Do nothing: whoever comes takes over."""
+        return True
 
     def release(self) -> None:
         """Do nothing."""

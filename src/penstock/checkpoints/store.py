@@ -12,6 +12,7 @@ deleted again finds a newer one after it made its own, before anything else was 
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ from penstock.errors import CheckpointError, Fault, FencedError
 
 _FIRST = 1
 """The first link is a claim on an empty storage. Torn, with none after it, it has lost nothing."""
+
+LET_GO_S = 10.0
+"""How long a run that takes over waits for the other, which looks each second: it finishes the epoch
+and the checkpoint it is at, and closes its sources. Beyond that it hangs."""
+
+_LOOK_S = 0.02
 
 _log = logging.getLogger("penstock")
 
@@ -80,7 +87,39 @@ class CheckpointStore:
                 self.storage.delete(path_of(sequence))
         if len(found) == len(present):  # else what a damaged one needs is not known
             self._drop_orphans()
+        if takeover and after is None:
+            self._await_the_other()
         return claim if claim.origin else None
+
+    def _await_the_other(self) -> None:
+        """Wait until the run that was taken over has let go of the folder, and so of its sources."""
+        deadline = time.monotonic() + LET_GO_S
+        while not self.storage.hold(takeover=True):
+            if time.monotonic() >= deadline:
+                _log.warning(
+                    "checkpoint %s: the run that was taken over has not let go within %.0f s; it can "
+                    "write nothing any more, but may still hold a socket or a folder of its sources. "
+                    "If it hangs, end its process",
+                    self.storage.name,
+                    LET_GO_S,
+                )
+                return
+            time.sleep(_LOOK_S)
+
+    def refuse_overtaken(self) -> None:
+        """Raise ``FencedError`` if another run has taken over. Any thread may call it.
+
+        A storage that does not answer is no reason to stop: the next checkpoint will tell.
+        """
+        try:
+            newest = max(links(self.storage), default=0)
+            if newest <= self._sequence:
+                return
+            manifest = read_manifest(self.storage, newest)
+        except CheckpointError:
+            return
+        if manifest is not None and manifest.token > self.token:
+            raise self._fenced(newest)
 
     def peek(self) -> Manifest | None:
         """Return the newest readable checkpoint without becoming the run that writes here."""

@@ -22,6 +22,7 @@ from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.cli.sql import app as sql_app
 from penstock.errors import ConfigError, PenstockError, PlanError
+from penstock.hiding import hidden
 
 _EXITS = (
     "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
@@ -163,5 +164,5 @@ def _report(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     else:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        typer.echo(f"{type(error).__name__}: {hidden(str(error))}", err=True)
     return 2 if isinstance(error, (ConfigError, PlanError, SyntaxError)) else 1

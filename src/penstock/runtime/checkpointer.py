@@ -44,7 +44,7 @@ from penstock.runtime.rebuilding import (
     refuse_rebuild,
 )
 from penstock.state.contract import Stateful
-from penstock.state.keys import HASH_SCHEME
+from penstock.state.hashing import HASH_SCHEME
 from penstock.version import version
 
 _log = logging.getLogger("penstock")
@@ -113,6 +113,7 @@ class Checkpointer:
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
         self._merging = Background("checkpoint merge", wake)
+        self._watching = Background("checkpoint watch", wake)
         self._in_merge: list[Merge] = []
         self._finished: list[tuple[Merge, PartFiles]] = []
         self._writer = StateWriter(lambda: PieceReader(self.store.storage))
@@ -185,7 +186,7 @@ class Checkpointer:
         """
         manifest = self._manifest
         self._outlets = {n: o for n, o in outlets.items() if not o.spec.immediate}
-        self._refuse_if_behind(outlets, manifest.epoch if manifest else 0)
+        self._refuse_if_behind(manifest.epoch if manifest else 0)
         if manifest is None:
             return {}
         self._apply_outbox(manifest, outlets)
@@ -254,9 +255,12 @@ class Checkpointer:
     def _frames(self, pieces: list[FileRecord]) -> list[pl.DataFrame]:
         return [self.store.reader.frame(piece) for piece in pieces]
 
-    def _refuse_if_behind(self, outlets: Mapping[int, Outlet], epoch: int) -> None:
-        """A sink skips epochs it has: from an older checkpoint it would skip what is new."""
-        for outlet in outlets.values():
+    def _refuse_if_behind(self, epoch: int) -> None:
+        """A sink skips epochs it has: from an older checkpoint it would skip what is new.
+
+        Immediate ones are always ahead, and skip nothing.
+        """
+        for outlet in self._outlets.values():
             if outlet.applied is not None and outlet.applied > epoch:
                 raise CheckpointError(
                     f"the checkpoint is behind sink {outlet.spec.name}: its newest readable "
@@ -313,6 +317,12 @@ class Checkpointer:
     def check(self) -> None:
         """Raise what went wrong beside the engine's thread."""
         self._background.check()
+        self._watching.check()
+
+    def watch(self) -> None:
+        """Look, beside the engine, whether another run has taken over; ``check`` raises it."""
+        if not self._watching.busy:
+            self._watching.start(self.store.refuse_overtaken)
 
     def wait(self) -> None:
         """Wait until the checkpoint that is being made is done; raise what went wrong."""
@@ -329,6 +339,7 @@ class Checkpointer:
     def join(self) -> None:
         """Wait until nothing is being done any more."""
         self._background.join()
+        self._watching.join()
 
     def _make(self, capture: _Capture) -> None:
         """Stage, commit, apply, acknowledge; then tidy up."""

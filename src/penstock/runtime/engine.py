@@ -29,6 +29,10 @@ from penstock.state.memory import MemoryBudget
 _REPLAY_S = 1.0
 """How late a run may notice that dead letters are wanted."""
 
+_WATCH_S, _WATCH_FAR_S = 1.0, 5.0
+"""How often a run looks whether another one has taken over: on a disk, on an object store, where
+each look is a request. A run that makes checkpoints notices with these, too."""
+
 _TIDY_S = 1.0
 """How late a sink may notice that a file has been open for long enough."""
 
@@ -67,6 +71,7 @@ class Engine:
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
         self._replay_due = 0.0
+        self._watch_due = self._clock.elapsed() + _WATCH_S
         self._asked = False
         self._replayed = False
         self._started_at = 0.0
@@ -257,8 +262,13 @@ class Engine:
                 raise feed.error
         for outlet in self._outlets.values():
             outlet.check()
-        if self._checkpointer is not None:
-            self._checkpointer.check()
+        keeper = self._checkpointer
+        if keeper is not None:
+            keeper.check()
+            if self._clock.elapsed() >= self._watch_due:
+                keeper.watch()
+                far = keeper.store.storage.folder is None
+                self._watch_due = self._clock.elapsed() + (_WATCH_FAR_S if far else _WATCH_S)
 
     def _ready(self) -> list[int]:
         """Return the sources to take from: none that is far ahead of those it is read with.

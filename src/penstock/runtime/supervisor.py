@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from penstock.connectors.contract import opens_once
 from penstock.failures import may_pass
+from penstock.hiding import hidden
 from penstock.restarts import Restart
 from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.dead_letters import DeadLetters
@@ -150,4 +151,4 @@ class Supervisor:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return hidden(str(error)) or type(error).__name__

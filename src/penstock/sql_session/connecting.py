@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+from sqlglot import exp
 
 from penstock.connectors import registry
 from penstock.connectors.contract import SinkSpec, SourceSpec
@@ -16,8 +17,11 @@ from penstock.connectors.files.opening import uncompressed_suffix
 from penstock.connectors.formats import registry as formats
 from penstock.connectors.options import check_options
 from penstock.errors import ConfigError
+from penstock.hiding import url_has_password
 from penstock.scans import from_source
+from penstock.secrets import WAY_OUT, refuse_literals
 from penstock.sql_plan.clauses import Clauses, OptionValue
+from penstock.sql_plan.dialect import Marked
 from penstock.stream import Stream
 
 _CONNECTOR = "connector"
@@ -59,6 +63,21 @@ def sink_spec(clauses: Clauses) -> SinkSpec:
     spec = _built(connector, function, clauses, given)
     assert isinstance(spec, SinkSpec)
     return spec
+
+
+def refuse_secrets(marked: Marked) -> None:
+    """Raise ``ConfigError`` for a definition whose text holds a secret: it would be written down."""
+    clauses = marked.clauses
+    if clauses.kind:
+        given = {"url": clauses.url} if clauses.url else {}
+        everything = {**given, **clauses.options, **clauses.encoding_options}
+        refuse_literals(everything, step=f"CREATE {clauses.kind}")
+    elif isinstance(marked.node, exp.Create) and url_has_password(marked.text):
+        raise ConfigError(
+            "a URL in this statement holds a password, which would be kept on disk as it is",
+            step="sql",
+            hint=WAY_OUT,
+        )
 
 
 def _encoded(clauses: Clauses) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from penstock.sql_plan.statements import as_stream
 from penstock.sql_plan.types import quoted, sql_type
 from penstock.sql_session import changes, creating, looking
 from penstock.sql_session.changes import Change
+from penstock.sql_session.connecting import refuse_secrets
 from penstock.sql_session.definitions import fill, table_of, view_of
 from penstock.sql_session.execute import answer
 from penstock.sql_session.following import Following
@@ -80,6 +81,8 @@ class Session:
             self._refuse_closed()
             for marked in found:
                 with nesting_limited():
+                    if self._upkeep.log is not None:
+                        refuse_secrets(marked)
                     result = self._run(marked)
         return result
 

@@ -6,34 +6,17 @@ NULL equals NULL, NaN equals NaN, -0.0 equals 0.0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from penstock.state.arena import ArenaColumn
 from penstock.state.arrays import Hashes, Ids, Mask
 from penstock.state.columns import ColumnStore, FixedColumn
-from penstock.state.physical import physical_type, to_numpy
+from penstock.state.hashing import Physical, bits, canonical, hash_columns, mixed
+from penstock.state.physical import physical_type
 
-HASH_SCHEME = f"penstock-1 text:polars-{pl.__version__}"
-"""Name of the way keys are hashed, recorded in checkpoints.
-
-Values of fixed width are hashed by us, all others by ``hash_rows``, which may change with Polars.
-Nothing that is stored depends on it: an index is built from its keys whenever it is loaded.
-"""
-
-_SEED = 0x5EED
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, as in splitmix64
-_SECOND = np.uint64(0xBF58476D1CE4E5B9)
-_NULL = np.uint64(0x94D049BB133111EB)
-_SHIFT = np.uint64(32)
-_SHIFT_LESS = np.uint64(29)
-
-_BITS: dict[int, npt.DTypeLike] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-
-Physical = tuple[npt.NDArray[Any], Mask | None]
+_SALT = np.uint64(0x94D049BB133111EB)  # an odd number: the third of splitmix64
 
 
 @dataclass(slots=True)
@@ -45,55 +28,13 @@ class KeyBatch:
     hashes: Hashes
 
 
-def bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the bit patterns of ``values`` as unsigned integers, without a copy."""
-    return values.view(_BITS[values.itemsize])
-
-
-def canonical(series: pl.Series, dtype: pl.DataType) -> Physical:
-    """Return the physical values of a fixed-width column with one NaN and one zero."""
-    values, valid = to_numpy(series, dtype)
-    if values.dtype.kind == "f":
-        values = values + values.dtype.type(0)  # -0.0 + 0.0 is 0.0
-        odd = np.isnan(values)
-        if odd.any():
-            values[odd] = np.nan
-    return values, valid
-
-
 def read(keys: pl.DataFrame, schema: pl.Schema) -> KeyBatch:
     """Make the keys in ``keys`` canonical and hash them."""
     columns: list[Physical | pl.Series] = []
     for name, dtype in schema.items():
         series = keys.get_column(name)
         columns.append(canonical(series, dtype) if physical_type(dtype) else series)
-    return KeyBatch(keys.height, columns, hash_keys(keys.height, columns))
-
-
-def hash_keys(height: int, columns: list[Physical | pl.Series]) -> Hashes:
-    """Hash rows of canonical key columns."""
-    result: Hashes | None = None
-    varied = [column for column in columns if isinstance(column, pl.Series)]
-    if varied:
-        result = varied[0].to_frame().hstack(varied[1:]).hash_rows(_SEED).to_numpy()
-    for column in columns:
-        if not isinstance(column, pl.Series):
-            mixed = _widened(*column)
-            result = _mix(mixed if result is None else mixed ^ (result * _MULTIPLIER))
-    return np.zeros(height, np.uint64) if result is None else result
-
-
-def _widened(values: npt.NDArray[Any], valid: Mask | None) -> Hashes:
-    wide = bits(values)
-    if wide.dtype != np.uint64:
-        wide = wide.astype(np.uint64)
-    return wide if valid is None else np.where(valid, wide, _NULL)
-
-
-def _mix(value: Hashes) -> Hashes:
-    value = (value ^ (value >> _SHIFT)) * _MULTIPLIER
-    value = (value ^ (value >> _SHIFT_LESS)) * _SECOND
-    return value ^ (value >> _SHIFT)
+    return KeyBatch(keys.height, columns, hash_columns(keys.height, columns))
 
 
 def leaders(hashes: Hashes) -> Ids:
@@ -119,7 +60,7 @@ def leaders(hashes: Hashes) -> Ids:
         if same.all():
             return result
         rest = rest[~same]
-        salted = _mix(salted[~same] + _NULL)
+        salted = mixed(salted[~same] + _SALT)
 
 
 def same_in_batch(batch: KeyBatch, left: Ids, right: Ids) -> Mask:

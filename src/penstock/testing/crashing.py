@@ -198,9 +198,9 @@ class _Storage:
     def folder(self) -> Path | None:
         return self._inner.folder
 
-    def hold(self, *, takeover: bool) -> None:
+    def hold(self, *, takeover: bool) -> bool:
         self._points.reach("storage.hold.before", "")
-        self._inner.hold(takeover=takeover)
+        return self._inner.hold(takeover=takeover)
 
     def release(self) -> None:
         self._inner.release()  # the kernel does this for a process that is gone

@@ -202,6 +202,24 @@ class Topic:
         self._bell.ring()
         return offsets
 
+    def append_fenced(
+        self,
+        producer_id: str,
+        token: int,
+        frames: Iterable[pl.DataFrame],
+        *,
+        durability: Durability = Durability.SYNC,
+    ) -> dict[int, range]:
+        """Append ``frames`` in one transaction, whatever epoch they are of.
+
+        ``FencedError`` if a newer run of the producer has begun, as in ``append_once``.
+        """
+        with self._store.writing(durability) as connection:
+            self._fence(connection, producer_id, token)
+            offsets = self._append(connection, frames, None)
+        self._bell.ring()
+        return offsets
+
     def append_all(
         self,
         frames: Iterable[pl.DataFrame],

@@ -14,6 +14,7 @@ from penstock.connectors.postgres.sink import PostgresSink
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableFacts, check_columns, check_table
 from penstock.errors import ConfigError
+from penstock.secrets import is_reference
 
 _LONGEST_NAME = 63
 """Bytes of an identifier in PostgreSQL (NAMEDATALEN - 1); longer ones are cut without an error."""
@@ -23,7 +24,8 @@ _LONGEST_NAME = 63
 class PostgresSinkSpec(TableFacts):
     """Rows into one PostgreSQL table; with ``key``, one row per key, replaced and deleted.
 
-    ``conninfo`` is what libpq takes: ``postgresql://user@host/db`` or ``host=... dbname=...``. The
+    ``conninfo`` is what libpq takes: ``postgresql://user:${env:PGPASSWORD}@host/db`` or ``host=...
+    dbname=...``; references are looked up when connecting (``penstock/secrets.py``). The
     table is created from the columns of the stream if it is absent (types:
     ``connectors/sql_types.py``), in ``schema`` or the first schema of the search path. Each epoch
     is one transaction, together with its number in ``penstock_epochs``: exactly once. A lost
@@ -80,6 +82,8 @@ def postgres_sink(
 
 def _where(conninfo: str) -> str:
     """Return ``database@host``, as far as the connection string says them."""
+    if is_reference(conninfo):
+        return conninfo
     if "://" in conninfo:
         parts = urlsplit(conninfo)
         found = [parts.path.strip("/"), parts.hostname or ""]

@@ -16,6 +16,8 @@ from penstock.connectors.postgres.values import csv_blocks
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableSink, missing_columns
 from penstock.errors import ConnectorError, Fault
+from penstock.hiding import hidden
+from penstock.secrets import revealed_connection
 
 if TYPE_CHECKING:
     import psycopg
@@ -51,7 +53,7 @@ class PostgresSink(TableSink):
 
         with self._translated():
             self._connection = psycopg.connect(
-                self._conninfo,
+                revealed_connection(self._conninfo, step=self._step),
                 autocommit=True,
                 client_encoding="utf8",
                 application_name="penstock",
@@ -77,7 +79,9 @@ class PostgresSink(TableSink):
             yield
         except psycopg.Error as error:
             lost = self._connection is None or self._connection.closed
-            raise connector_error(error, self._step, lost=lost) from error
+            told = connector_error(error, self._step, lost=lost)
+            said = str(error)
+            raise told from (error if hidden(said) == said else None)
 
     def _create_bookkeeping(self) -> None:
         self._lock_creation()

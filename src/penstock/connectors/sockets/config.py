@@ -37,8 +37,40 @@ class Datagram(enum.Enum):
     LINES = "lines"
 
 
+class SocketFacts:
+    """What is true of every socket that is read: a base of their specs."""
+
+    __slots__ = ()
+    format: Decoder
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns of the format."""
+        return pl.Schema(self.format.schema)
+
+    @property
+    def bounded(self) -> bool:
+        """Never, unless the spec says otherwise."""
+        return False
+
+    @property
+    def replayable(self) -> bool:
+        """Never: what a socket has given is gone."""
+        return False
+
+    @property
+    def partitioned(self) -> bool:
+        """Never: rows are in order of arrival."""
+        return False
+
+    @property
+    def frame_is_epoch(self) -> bool:
+        """Never."""
+        return False
+
+
 @dataclass(frozen=True, slots=True)
-class TcpServerSpec:
+class TcpServerSpec(SocketFacts):
     """Listens for TCP connections and reads lines from all of them.
 
     Columns: those of ``format``. A line longer than ``max_line_bytes``, one that breaks off with
@@ -68,31 +100,6 @@ class TcpServerSpec:
         """``tcp listen HOST:PORT``."""
         return f"tcp listen {self.host}:{self.port}"
 
-    @property
-    def schema(self) -> pl.Schema:
-        """Columns of the format."""
-        return pl.Schema(self.format.schema)
-
-    @property
-    def bounded(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def replayable(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def partitioned(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def frame_is_epoch(self) -> bool:
-        """Never."""
-        return False
-
     def open(self) -> Source:
         """Bind and listen."""
         return TcpServerSource(
@@ -106,7 +113,7 @@ class TcpServerSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class TcpClientSpec:
+class TcpClientSpec(SocketFacts):
     """Connects to a TCP server and reads lines; connects again, with growing pauses, if it is lost.
 
     Columns and dead letters as of `TcpServerSpec`. The first pause is ``backoff``, each further one
@@ -139,29 +146,9 @@ class TcpClientSpec:
         return f"tcp {self.host}:{self.port}"
 
     @property
-    def schema(self) -> pl.Schema:
-        """Columns of the format."""
-        return pl.Schema(self.format.schema)
-
-    @property
     def bounded(self) -> bool:
         """Whether the server's close ends it."""
         return self.on_close is OnClose.END
-
-    @property
-    def replayable(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def partitioned(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def frame_is_epoch(self) -> bool:
-        """Never."""
-        return False
 
     def open(self) -> Source:
         """Return the source; the first poll connects."""
@@ -177,7 +164,7 @@ class TcpClientSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class UdpSpec:
+class UdpSpec(SocketFacts):
     """Receives datagrams, each one message or several lines.
 
     Columns: those of ``format``. Undecodable messages are dead letters at ``udp peer:port datagram
@@ -201,31 +188,6 @@ class UdpSpec:
     def name(self) -> str:
         """``udp HOST:PORT``."""
         return f"udp {self.host}:{self.port}"
-
-    @property
-    def schema(self) -> pl.Schema:
-        """Columns of the format."""
-        return pl.Schema(self.format.schema)
-
-    @property
-    def bounded(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def replayable(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def partitioned(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def frame_is_epoch(self) -> bool:
-        """Never."""
-        return False
 
     def open(self) -> Source:
         """Bind."""

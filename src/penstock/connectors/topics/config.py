@@ -60,8 +60,19 @@ class Trimmed(enum.Enum):
     SKIP = "skip"
 
 
+class TopicFacts:
+    """What is true of a topic whether it is read or written: a base of both specs."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        """``topic PATH``."""
+        return f"topic {self.path}"
+
+
 @dataclass(frozen=True)
-class TopicSourceSpec:
+class TopicSourceSpec(TopicFacts):
     """Reads a topic: all of its partitions or some, one of them per poll, in turn.
 
     Columns: of a typed topic, its own; of a raw topic, ``key``, ``value``, ``timestamp``,
@@ -104,11 +115,6 @@ class TopicSourceSpec:
                     value=column,
                     alternatives=METADATA.names(),
                 )
-
-    @property
-    def name(self) -> str:
-        """``topic PATH``."""
-        return f"topic {self.path}"
 
     @cached_property
     def schema(self) -> pl.Schema:
@@ -227,7 +233,7 @@ class TopicSourceSpec:
 
 
 @dataclass(frozen=True)
-class TopicSinkSpec:
+class TopicSinkSpec(TopicFacts):
     """Appends rows to a topic, each epoch once; the topic is created by the first frame.
 
     A new topic is typed with the columns of the stream; those in ``partition_by`` choose the
@@ -261,11 +267,6 @@ class TopicSinkSpec:
                 step=self.name,
                 value=self.weight_column,
             )
-
-    @property
-    def name(self) -> str:
-        """``topic PATH``."""
-        return f"topic {self.path}"
 
     @property
     def guarantee(self) -> Guarantee:
@@ -329,6 +330,7 @@ class TopicSinkSpec:
             retention=self.retention,
             weight_column=self.weight_column,
             durability=self.durability,
+            immediate=self.immediate,
         )
 
 

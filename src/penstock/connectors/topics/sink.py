@@ -14,7 +14,7 @@ from penstock.topics import Durability, Retention, Topic
 
 
 class TopicSink:
-    """Appends each epoch in one transaction with its number and token."""
+    """Appends each epoch in one transaction with its number and token; if immediate, without number."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class TopicSink:
         retention: Retention | None,
         weight_column: str,
         durability: Durability,
+        immediate: bool,
     ) -> None:
         self._path = path
         self._name = name
@@ -36,6 +37,7 @@ class TopicSink:
         self._retention = retention
         self._weight_column = weight_column
         self._durability = durability
+        self._immediate = immediate
         self._topic: Topic | None = None
         self._identity: SinkIdentity | None = None
 
@@ -48,10 +50,17 @@ class TopicSink:
             self._topic = self._create(self._stored(schema.to_frame(), None))
         else:
             return None  # created by the first frame, which brings the columns
-        return None if identity is None else self._topic.fence(identity.sink_id, identity.token)
+        if identity is None:
+            return None
+        last = self._topic.fence(identity.sink_id, identity.token)
+        return None if self._immediate else last
 
     def apply(self, epoch: int, frames: Iterable[pl.DataFrame]) -> None:
-        """Append ``frames``, all or nothing; skip an epoch that is there."""
+        """Append ``frames``, all or nothing; skip an epoch that is there.
+
+        An immediate sink skips none: the epochs after the newest checkpoint come again after a crash,
+        and may be cut otherwise then, so that one of the same number holds other rows.
+        """
         iterator = iter(frames)
         first = next(iterator, None)
         if first is None:
@@ -62,6 +71,11 @@ class TopicSink:
         stored = self._stored_frames(chain([first], iterator), topic)
         if identity is None:
             topic.append_all(stored, durability=self._durability)
+            return
+        if self._immediate:
+            topic.append_fenced(
+                identity.sink_id, identity.token, stored, durability=self._durability
+            )
             return
         topic.append_once(
             identity.sink_id, epoch, identity.token, stored, durability=self._durability
