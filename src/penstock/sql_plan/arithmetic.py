@@ -98,7 +98,8 @@ def _spans(left: Value, right: Value, sign: int) -> Value:
     if left.constant and right.constant:
         months = left.months + sign * right.months
         return constant_span(months, left.literal + sign * right.literal)
-    months = left.counted_months + sign * right.counted_months
+    theirs = right.counted_months
+    months = left.counted_months + (theirs if sign > 0 else -theirs)
     one, two = (v.fixed.dt.total_microseconds() for v in (left, right))
     return span_of(months, one + sign * two)
 

@@ -159,7 +159,7 @@ def series(scalars: Scalars, node: exp.Expr) -> Value:
             raise refuse(node, "the step of generate_series is a whole number that is not 0")
         dtype = start.dtype if start.dtype == pl.Int64 else pl.Int32()
         one, two = start.expr.cast(pl.Int64), end.expr.cast(pl.Int64)
-        listed = pl.int_ranges(one, two + (1 if step > 0 else -1), step, dtype=dtype)
+        listed = pl.int_ranges(one, two + (1 if step > 0 else -1), step).cast(pl.List(dtype))
         return Value(pl.when(one.is_not_null() & two.is_not_null()).then(listed), pl.List(dtype))
     span = scalars.value(step_node)
     temporal = start.dtype == pl.Date or isinstance(start.dtype, pl.Datetime)
@@ -176,7 +176,7 @@ def series(scalars: Scalars, node: exp.Expr) -> Value:
         raise refuse(node, "the step is a positive interval of months, or of days and time")
     every = f"{span.months}mo" if span.months else f"{span.literal}us"
     moment = pl.Datetime("us") if start.dtype == pl.Date else start.dtype
-    listed = pl.datetime_ranges(*moments, interval=every).cast(pl.List(moment))
+    listed = pl.datetime_ranges(moments[0], moments[1], interval=every).cast(pl.List(moment))
     known = moments[0] <= moments[1]
     return Value(pl.when(known).then(listed), pl.List(moment))
 
