@@ -96,10 +96,9 @@ def _of_instants(scalars: Scalars, left: Value, right: Value, sign: int) -> Valu
 
 def _spans(left: Value, right: Value, sign: int) -> Value:
     if left.constant and right.constant:
-        months = left.months + sign * right.months
-        return constant_span(months, left.literal + sign * right.literal)
+        return constant_span(left.months + sign * right.months, left.literal + sign * right.literal)
     theirs = right.counted_months
-    months = left.counted_months + (theirs if sign > 0 else -theirs)
+    months: pl.Expr = left.counted_months + (theirs if sign > 0 else -theirs)
     one, two = (v.fixed.dt.total_microseconds() for v in (left, right))
     return span_of(months, one + sign * two)
 
