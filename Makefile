@@ -4,13 +4,18 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-all check chaos soak bench bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
+.PHONY: demo test test-connectors test-all check chaos soak bench bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
 
 test: $(STAMP) servers
 	$(BIN)/python -m pytest
+
+# Connectors against real servers of Kafka and others, which are installed where they are missing.
+test-connectors: $(STAMP) servers
+	tests/servers/install-systems.sh
+	$(BIN)/python -m pytest tests/systems
 
 # The tests on each Python that is found; uv fetches those that are not installed.
 PYTHONS ?= 3.11 3.12 3.13

@@ -1,10 +1,12 @@
 """``make bench-nexmark``: the 23 queries streamed in epochs of 64k events, beside DuckDB and Polars.
 
 ``EVENTS=10_000_000`` sets the size, ``ONLY=q5,q7`` the queries, ``DATA=folder`` where the files are
-kept for another run. Prints a line for each query and input, and writes the same as JSON to
+kept for another run, ``MEMORY=256MB`` how much state a query holds before it moves to disk (no bound
+unless given). Prints a line for each query and input, and writes the same as JSON to
 ``BENCH_OUT``. ``batch_ratio`` is the time of the faster batch engine, which answers once, over the
-time of the stream: what it costs to keep the answer up to date. q6 and the views over joins put out
-every change.
+time of the stream: what it costs to keep the answer up to date. ``state_mb`` is the largest state seen
+during the run, looked at ten times a second (10^6 bytes of all steps, as in ``progress()``). q6 and
+the views over joins put out every change.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ def _query(name: str, kind: str, folder: Path, events: int) -> dict[str, object]
         "events_per_s": round(events / stream["seconds"]),
         "batch_ratio": None if ratio is None else round(ratio, 3),
         "rss_mb": round(stream["rss_mb"], 1),
+        "state_mb": round(stream["state_mb"], 1),
         "rows_out": stream["rows"],
         "batch_s": {engine: round(seconds, 3) for engine, seconds in once.items()},
     }
@@ -74,7 +77,8 @@ def _run(folder: Path, events: int) -> list[dict[str, object]]:
                 results.append(found)
                 print(
                     f"{name} {kind} events_per_s={found['events_per_s']} "
-                    f"batch_ratio={found['batch_ratio']} rss_mb={found['rss_mb']}",
+                    f"batch_ratio={found['batch_ratio']} rss_mb={found['rss_mb']} "
+                    f"state_mb={found['state_mb']}",
                     flush=True,
                 )
     return results

@@ -1,12 +1,13 @@
 """One measurement in a process of its own: ``run_query q5 parquet stream folder``.
 
-Prints one JSON object: seconds, peak resident memory, rows out. ``stream`` is Penstock; ``duckdb``
-and ``polars`` answer once over the same files.
+Prints one JSON object: seconds, peak resident memory, rows out, and of a stream the largest state it
+held. ``stream`` is Penstock; ``duckdb`` and ``polars`` answer once over the same files.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -29,7 +30,18 @@ def planned(name: str, folder: Path, kind: str) -> ps.Stream:
     return ps.sql(batch.streaming(name) + ending, **data.streams(folder, kind))
 
 
-def _stream(name: str, folder: Path, kind: str) -> tuple[float, int]:
+_SAMPLED_S = 0.1
+"""How often the size of the state is looked at."""
+
+Run = tuple[float, int, int | None]
+"""Seconds, rows out, and the bytes of the largest state seen; None where there is no state."""
+
+
+def _state_bytes(query: ps.Query) -> int:
+    return sum(step.state_bytes for step in query.progress().steps)
+
+
+def _stream(name: str, folder: Path, kind: str) -> Run:
     rows = 0
 
     def count(frame: pl.DataFrame) -> None:
@@ -42,11 +54,15 @@ def _stream(name: str, folder: Path, kind: str) -> tuple[float, int]:
     rows = 0
     query = planned(name, folder, kind).sink_callback(count)
     started = time.perf_counter()
-    query.start().wait()
-    return time.perf_counter() - started, rows
+    query.start(memory=os.environ.get("MEMORY") or None)
+    largest = 0
+    while not query.wait(_SAMPLED_S):
+        largest = max(largest, _state_bytes(query))
+    seconds = time.perf_counter() - started
+    return seconds, rows, max(largest, _state_bytes(query))
 
 
-def _duckdb(name: str, folder: Path, kind: str) -> tuple[float, int]:
+def _duckdb(name: str, folder: Path, kind: str) -> Run:
     connection = duckdb.connect(config={"preserve_insertion_order": False})
     for statement in data.duckdb_views(folder, kind):
         connection.execute(statement)
@@ -54,17 +70,17 @@ def _duckdb(name: str, folder: Path, kind: str) -> tuple[float, int]:
     query = batch.duckdb(name).replace("p_time", _PROCESSING_TIME)
     started = time.perf_counter()
     height = connection.sql(query).to_arrow_table().num_rows
-    return time.perf_counter() - started, height
+    return time.perf_counter() - started, height, None
 
 
-def _polars(name: str, folder: Path, kind: str) -> tuple[float, int]:
+def _polars(name: str, folder: Path, kind: str) -> Run:
     query = batch.POLARS[name](data.lazy_frames(folder, kind))
     started = time.perf_counter()
     height = query.collect(engine="streaming").height
-    return time.perf_counter() - started, height
+    return time.perf_counter() - started, height, None
 
 
-ENGINES: dict[str, Callable[[str, Path, str], tuple[float, int]]] = {
+ENGINES: dict[str, Callable[[str, Path, str], Run]] = {
     "stream": _stream,
     "duckdb": _duckdb,
     "polars": _polars,
@@ -74,11 +90,13 @@ ENGINES: dict[str, Callable[[str, Path, str], tuple[float, int]]] = {
 def main() -> None:
     """Measure and print."""
     name, kind, engine, folder = sys.argv[1:]
-    seconds, rows = ENGINES[engine](name, Path(folder), kind)
+    seconds, rows, state = ENGINES[engine](name, Path(folder), kind)
     # Not getrusage: a process inherits the peak of the one that started it.
     status = Path("/proc/self/status").read_text()
     rss_mb = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({"seconds": seconds, "rss_mb": rss_mb, "rows": rows}))
+    state_mb = None if state is None else state / 1e6
+    found = {"seconds": seconds, "rss_mb": rss_mb, "rows": rows, "state_mb": state_mb}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from penstock.connectors.formats.contract import Format
     from penstock.connectors.generators import config as generators
     from penstock.connectors.handover import config as handover
+    from penstock.connectors.kafka import config as kafka
     from penstock.connectors.sockets import config as sockets
     from penstock.connectors.topics import config as topics
 else:
@@ -34,6 +35,7 @@ else:
     schemas = Deferred("penstock.connectors.formats.schemas")
     generators = Deferred("penstock.connectors.generators.config")
     handover = Deferred("penstock.connectors.handover.config")
+    kafka = Deferred("penstock.connectors.kafka.config")
     sockets = Deferred("penstock.connectors.sockets.config")
     topics = Deferred("penstock.connectors.topics.config")
 
@@ -325,6 +327,43 @@ def scan_topic(
         stop=stop,
         metadata=metadata,
         on_trimmed=on_trimmed,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_kafka(
+    servers: str,
+    topic: str | Iterable[str],
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    start: str | datetime | Mapping[Any, Any] = "earliest",
+    stop: str = "never",
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Read topics of a Kafka cluster, exactly once with a checkpoint. Needs the extra ``kafka``.
+
+    ``servers``: ``host:port`` of some brokers, with commas between. ``topic``: one or several, or
+    patterns that begin with ``^``. Columns: what the ``format`` decodes from the value, or, without
+    one, ``key``, ``value``, ``timestamp``, ``offset`` and ``partition``; ``metadata`` adds any of
+    ``key``, ``timestamp``, ``headers``, ``topic``, ``offset``, ``partition``.
+
+    ``start``: ``"earliest"``, ``"latest"``, an instant, or offsets (``{0: 17}``, of several topics
+    ``{"orders": {0: 17}}``). ``stop``: ``"never"``, or ``"at end"``: at the messages that are there
+    when it starts. More ``options`` (security, tombstones, what was deleted before it was read, the
+    group for monitoring) are those of ``docs/connectors/kafka.md``.
+    """
+    spec = kafka.kafka(
+        servers,
+        format,
+        schema,
+        topic=topic,
+        start=start,
+        stop=stop,
+        metadata=metadata,
         **options,
     )
     return from_source(spec, epoch_rows=epoch_rows)

@@ -73,6 +73,11 @@ def near(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
     return a.join(b, on="k").filter((ahead >= -2_000_000) & (ahead <= 2_000_000))
 
 
+def near_some(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+    numbered = a.with_row_index("row")
+    return a[near(numbered, b)["row"].unique().sort()]
+
+
 def one_more(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(m=pl.col("n") + 1)
 
@@ -298,6 +303,14 @@ CASES: dict[str, Case] = {
         ),
         near,
         {"most_state_rows": 80},
+    ),
+    "near some": Case(
+        {"a": TIMED, "b": TIMED},
+        lambda a, b: timed(a).join_interval(
+            timed(b), on="k", how="semi", left_time="ts", right_time="ts", lower="-2s", upper="2s"
+        ),
+        near_some,
+        {**AT_END, "most_state_rows": 120},
     ),
     **{
         f"{how} join": same(

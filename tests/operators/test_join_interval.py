@@ -169,7 +169,9 @@ def test_state_is_freed_as_the_watermarks_pass(how: str) -> None:
         epochs.append(Epoch({"l": left, "r": left.rename({"t": "s", "v": "w"})}))
     largest = 0
     for executor, _ in run(stream, epochs):
-        join = next(v.operator for v in executor.graph.vertices if v.kind == "interval-join")
+        join = next(
+            v.operator for v in executor.graph.vertices if v.kind in ("interval-join", "timed-join")
+        )
         assert join is not None
         largest = max(largest, *(len(part) for part in join.state.values()))
     assert largest < 300

@@ -23,6 +23,7 @@ from penstock.errors import ConfigError
 SOURCES: dict[str, str] = {
     "file": "penstock.connectors.files.config:files",
     "folder": "penstock.connectors.files.config:folder",
+    "kafka": "penstock.connectors.kafka.config:kafka",
     "rate": "penstock.connectors.generators.config:rate",
     "tail": "penstock.connectors.files.config:tail",
     "tcp": "penstock.connectors.sockets.config:tcp_listen",
@@ -36,6 +37,7 @@ SINKS: dict[str, str] = {
     "console": "penstock.connectors.console.config:console_sink",
     "duckdb": "penstock.connectors.duckdb.config:duckdb_sink",
     "files": "penstock.connectors.file_sink.config:files_sink",
+    "kafka": "penstock.connectors.kafka.config:kafka_sink",
     "postgres": "penstock.connectors.postgres.config:postgres_sink",
     "postgresql": "penstock.connectors.postgres.config:postgres_sink",
     "sqlite": "penstock.connectors.sqlite.config:sqlite_sink",

@@ -9,11 +9,12 @@ import polars as pl
 from penstock.operators.contract import Operator
 from penstock.operators.guarded import Guard, Guarded
 from penstock.plan.expressions.fallible import fallible
-from penstock.plan.grouping import Aggregate, Over
+from penstock.plan.grouping import Aggregate, Over, Verb
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.join_predicates import one_sided
 from penstock.plan.joins import Join
 from penstock.plan.node import Node
+from penstock.plan.over_chains import OverChain
 from penstock.plan.ranking import Sort, TopK
 from penstock.plan.running import Running
 
@@ -27,6 +28,10 @@ def _aggregate(node: Aggregate) -> Read:
 
 def _over(node: Over | Running) -> Read:
     return node.verb.value, [node.exprs]
+
+
+def _over_chain(node: OverChain) -> Read:
+    return Verb.WITH_COLUMNS.value, [node.stages[0]]
 
 
 def _order(node: Sort | TopK) -> Read:
@@ -47,6 +52,7 @@ GUARDED: Mapping[type[Node], Callable[..., Read]] = {
     IntervalJoin: _interval_join,
     Join: _join,
     Over: _over,
+    OverChain: _over_chain,
     Running: _over,
     Sort: _order,
     TopK: _order,

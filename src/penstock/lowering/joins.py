@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import polars as pl
 
-from penstock.instants import unit_ns
+from penstock.instants import Passing, unit_ns
 from penstock.lowering.aggregates import MAX_GROUP_ROWS
 from penstock.operators import join as operator
+from penstock.operators import timed_join
 from penstock.operators.asof_join import AsofJoin as AsofOperator
 from penstock.operators.asof_join import AsofSpec, Strategy, asof_evaluation
 from penstock.operators.contract import Operator
@@ -20,7 +21,7 @@ from penstock.operators.recompute import Recompute, RecomputeInput
 from penstock.operators.recomputed_joins import Near, evaluation
 from penstock.plan.asof_joins import AsofJoin
 from penstock.plan.interval_joins import IntervalJoin
-from penstock.plan.joins import Join, Layout
+from penstock.plan.joins import Join, Layout, is_plain
 from penstock.plan.node import Node
 
 
@@ -47,6 +48,9 @@ def lower_join(node: Join) -> list[Operator]:
         changelog=node.properties.changelog,
         nulls_equal=node.nulls_equal,
     )
+    if node.lapses is not None:
+        one, two = (timed_join.Lapse(column, 0, passing) for column, passing in node.lapses)
+        return [timed_join.TimedJoin(spec, (one, two), None)]
     return [operator.Join(spec, _expiry(node))]
 
 
@@ -81,8 +85,30 @@ def lower_interval_join(node: IntervalJoin) -> list[Operator]:
         None if one is None else one.over(node.left_time, dtype),
         None if two is None else two.over(node.right_time, dtype),
     )
+    if node.how == "inner" and not node.properties.changelog and None not in over:
+        timed = _timed(node, spec, (lower, upper), over)
+        if timed is not None:
+            return [timed]
     interval = Interval((node.left_time, node.right_time), lower, upper, over)
     return [IntervalOperator(spec, interval, None if all(over) else expiry)]
+
+
+def _timed(
+    node: IntervalJoin,
+    spec: operator.JoinSpec,
+    span: tuple[int, int],
+    over: tuple[Passing | None, Passing | None],
+) -> Operator | None:
+    """Return the operator for append-only sides that the watermark frees."""
+    if not all(map(is_plain, node.types)) or over[0] is None or over[1] is None:
+        return None
+    lower, upper = span
+    lapses = (
+        timed_join.Lapse(node.left_time, upper, over[1]),
+        timed_join.Lapse(node.right_time, -lower, over[0]),
+    )
+    near = timed_join.Near((node.left_time, node.right_time), lower, upper)
+    return timed_join.TimedJoin(spec, lapses, near)
 
 
 def lower_asof_join(node: AsofJoin) -> list[Operator]:

@@ -44,6 +44,7 @@ from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
 from penstock.plan.naming import used_twice
 from penstock.plan.node import Node, walk
+from penstock.plan.over_chains import OverChain, chained
 from penstock.plan.process import Process
 from penstock.plan.ranking import Limit, Sort, TopK
 from penstock.plan.rows import RowStep
@@ -94,6 +95,30 @@ def _over(node: Over) -> list[Operator]:
     ]
 
 
+def _over_chain(node: OverChain) -> list[Operator]:
+    stages = node.stages
+    orders = [[n for n, t in step.schema.items() if not t.is_nested()] for step in node.steps]
+
+    def evaluate(rows: pl.DataFrame) -> pl.DataFrame:
+        rows = rows.with_columns(*stages[0])
+        for exprs, order in zip(stages[1:], orders, strict=False):
+            # What a step of its own would see: a bag, sorted by all columns.
+            rows = rows.sort(SLOT, *order, maintain_order=True).with_columns(*exprs)
+        return rows
+
+    schema, before = node.input.schema, node.input.properties
+    return [
+        Recompute(
+            [RecomputeInput(schema, tuple(pl.col(k) for k in node.keys), before.changelog)],
+            evaluate,
+            output=node.schema,
+            step=Verb.WITH_COLUMNS.value,
+            max_group_rows=node.max_group_rows or MAX_GROUP_ROWS,
+            expiry=expiry_for(before, schema, {k: k for k in node.keys}, node.ttl_ns),
+        )
+    ]
+
+
 def _arrivals(node: ArrivalTime) -> list[Operator]:
     return [Arrivals(list(node.input.schema), node.column)]
 
@@ -109,6 +134,7 @@ TABLE: Mapping[type[Node], Lowering] = {
     IntervalJoin: lower_interval_join,
     Join: lower_join,
     Over: _over,
+    OverChain: _over_chain,
     Process: lower_process,
     Remember: lower_remember,
     Running: lower_running,
@@ -284,4 +310,4 @@ def _kind(operator: Operator) -> str:
 
 def lower(roots: Sequence[Node]) -> Graph:
     """Return the graph of operators for the sinks of one run; common steps become one vertex."""
-    return _Builder(shared(roots)).build()
+    return _Builder(chained(shared(roots))).build()

@@ -107,8 +107,8 @@ class Bag:
             self._by_hash.add(self._hashes(self.store.slots_of(ids), rows), ids)
 
     def _hashes(self, slots: Ids, rows: pl.DataFrame) -> Ids:
-        """Return 32 bits of a hash over slot and row, equal for equal rows."""
+        """Return 31 bits of a hash over slot and row, equal for equal rows."""
         schema = pl.Schema({_SLOT: pl.Int64(), **self.store.schema})
         frame = rows.with_columns(pl.Series(_SLOT, slots, dtype=pl.Int64))
         hashes = keys_of.read(frame, schema).hashes
-        return (hashes >> np.uint64(32)).view(np.int64)
+        return (hashes >> np.uint64(33)).view(np.int64)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.operators.bag import Bag
 from penstock.operators.contract import Delta, Operator, Tick
 from penstock.operators.expiry import Expiry
+from penstock.operators.pair_conditions import of_frame, of_store, true_pairs
 from penstock.operators.pairs import (
     LEFT,
     RIGHT,
@@ -22,10 +22,8 @@ from penstock.operators.pairs import (
     Side,
     chosen,
     columns_of,
-    for_each,
     matches,
 )
-from penstock.operators.refusing import refuse
 from penstock.state.arrays import Ids, distinct
 from penstock.state.contract import Stateful
 from penstock.state.index import KeyIndex
@@ -228,16 +226,14 @@ class Join(Operator):
     ) -> None:
         pairing, store = self._spec.pairing, self._bags[1 - side].store
         assert isinstance(store, RowStore)
-        rows = pl.DataFrame([rows.get_column(name) for name in pairing.needs(side)])
+        mine, other = of_frame(rows), of_store(store)
         for take, ids in matches(slots, store):
-            mine, other = (rows[take] if rows.width else rows), store.rows(ids)
-            pairs = pairing.both(mine, other) if side == LEFT else pairing.both(other, mine)
             each = None if weights is None else weights[take]
-            if pairing.condition is not None:
-                true = _holds(pairing.condition, pairs, each, tick)
-                self._emit(pairs, each, true, out)
-            else:
-                out.add(pairs, 1 if each is None else each)
+            reads, at = (
+                ((mine, other), (take, ids)) if side == LEFT else ((other, mine), (ids, take))
+            )
+            pairs, each = true_pairs(pairing, reads, at, each, tick)
+            out.add(pairs, 1 if each is None else each)
 
     def _turn(self, side: Side, slots: Ids, out: Changes, *, appeared: bool) -> None:
         """Rows of the other side under ``slots`` have found their first match, or lost the last."""
@@ -265,24 +261,3 @@ class Join(Operator):
             for bag in self._bags:
                 bag.store.remove_slots(slots)
             self._index.release(slots)
-
-
-def _holds(
-    condition: pl.Expr, pairs: pl.DataFrame, weights: Ids | None, tick: Tick
-) -> npt.NDArray[np.bool_]:
-    """Tell for which pairs the condition is true; a pair on which it fails is a dead letter."""
-    try:
-        found = for_each(pairs, pairs.select(condition).to_series())
-        return found.fill_null(value=False).to_numpy()
-    except pl.exceptions.PolarsError as error:
-        cause: BaseException = error
-    except pl.exceptions.PanicException as error:
-        cause = error
-    if pairs.height == 1:
-        shown = pairs if weights is None else pairs.with_columns(pl.Series(WEIGHT, weights))
-        refuse(shown, "join_where", cause, tick, replayable=False)
-        return np.zeros(1, dtype=bool)
-    half = pairs.height // 2
-    first, second = (None, None) if weights is None else (weights[:half], weights[half:])
-    parts = [(pairs[:half], first), (pairs[half:], second)]
-    return np.concatenate([_holds(condition, part, some, tick) for part, some in parts])

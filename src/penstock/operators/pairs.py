@@ -18,7 +18,7 @@ Side = Literal[0, 1]
 LEFT: Side = 0
 RIGHT: Side = 1
 
-_BLOCK = 1 << 20
+BLOCK = 1 << 20
 """Pairs made at once: bounds memory where a condition drops most of them (tens of MB a column)."""
 
 
@@ -55,7 +55,7 @@ class Pairing:
         for column in self.columns:
             name = column.left
             series = right[str(column.right)] if name is None else left[name]
-            found.append(self._typed(series, column.name))
+            found.append(self.typed(series, column.name))
         return pl.DataFrame(found)
 
     def alone(self, side: Side, rows: pl.DataFrame) -> pl.DataFrame:
@@ -66,13 +66,14 @@ class Pairing:
             if name is None:
                 found.append(self._nulls(column.name, rows.height))
             else:
-                found.append(self._typed(rows[name], column.name))
+                found.append(self.typed(rows[name], column.name))
         return pl.DataFrame(found)
 
     def _nulls(self, name: str, height: int) -> pl.Series:
         return pl.Series(name, [None], dtype=self.schema[name]).new_from_index(0, height)
 
-    def _typed(self, series: pl.Series, name: str) -> pl.Series:
+    def typed(self, series: pl.Series, name: str) -> pl.Series:
+        """Return a column with the name and the type it has in the output."""
         dtype = self.schema[name]
         return (series if series.dtype == dtype else series.cast(dtype)).alias(name)
 
@@ -85,6 +86,10 @@ def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
     found = np.flatnonzero(counts)
     if not len(found):
         return
+    if counts.max() == 1:
+        at, ids = store.lookup_ids(slots[found])
+        yield found[at], ids
+        return
     # Sorted slots make the search in the store's sorted runs walk memory in order.
     packed = (slots[found] << 32) | found
     packed.sort()
@@ -92,7 +97,7 @@ def matches(slots: Ids, store: RowStore) -> Iterator[tuple[Ids, Ids]]:
     ends = np.cumsum(counts[positions])
     begin, done = 0, 0
     while begin < len(ordered):
-        end = max(int(np.searchsorted(ends, done + _BLOCK, side="right")), begin + 1)
+        end = max(int(np.searchsorted(ends, done + BLOCK, side="right")), begin + 1)
         at, ids = store.lookup_ids(ordered[begin:end])
         yield positions[begin:end][at], ids
         begin, done = end, int(ends[end - 1])

@@ -10,6 +10,7 @@ import polars as pl
 from penstock.errors import PlanError
 from penstock.plan.bounds import carried_bound
 from penstock.plan.expressions.tree import first_line
+from penstock.plan.lapses import Lapse, lapses
 from penstock.plan.node import Node
 from penstock.plan.properties import Properties, TimeBound, joint_bound
 
@@ -29,6 +30,11 @@ def common_type(left: pl.DataType, right: pl.DataType) -> pl.DataType | None:
         return pl.concat([f.collect() for f in frames], how="vertical_relaxed").schema["key"]
     except pl.exceptions.PolarsError:
         return None
+
+
+def is_plain(dtype: pl.DataType) -> bool:
+    """Tell whether values of a type are joined alike by Polars and by hash."""
+    return not dtype.is_nested() and dtype not in (pl.Object, pl.Null)
 
 
 def key_types(
@@ -197,9 +203,25 @@ class Join(Node):
         return None
 
     @property
+    def lapses(self) -> tuple[Lapse, Lapse] | None:
+        """When the rows of either side can find no further match, if the condition tells for both.
+
+        Of append-only sides and plain keys only: all else is kept as if there were no condition.
+        """
+        left, right = self.left, self.right
+        changing = left.properties.changelog or right.properties.changelog
+        if self.condition is None or self.how != "inner" or not self.left_on or changing:
+            return None
+        if self.ttl_ns is not None or self.nulls_equal or not all(map(is_plain, self.types)):
+            return None
+        found = self.columns
+        one, two = lapses(self.condition, (left, right), (found.left, found.right))
+        return None if one is None or two is None else (one, two)
+
+    @property
     def unbounded_state(self) -> str | None:
         """What is kept that neither the watermark nor a time to live frees."""
-        freed = self.ttl_ns is not None or self.key_bound is not None
+        freed = self.ttl_ns is not None or self.key_bound is not None or self.lapses is not None
         return None if freed else "all rows of both sides"
 
     def derive(self) -> tuple[pl.Schema, Properties]:

@@ -29,10 +29,9 @@ def shared(roots: Sequence[Node]) -> list[Node]:
     kept: dict[Hashable, Node] = {}
     canonical: dict[int, Node] = {}
     for node in walk(*roots):
-        rewired = _rewired(node, canonical, labels.get(id(node)))
-        key = _key(rewired)
+        found = rewired(node, canonical, labels.get(id(node)))
         canonical[id(node)] = (
-            rewired if isinstance(node, SinkNode) else kept.setdefault(key, rewired)
+            found if isinstance(node, SinkNode) else kept.setdefault(_key(found), found)
         )
     return [canonical[id(root)] for root in roots]
 
@@ -51,7 +50,7 @@ def _labels(roots: Sequence[Node]) -> dict[int, str]:
     return found | {id(node): node.label for node in walk(*roots) if node.label is not None}
 
 
-def _rewired(node: Node, canonical: dict[int, Node], label: str | None) -> Node:
+def rewired(node: Node, canonical: dict[int, Node], label: str | None) -> Node:
     """Return the node over canonical inputs and with its name; itself if it is that already."""
     changed: dict[str, Any] = {} if label == node.label else {"label": label}
     for name, value in options(node):
@@ -64,7 +63,7 @@ def _rewired(node: Node, canonical: dict[int, Node], label: str | None) -> Node:
 def _replaced(value: object, canonical: dict[int, Node]) -> object:
     if isinstance(value, Node):  # one that is not known is a row step inside another node
         known = canonical.get(id(value))
-        return _rewired(value, canonical, value.label) if known is None else known
+        return rewired(value, canonical, value.label) if known is None else known
     if isinstance(value, tuple) and any(isinstance(item, Node) for item in value):
         items = tuple(_replaced(item, canonical) for item in value)
         same = all(new is old for new, old in zip(items, value, strict=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 from sqlglot import exp
 
+from penstock.plan.expressions import Shape, classify, is_deterministic
 from penstock.scans import concat
 from penstock.sql_plan.binding import columns_in, is_query, parts
 from penstock.sql_plan.dialect import refuse
@@ -147,6 +148,9 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
         pairs = [(key.left, key.right) for key in keys]
         stream = joined_near(left.stream, right.stream, pairs, close)
         stream = stream.filter(*predicates) if predicates else stream
+    elif keys and predicates and _folds(left.stream, right.stream, keys, predicates, schema):
+        equal = [key.left == key.right for key in keys]
+        stream = left.stream.join_where(right.stream, *equal, *predicates)
     elif keys:
         stream = joined(left.stream, right.stream, "inner", keys)
         stream = stream.filter(*predicates) if predicates else stream
@@ -161,6 +165,25 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
         stream = left.stream.join(right.stream, how="cross")
     one_row = left.one_row and right.one_row
     return replace(_beside(left, right), stream=stream, one_row=one_row)
+
+
+def _folds(
+    left: Stream,
+    right: Stream,
+    keys: Sequence[Key],
+    predicates: Sequence[pl.Expr],
+    schema: pl.Schema,
+) -> bool:
+    """Tell whether the rest of a condition may be tried in the join, which it may free state of.
+
+    Not over changes, where a condition that fails or does not repeat itself has its own rules.
+    """
+    changing = left.node.properties.changelog or right.node.properties.changelog
+    if changing or any(key.safe for key in keys):
+        return False
+    return all(
+        is_deterministic(one) and classify(one, schema) is Shape.ELEMENTWISE for one in predicates
+    )
 
 
 def _beside(left: Relation, right: Relation) -> Relation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -10,8 +9,6 @@ from sqlglot import exp
 
 from penstock.errors import PlanError
 from penstock.plan.narrowing import narrowed
-from penstock.plan.node import walk
-from penstock.plan.sources import Scan
 from penstock.scans import scan_batches
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import Marked, nesting_limited, refuse, statements
@@ -73,14 +70,13 @@ def _narrowed(statement: exp.Expr, streams: dict[str, Stream]) -> dict[str, Stre
     if any(True for _ in stars) or any(True for _ in natural):
         return streams
     named = {node.name.lower() for node in statement.find_all(exp.Identifier)}
-    distinct = {id(stream): stream for stream in streams.values()}
-    scans = Counter(id(n) for s in distinct.values() for n in walk(s.node) if isinstance(n, Scan))
-    for key, stream in distinct.items():
-        if any(scans[id(node)] > 1 for node in walk(stream.node)):
-            continue  # two tables of one source move in the same epochs
-        wanted = [column for column in stream.columns if column.lower() in named]
-        distinct[key] = Stream(narrowed(stream.node, wanted))
-    return {name: distinct[id(stream)] for name, stream in streams.items()}
+    read = {id(stream): stream for name, stream in streams.items() if name in named}
+    wanted = [
+        (stream.node, [column for column in stream.columns if column.lower() in named])
+        for stream in read.values()
+    ]
+    less = {key: Stream(node) for key, node in zip(read, narrowed(wanted), strict=True)}
+    return {name: less.get(id(stream), stream) for name, stream in streams.items()}
 
 
 def as_stream(name: str, table: Any) -> Stream:

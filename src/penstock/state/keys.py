@@ -65,16 +65,28 @@ def leaders(hashes: Hashes) -> Ids:
 
 def same_in_batch(batch: KeyBatch, left: Ids, right: Ids) -> Mask:
     """Compare rows ``left`` with rows ``right`` of one batch, null-safe."""
+    return same_in_batches(batch, left, batch, right)
+
+
+def same_in_batches(one: KeyBatch, left: Ids, two: KeyBatch, right: Ids) -> Mask:
+    """Compare rows ``left`` of one batch with rows ``right`` of another one, null-safe."""
     equal = np.ones(len(left), np.bool_)
-    for column in batch.columns:
+    for column, other in zip(one.columns, two.columns, strict=True):
         if isinstance(column, pl.Series):
-            equal &= _same_values(column[left], column[right])
+            assert isinstance(other, pl.Series)
+            equal &= _same_values(column[left], other[right])
         else:
+            assert not isinstance(other, pl.Series)
             values, valid = column
-            equal &= bits(values)[left] == bits(values)[right]
-            if valid is not None:
-                equal &= valid[left] == valid[right]
+            others, known = other
+            equal &= bits(values)[left] == bits(others)[right]
+            if valid is not None or known is not None:
+                equal &= _valid(valid, left) == _valid(known, right)
     return equal
+
+
+def _valid(valid: Mask | None, rows: Ids) -> Mask:
+    return np.ones(len(rows), np.bool_) if valid is None else valid[rows]
 
 
 def same_as_stored(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> Mask:

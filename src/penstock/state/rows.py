@@ -2,9 +2,11 @@
 
     append([3, 5, 3], rows)    lookup([5, 3])  ->  positions [0, 1, 1], their rows in arrival order
 
-The slot numbers come from somebody else's KeyIndex. Rows are found through sorted runs of
-``slot << 32 | row id``, merged in geometric steps. A row id ascends with arrival and stays valid
-until the next append(), which may renumber the rows when more than half of them are dead.
+The slot numbers come from somebody else's KeyIndex. A slot with one row finds it in an array; the
+rows of others are found through sorted runs of ``slot << 32 | row id``, merged in geometric steps
+and made when somebody first looks for such rows: what is only ever added, or unique under its slots,
+never pays for them. A row id ascends with arrival and stays valid until the next append(), which
+may renumber the rows when more than half of them are dead.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ class RowStore:
         self._slots = GrowArray(np.uint32, budget=budget)
         self._alive = GrowArray(np.bool_, budget=budget)
         self._runs = SortedRuns(budget)
+        self._sorted = 0  # rows below this id are in the sorted runs
+        self._latest = GrowArray(np.uint32, budget=budget)  # the row added last under each slot
         self._minima: dict[str, BlockMinima] = {}
         self._next = 0
         self._living = 0
@@ -83,9 +87,11 @@ class RowStore:
         self._alive.ensure(self._next)
         self._alive.data[ids] = True
         self._living += len(ids)
-        self._counts.ensure(int(slots.max()) + 1)
+        highest = int(slots.max()) + 1
+        self._counts.ensure(highest)
         np.add.at(self._counts.data, slots, 1)
-        self._runs.add(slots, ids)
+        self._latest.ensure(highest)
+        self._latest.data[slots] = ids
         for name, minima in self._minima.items():
             minima.add(ids, *self._fixed(name).physical(ids))
 
@@ -101,12 +107,30 @@ class RowStore:
 
     def lookup_ids(self, slots: Ids) -> tuple[Ids, Ids]:
         """Return positions in ``slots``, ascending, and the ids of the rows under them."""
-        wanted = np.flatnonzero(self.count(slots))
-        found, ids = self._runs.find(slots[wanted])
+        counts = self.count(slots)
+        wanted = np.flatnonzero(counts)
+        ids = self._latest.data[slots[wanted]].astype(np.int64)
+        sole = (counts[wanted] == 1) & self._alive.data[ids]
+        if sole.all():
+            return wanted, ids
+        several = wanted[~sole]
+        found, others = self._find(slots[several])
+        if not sole.any():
+            return several[found], others
+        positions = np.concatenate([wanted[sole], several[found]])
+        order = np.argsort(positions, kind="stable")
+        return positions[order], np.concatenate([ids[sole], others])[order]
+
+    def _find(self, slots: Ids) -> tuple[Ids, Ids]:
+        """Return positions and row ids from the sorted runs, after putting new rows into them."""
+        if self._sorted < self._next:
+            fresh = self.live_ids(self._sorted)
+            self._sorted = self._next
+            if len(fresh):
+                self._runs.add(self.slots_of(fresh), fresh)
+        found, ids = self._runs.find(slots)
         alive = self._alive.data[ids]
-        if not alive.all():
-            found, ids = found[alive], ids[alive]
-        return wanted[found], ids
+        return (found, ids) if alive.all() else (found[alive], ids[alive])
 
     def lookup(self, slots_unique: Ids) -> tuple[Ids, pl.DataFrame]:
         """Return positions in ``slots_unique``, ascending, and the rows under them."""
@@ -116,6 +140,10 @@ class RowStore:
     def rows(self, row_ids: Ids) -> pl.DataFrame:
         """Return rows by id."""
         return self._store.get(row_ids)
+
+    def values(self, name: str, row_ids: Ids) -> pl.Series:
+        """Return one column of rows by id."""
+        return self._store.column(name).get(row_ids)
 
     def slots_of(self, row_ids: Ids) -> Ids:
         """Return the slots of rows by id."""
@@ -148,9 +176,9 @@ class RowStore:
         alive: Mask = self._alive.data[row_ids]
         return alive
 
-    def live_ids(self) -> Ids:
-        """Return the ids of all living rows, ascending."""
-        return np.flatnonzero(self._alive.data[: self._next])
+    def live_ids(self, first: int = 0) -> Ids:
+        """Return the ids of all living rows, from ``first`` on, ascending."""
+        return np.flatnonzero(self._alive.data[first : self._next]) + first
 
     def column(self, name: str) -> tuple[Ids, npt.NDArray[Any]]:
         """Return ids and physical values of a fixed-width column of living rows, nulls left out."""
@@ -166,6 +194,10 @@ class RowStore:
         slots, frame = self.slots_of(ids), self.rows(ids)
         self.remove(ids)
         return slots, frame
+
+    def drop_below(self, column: str, below: int) -> None:
+        """Remove rows whose physical value is below ``below``; never nulls."""
+        self.remove(self._expired(column, below))
 
     def _expired(self, column: str, below: int) -> Ids:
         minima = self._minima.get(column)
@@ -216,8 +248,8 @@ class RowStore:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        parts = (self._store, self._slots, self._alive, self._runs, self._counts, self._removed)
-        return sum(part.nbytes for part in parts)
+        parts = (self._store, self._slots, self._alive, self._runs, self._latest, self._counts)
+        return self._removed.nbytes + sum(part.nbytes for part in parts)
 
     @property
     def must_rewrite(self) -> bool:
@@ -232,7 +264,7 @@ class RowStore:
         if len(self._removed):
             part["removed"] = numbered(np.sort(self._removed.view()), [], ROW)
             self._removed.clear()
-        added = self._snapshot + np.flatnonzero(self._alive.data[self._snapshot : self._next])
+        added = self.live_ids(self._snapshot)
         self._snapshot = self._next
         if len(added):
             part["rows"] = self._frame(added)

@@ -1,4 +1,4 @@
-"""Sorted runs of ``slot << 32 | row id``: which rows lie under a slot."""
+"""Sorted runs of ``slot << 32 | row id``: which rows lie under a slot, a number below 2^31."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ class SortedRuns:
         np.concatenate(parts, out=run.data)
         run.data.sort()
         return run
+
+    def count(self, slots: Ids) -> Ids:
+        """Return how many pairs each of ``slots`` has."""
+        found = np.zeros(len(slots), np.int64)
+        for run in self._runs:
+            low = run.data.searchsorted(slots << 32)
+            found += run.data.searchsorted((slots << 32) + _NEXT) - low
+        return found
 
     def find(self, slots: Ids) -> tuple[Ids, Ids]:
         """Return positions in ``slots``, ascending, and the row ids under each, ascending."""

@@ -89,7 +89,9 @@ class JoinVerbs(StreamBase):
 
         Predicates name the columns of the output: the right's with ``suffix`` where the left has
         one of that name. Equalities between the two sides are used as keys; without one every pair
-        is looked at. State as in an inner ``join``.
+        is looked at. State as in an inner ``join``; less where comparisons of times with watermarks
+        bound it, ``pl.col("ts").is_between("start", "until")``: append-only rows then go once none
+        still to come can match them.
 
         >>> import penstock as ps, polars as pl
         >>> left = ps.scan_batches([pl.DataFrame({"a": [1, 5]})])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from penstock.connectors.console import config as console
     from penstock.connectors.duckdb import config as duckdb
     from penstock.connectors.file_sink import config as file_sink
+    from penstock.connectors.kafka import config as kafka
     from penstock.connectors.postgres import config as postgres
     from penstock.connectors.sqlite import config as sqlite
     from penstock.connectors.topics import config as topics
@@ -43,6 +44,7 @@ else:
     console = Deferred("penstock.connectors.console.config")
     duckdb = Deferred("penstock.connectors.duckdb.config")
     file_sink = Deferred("penstock.connectors.file_sink.config")
+    kafka = Deferred("penstock.connectors.kafka.config")
     postgres = Deferred("penstock.connectors.postgres.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
     topics = Deferred("penstock.connectors.topics.config")
@@ -91,6 +93,27 @@ class Outputs(StreamBase):
         table is, by default the first of the search path.
         """
         return self.sink(postgres.postgres_sink(url, table, key=key, schema=schema))
+
+    def sink_kafka(
+        self,
+        servers: str,
+        topic: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word that users know
+        key: Key = (),
+        **options: Any,
+    ) -> Query:
+        """Write messages to a Kafka topic, exactly once with a checkpoint. Needs the extra ``kafka``.
+
+        ``format``: ``"json"`` (the columns as an object), ``"debezium"`` (before, after, op: any
+        changes) or ``"raw"`` (columns value, key, timestamp, headers). ``key``: columns whose values
+        are the key of the message; with it changes are upserts, deletions messages without value.
+        Each checkpoint's output is one transaction: readers need ``read_committed``. More
+        ``options`` (security, headers, timestamp, partitions of a new topic) are those of
+        ``docs/connectors/kafka.md``.
+        """
+        spec = kafka.kafka_sink(servers, topic=topic, format=format, key=key, **options)
+        return self.sink(spec)
 
     def sink_files(
         self,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 import glob
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from penstock.connectors.files.tables import Table, schema_of
 from penstock.connectors.files.tail import TailSource
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.json import Json
 from penstock.connectors.options import choice, duration
 from penstock.errors import ConfigError
 from penstock.instants import Duration
@@ -93,12 +94,19 @@ class FilesSpec:
         """Return a live source."""
         return FilesSource(self.paths, self.content)
 
-    def narrowed(self, columns: list[str]) -> FilesSpec:
-        """Return the same files with some of their columns, where that spares reading the others."""
-        if not isinstance(self.content, TableContent):
-            return self
-        kept = tuple(pair for pair in self.content.columns if pair[0] in columns)
-        return replace(self, content=replace(self.content, columns=kept))
+    def narrowed(self, wanted: Collection[tuple[str, ...]]) -> FilesSpec:
+        """Return the same files with the wanted columns, and fields of structs, at least.
+
+        ``{("a",), ("b", "c")}``: all of the column ``a``, and of ``b`` the field ``c``.
+        """
+        content = self.content
+        if isinstance(content, TableContent):
+            names = {path[0] for path in wanted}
+            kept = tuple(pair for pair in content.columns if pair[0] in names)
+            return replace(self, content=replace(content, columns=kept))
+        if isinstance(content, LinesContent) and isinstance(content.form, Json):
+            return replace(self, content=replace(content, form=content.form.narrowed(wanted)))
+        return self
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class LineReader:
         rows = Rows(self._path, block, ends - self._at, self.offset, self.line)
         self._next += len(ends)
         self._at = stop
-        self._advance(block)
+        self._advance(block, len(ends) if self._form.framing.quote is None else newlines(block))
         return self._decode(rows)
 
     def _rest(self) -> Piece | None:
@@ -171,7 +171,7 @@ class LineReader:
         rows = Rows(self._path, block, np.array([len(block)]), self.offset, self.line)
         if self._form.framing.quote is not None and b"\n" in block:
             rows = self._unclosed(block)
-        self._advance(rows.block)
+        self._advance(rows.block, newlines(rows.block))
         return self._decode(rows)
 
     def _unclosed(self, block: bytes) -> Rows:
@@ -219,10 +219,10 @@ class LineReader:
         """The file will not grow any more: its last line is a row without a newline too."""
         self._final = True
 
-    def _advance(self, block: bytes) -> None:
+    def _advance(self, block: bytes, lines: int) -> None:
         self.offset += len(block)
         if self.line is not None:
-            self.line += newlines(block)
+            self.line += lines
 
     def _decode(self, rows: Rows) -> Piece:
         return Piece(*decode_rows(rows, self._form))

@@ -67,7 +67,7 @@ def decode_rows(rows: Rows, form: Format) -> tuple[pl.DataFrame, pl.DataFrame | 
     if not decoded.errors.height:
         return decoded.frame, None
     index = decoded.errors["index"]
-    where = [position(rows, number) for number in numbers.gather(index)]
+    where = positions(rows, numbers.gather(index).to_numpy())
     raw = messages.gather(index).cast(pl.Binary)
     return decoded.frame, dead_letters(form.name, where, raw, decoded.errors["reason"].to_list())
 
@@ -81,16 +81,18 @@ def _messages(rows: Rows, framing: Framing) -> pl.Series:
     return pl.Series([r.removesuffix(b"\n").removesuffix(b"\r") for r in cut], dtype=pl.Binary)
 
 
-def position(rows: Rows, number: int) -> str:
-    """Say where a row is: ``path:line``, or ``path@offset`` where lines are not counted."""
-    start = int(rows.ends[number - 1]) if number else 0
+def positions(rows: Rows, numbers: Ends) -> list[str]:
+    """Say where rows are: ``path:line``, or ``path@offset`` where lines are not counted."""
+    starts = np.concatenate(([0], rows.ends[:-1]))[numbers]
     if rows.line is None:
-        return f"{rows.path}@{rows.offset + start}"
-    newlines = rows.block.count(b"\n", 0, start)
-    return f"{rows.path}:{rows.line + newlines}"
+        return [f"{rows.path}@{place}" for place in (starts + rows.offset).tolist()]
+    newlines = np.flatnonzero(np.frombuffer(rows.block, np.uint8) == _NEWLINE)
+    lines = np.searchsorted(newlines, starts) + rows.line
+    return [f"{rows.path}:{line}" for line in lines.tolist()]
 
 
 def overlong(rows_of: Rows, length: int, limit: int, step: str) -> pl.DataFrame:
     """Return the dead letter of a line that is too long; ``rows_of.block`` is its beginning."""
     reason = f"a line of {length} bytes, more than max_line_bytes={limit}"
-    return dead_letters(step, [position(rows_of, 0)], [rows_of.block[:DEAD_BYTES]], [reason])
+    where = positions(rows_of, np.zeros(1, np.int64))
+    return dead_letters(step, where, [rows_of.block[:DEAD_BYTES]], [reason])

@@ -17,13 +17,14 @@ How (``ignore_errors`` and ``str.json_decode`` of Polars 2.1 shift or truncate r
 is validated by msgspec, the bad are dropped, and ``read_ndjson`` reads the rest with the
 schema. If it refuses the batch, a typed decoder finds the rows at fault. Short lines that begin with
 a brace and hold no escape are not validated first: of these the reader takes none that is bad.
+Where there are structs, lines that are alike do not come to the reader at all (``json_uniform``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -41,29 +42,28 @@ from penstock.connectors.formats.contract import (
     within,
 )
 from penstock.connectors.formats.json_exact import exact_decimals, loads_first, long_number
-from penstock.connectors.formats.json_few import FAULTS, FEW, FewObjects
+from penstock.connectors.formats.json_few import FEW, FewObjects
 from penstock.connectors.formats.json_types import convert, fault, python_type, wire_type
+from penstock.connectors.formats.json_uniform import UniformLines
+from penstock.connectors.formats.json_validity import (
+    CAREFUL_SLICE,
+    faulty,
+    invalid,
+    one_line_each,
+    reader_is_strict,
+    valid,
+    why_refused,
+)
+from penstock.connectors.formats.json_wanted import Path, cut, narrowed
 from penstock.connectors.formats.messages import as_text, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
-from penstock.connectors.formats.slices import joined
-from penstock.deferred import numpy as np
+from penstock.connectors.formats.slices import in_slices, joined
 
-
-class _Object(msgspec.Struct):
-    """Any JSON object: validates, keeps nothing."""
-
-
-_VALID = msgspec.json.Decoder(_Object)
-CAREFUL_SLICE = 4096
-"""A batch that holds a bad message is read in slices, so that only some pay for finding it."""
+_MANY, _MANY_BYTES = 512, 1 << 16
+"""Lines, and bytes of a block, from which on it is worth while to look for lines that are alike."""
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
-
-_SHORT_LINE = 1000
-"""Bytes of a line in which nothing can be nested as deeply as msgspec refuses (1,000 levels)."""
-
-_NEWLINE, _BRACE = b"\n{"
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,21 @@ class Json:
     """
 
     columns: tuple[tuple[str, pl.DataType], ...]
+    wanted: tuple[tuple[str, pl.DataType], ...]
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         object.__setattr__(self, "columns", tuple(checked_schema("json", schema).items()))
+        object.__setattr__(self, "wanted", self.columns)
         assert self._wire  # refuses types that JSON cannot hold, where the user wrote them
+
+    def narrowed(self, wanted: Collection[Path]) -> Json:
+        """Return the same format giving some columns, and fields of structs; all are still checked.
+
+        ``{("a",), ("b", "c")}``: all of the column ``a``, and of ``b`` the field ``c``.
+        """
+        form = Json(dict(self.columns))
+        object.__setattr__(form, "wanted", tuple(narrowed(self.schema, wanted).items()))
+        return form
 
     @property
     def name(self) -> str:
@@ -86,7 +97,11 @@ class Json:
 
     @cached_property
     def schema(self) -> pl.Schema:
-        """The columns declared."""
+        """The columns that are given: those declared, if it is not narrowed."""
+        return pl.Schema(self.wanted)
+
+    @cached_property
+    def _declared(self) -> pl.Schema:
         return pl.Schema(self.columns)
 
     @property
@@ -121,6 +136,38 @@ class Json:
 
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one JSON object per message."""
+        decoded = self._decode(messages)
+        return replace(decoded, frame=cut(decoded.frame, self.schema))
+
+    def _decode(self, messages: pl.Series) -> Decoded:
+        if len(messages) < _MANY or not self._nested:
+            return self._generally(messages)
+        text, errors = as_text(messages)
+        if not errors.height:
+            return in_slices(self._uniformly, text)
+        kept = kept_without(errors["index"], len(text))
+        return within(self._decode(text[kept]), kept, errors)
+
+    @cached_property
+    def _nested(self) -> bool:
+        """Whether there are structs, which the reader takes long for; flat rows it reads as fast."""
+        return any(isinstance(dtype, pl.Struct) for dtype in self._declared.values())
+
+    @cached_property
+    def _uniform(self) -> UniformLines:
+        return UniformLines(self._declared, self.schema)
+
+    def _uniformly(self, text: pl.Series) -> Decoded:
+        """Read the lines that are alike by columns, and the others in the general way."""
+        block = join_lines(text)
+        taken = self._uniform.read(block) if newlines(block) == len(text) else None
+        if taken is None:
+            return self._generally(text)
+        rest = self._generally(text[taken.left])
+        return taken.completed(replace(rest, frame=cut(rest.frame, self.schema)))
+
+    def _generally(self, messages: pl.Series) -> Decoded:
+        """Decode messages of any kind."""
         clean = self._all_clean(messages)
         if clean is not None:
             return Decoded(clean)
@@ -139,7 +186,7 @@ class Json:
                 return self.decode_block(b"\n".join(raw))
         text, errors = as_text(messages)
         if errors.height or not len(text):
-            return None if len(text) else self.schema.to_frame()
+            return None if len(text) else self._declared.to_frame()
         block = join_lines(text)
         one_line_each = newlines(block) == len(text)  # else "{}\n{}" and "" pass as two
         return self._clean(block, len(text)) if one_line_each else None
@@ -147,7 +194,7 @@ class Json:
     def _without_invalid(self, messages: pl.Series) -> Decoded | None:
         """Drop what is no JSON object and read the others at once; None if they are unusual."""
         text, errors = as_text(messages)
-        bad = pl.concat([errors, _invalid(text)]).sort("index")
+        bad = pl.concat([errors, invalid(text)]).sort("index")
         if not 0 < bad.height < len(text):
             return None
         kept = kept_without(bad["index"], len(text))
@@ -160,12 +207,12 @@ class Json:
         if clean is not None:
             return Decoded(clean)
         text, errors = as_text(messages)
-        bad = pl.concat([errors, _invalid(text)])
+        bad = pl.concat([errors, invalid(text)])
         if not bad.height:
-            return self._read(_one_line_each(text))
+            return self._read(one_line_each(text))
         bad = bad.unique("index", keep="first").sort("index")
         kept = kept_without(bad["index"], len(text))
-        inner = self._read(_one_line_each(text[kept]))
+        inner = self._read(one_line_each(text[kept]))
         return within(inner, kept, bad)
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
@@ -177,11 +224,23 @@ class Json:
             return None
         halves = _halves(block)
         if len(halves) == 1:
-            return self._clean(block, _lines(block))
+            return self._some_lines(block)
         with ThreadPoolExecutor(len(halves)) as pool:  # the reader leaves the other cores idle
-            parts = list(pool.map(lambda half: self._clean(half, _lines(half)), halves))
+            parts = list(pool.map(self._some_lines, halves))
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
+
+    def _some_lines(self, block: bytes) -> pl.DataFrame | None:
+        """Read lines of valid UTF-8: those that are alike by columns, the others all at once."""
+        many = self._nested and len(block) >= _MANY_BYTES
+        taken = self._uniform.read(block) if many else None
+        if taken is None:
+            whole = self._clean(block, _lines(block))
+            return None if whole is None else cut(whole, self.schema)
+        if not len(taken.left):
+            return taken.completed(Decoded(self.schema.to_frame())).frame
+        rest = self._clean(taken.left_block, len(taken.left))
+        return None if rest is None else taken.completed(Decoded(cut(rest, self.schema))).frame
 
     @cached_property
     def _few(self) -> FewObjects:
@@ -193,7 +252,7 @@ class Json:
             return None
         wire = self._few.read(block) if lines <= FEW else None
         if wire is None:
-            if not (lines > FEW and _reader_is_strict(block)) and not _valid(block, lines):
+            if not (lines > FEW and reader_is_strict(block)) and not valid(block, lines):
                 return None
             wire = self._ndjson(block, lines)
         if wire is None:
@@ -244,10 +303,10 @@ class Json:
     def _refused(self, text: pl.Series) -> pl.DataFrame:
         """Find the rows that the reader refuses: the likely ones, else any, else by halves."""
         fault = self._fault_of_types
-        likely = _faults(text, lambda m: fault(m) if _fault(self._typed.decode, m) else None)
+        likely = faulty(text, lambda m: fault(m) if why_refused(self._typed.decode, m) else None)
         if likely.height:
             return likely
-        any_one = _faults(text, fault)
+        any_one = faulty(text, fault)
         return any_one if any_one.height else self._bisected(text)
 
     def _fault_of_types(self, message: str) -> str | None:
@@ -285,71 +344,3 @@ def _halves(block: bytes) -> list[bytes]:
     if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2 or not 0 < middle < len(block):
         return [block]
     return [block[:middle], block[middle:]]
-
-
-def _valid(block: bytes, lines: int) -> bool:
-    try:
-        return len(_VALID.decode_lines(block)) == lines
-    except FAULTS:
-        return False
-
-
-def _reader_is_strict(block: bytes) -> bool:
-    """Tell whether Polars' reader refuses all that is not one object on each line.
-
-    It is lax about what does not begin with a brace, about escapes (half a surrogate pair), and
-    about nesting, which has no room to be too deep in short lines.
-    """
-    if b"\\" in block or not block.startswith(b"{"):
-        return False
-    data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data[:-1] == _NEWLINE)
-    starts = np.concatenate(([0], ends + 1))
-    longest = int(np.diff(starts, append=len(data)).max())
-    return longest <= _SHORT_LINE and bool((data[starts] == _BRACE).all())
-
-
-def _invalid(text: pl.Series) -> pl.DataFrame:
-    """Return the errors of what is not one JSON object; nulls are reported elsewhere."""
-    found = [errors_table([], [])]
-    for start in range(0, len(text), CAREFUL_SLICE):
-        part = text.slice(start, CAREFUL_SLICE)
-        if not _all_valid(part):
-            faults = _faults(part, lambda message: _fault(_VALID.decode, message))
-            found.append(faults.with_columns(pl.col("index") + pl.lit(start, pl.UInt32)))
-    return pl.concat(found)
-
-
-def _all_valid(text: pl.Series) -> bool:
-    if text.null_count() or _spans_lines(text):
-        return False
-    return _valid(join_lines(text), len(text))
-
-
-def _spans_lines(text: pl.Series) -> bool:
-    return bool(text.str.contains("\n", literal=True).any())
-
-
-def _one_line_each(text: pl.Series) -> pl.Series:
-    """Replace newlines, which in valid JSON stand between tokens only, by blanks."""
-    return text.str.replace_all("\n", " ", literal=True) if _spans_lines(text) else text
-
-
-def _faults(text: pl.Series, fault: Callable[[str], str | None]) -> pl.DataFrame:
-    index, reasons = [], []
-    for i, message in enumerate(text.to_list()):
-        reason = None if message is None else fault(message)
-        if reason is not None:
-            index.append(i)
-            reasons.append(reason)
-    return errors_table(index, reasons)
-
-
-def _fault(decode: Callable[[str], object], message: str) -> str | None:
-    try:
-        decode(message)
-    except RecursionError:
-        return "nested too deeply"
-    except msgspec.DecodeError as error:
-        return str(error)
-    return None

@@ -34,9 +34,9 @@ _RANGES: dict[type[pl.DataType], tuple[int, int]] = {
 def wire_type(dtype: pl.DataType) -> pl.DataType:
     """Return the type that Polars is to read for a column of type ``dtype``."""
     if isinstance(dtype, pl.List):
-        return pl.List(wire_type(_instance(dtype.inner)))
+        return pl.List(wire_type(as_instance(dtype.inner)))
     if isinstance(dtype, pl.Struct):
-        return pl.Struct([pl.Field(f.name, wire_type(_instance(f.dtype))) for f in dtype.fields])
+        return pl.Struct([pl.Field(f.name, wire_type(as_instance(f.dtype))) for f in dtype.fields])
     if dtype in _NATIVE:
         return dtype
     if dtype in _NARROW:
@@ -54,14 +54,15 @@ def wire_type(dtype: pl.DataType) -> pl.DataType:
     )
 
 
-def _instance(dtype: DataTypeClass | pl.DataType) -> pl.DataType:
+def as_instance(dtype: DataTypeClass | pl.DataType) -> pl.DataType:
+    """Return ``pl.Int64()`` for ``pl.Int64``."""
     return dtype() if isinstance(dtype, type) else dtype
 
 
 def python_type(wire: pl.DataType) -> Any:
     """Return the msgspec type that takes at least what Polars takes for a wire type."""
     if isinstance(wire, pl.List):
-        inner = python_type(_instance(wire.inner))
+        inner = python_type(as_instance(wire.inner))
         return list[inner | None]  # type: ignore[valid-type]
     if isinstance(wire, pl.Struct):
         return dict[str, Any]
@@ -94,7 +95,7 @@ def fault(value: object, wire: pl.DataType, path: str) -> str | None:
 def _list_fault(value: object, wire: pl.List, path: str) -> str | None:
     if not isinstance(value, list):
         return _said(path, value, wire)
-    inner = _instance(wire.inner)
+    inner = as_instance(wire.inner)
     found = (fault(item, inner, f"{path}[{i}]") for i, item in enumerate(value))
     return next((reason for reason in found if reason), None)
 
@@ -102,7 +103,9 @@ def _list_fault(value: object, wire: pl.List, path: str) -> str | None:
 def _struct_fault(value: object, wire: pl.Struct, path: str) -> str | None:
     if not isinstance(value, dict):
         return _said(path, value, wire)
-    found = (fault(value.get(f.name), _instance(f.dtype), f"{path}.{f.name}") for f in wire.fields)
+    found = (
+        fault(value.get(f.name), as_instance(f.dtype), f"{path}.{f.name}") for f in wire.fields
+    )
     return next((reason for reason in found if reason), None)
 
 
@@ -118,7 +121,7 @@ def convert(values: pl.Series, dtype: pl.DataType) -> Converted:
     if values.dtype == dtype:
         return values, pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
     if isinstance(dtype, pl.List):
-        return _convert_list(values, _instance(dtype.inner))
+        return _convert_list(values, as_instance(dtype.inner))
     if isinstance(dtype, pl.Struct):
         return _convert_struct(values, dtype)
     if values.dtype == pl.String:
@@ -148,7 +151,7 @@ def _convert_list(values: pl.Series, inner: pl.DataType) -> Converted:
 def _convert_struct(values: pl.Series, dtype: pl.Struct) -> Converted:
     fields, bad = [], pl.repeat(value=False, n=len(values), dtype=pl.Boolean, eager=True)
     for field in dtype.fields:
-        inner, wrong = convert(values.struct.field(field.name), _instance(field.dtype))
+        inner, wrong = convert(values.struct.field(field.name), as_instance(field.dtype))
         fields.append(inner.alias(field.name))
         bad |= wrong
     whole = pl.DataFrame({"v": pl.DataFrame(fields).to_struct(), "there": values.is_not_null()})

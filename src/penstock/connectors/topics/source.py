@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import polars as pl
 
-from penstock.columns import dead_letters
 from penstock.connectors.contract import Polled, Position
-from penstock.connectors.decoding import Decoder, decode_messages, join_dead
+from penstock.connectors.decoding import Decoder
+from penstock.connectors.record_rows import RecordRows
 from penstock.errors import ConnectorError, Fault
 from penstock.topics import Records, Topic
 
@@ -163,25 +163,8 @@ class TopicSource:
     def _rows(self, records: Records) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         if self._decoder is None:
             return _with_columns(records, self._extra).select(self._schema.names()), None
-        frame = records.with_offsets()
-        present = frame.filter(pl.col("value").is_not_null())
-        messages = present["value"]
-        rows = decode_messages(
-            self._decoder,
-            messages,
-            self._name,
-            lambda index: self._places(present[index]),
-        )
-        beside = present.select(self._extra)
-        if rows.kept is not None:
-            beside = beside[rows.kept]
-        missing = frame.filter(pl.col("value").is_null()) if present.height < frame.height else None
-        dead = join_dead(rows.dead, None if missing is None else self._no_value(missing))
-        return rows.frame.hstack(beside).select(self._schema.names()), dead
-
-    def _no_value(self, frame: pl.DataFrame) -> pl.DataFrame:
-        reasons = ["the record has no value"] * frame.height
-        return dead_letters(self._name, self._places(frame), frame["value"], reasons)
+        rows = RecordRows(self._name, self._decoder, self._extra, tuple(self._schema), self._places)
+        return rows.of(records.with_offsets())
 
     def _places(self, frame: pl.DataFrame) -> pl.Series:
         return frame.select(

@@ -1,0 +1,76 @@
+"""Where the lines and quotes of a block are, and what is written at many places at once.
+
+{"a":1}\\n{"b":"x"}\\n   ->   starts 0, 8   ends 7, 17   quotes 1 3, 9 11 13 15   first 0, 2
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.connectors.formats.json_shapes import LONGEST_TEXT
+from penstock.deferred import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.int64]
+    Places = npt.NDArray[np.int64]
+    Words = npt.NDArray[np.uint64]
+    Flags = npt.NDArray[np.bool_]
+
+WORD = 8
+"""Bytes that are looked at together."""
+
+_BEFORE, _BEHIND = 2 * WORD, LONGEST_TEXT + 8 * WORD
+"""Zeros around a block: numbers are read from their ends backwards; a text that would stand beyond
+the block, or (as indices wrap around) up to its length before it, is not there by chance."""
+
+_NEWLINE, _QUOTE, _BACKSLASH, _BLANK = b'\n"\\ '
+
+
+class Index:
+    """The lines of a block of UTF-8, the last perhaps without a newline."""
+
+    def __init__(self, block: bytes) -> None:
+        self.block = block
+        padded = np.empty(_BEFORE + len(block) + _BEHIND, np.uint8)
+        padded[:_BEFORE] = 0
+        padded[_BEFORE + len(block) :] = 0
+        data = padded[_BEFORE : _BEFORE + len(block)]
+        data[:] = np.frombuffer(block, np.uint8)
+        self._bytes = padded[_BEFORE:]
+        self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
+        low = np.flatnonzero(data < _BLANK)
+        others = low[data[low] != _NEWLINE]
+        newlines = low[data[low] == _NEWLINE] if len(others) else low
+        self.ends = newlines if block.endswith(b"\n") else np.append(newlines, len(block))
+        self.starts = np.concatenate(([0], self.ends[:-1] + 1))
+        self.quotes = np.flatnonzero(data == _QUOTE)
+        behind = np.searchsorted(self.quotes, self.ends)
+        self.first = np.concatenate(([0], behind[:-1]))
+        self.counts = behind - self.first
+        self._leave_out(others)
+        if b"\\" in block:
+            self._leave_out(np.flatnonzero(data == _BACKSLASH))
+
+    def __len__(self) -> int:
+        """How many lines there are."""
+        return len(self.ends)
+
+    def _leave_out(self, places: Places) -> None:
+        """Give lines with escapes or control characters a count that no shape has."""
+        self.counts[np.searchsorted(self.ends, places)] = -1
+
+    def line(self, number: int) -> bytes:
+        """Return a line without its newline."""
+        return self.block[int(self.starts[number]) : int(self.ends[number])]
+
+    def byte(self, places: Places) -> npt.NDArray[np.uint8]:
+        """Return the byte at each place."""
+        found: npt.NDArray[np.uint8] = self._bytes[places]
+        return found
+
+    def word(self, places: Places, ahead: int = 0) -> Words:
+        """Return the eight bytes from ``ahead`` of each place on, the first in the lowest bits."""
+        found: Words = self._words[_BEFORE + ahead :][places]
+        return found

@@ -1,0 +1,175 @@
+"""From rows to messages: the key and value of each, as bytes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from penstock.columns import WEIGHT
+from penstock.connectors.changes import keyed_changes
+from penstock.connectors.file_sink import formats as files
+from penstock.connectors.kafka.messages import HEADERS
+from penstock.errors import ConfigError, ConnectorError, Fault
+
+KEY, VALUE, STAMP, HEAD = "key", "value", "timestamp", "headers"
+
+
+class ValueFormat(enum.Enum):
+    """What a message holds."""
+
+    JSON = "json"
+    """The columns as an object; of changes by key the newest row, or no value for a deletion."""
+    DEBEZIUM = "debezium"
+    """``{"before": row or null, "after": row or null, "op": "c" or "d"}``: any changes."""
+    RAW = "raw"
+    """The column ``value``; ``key``, ``timestamp`` and ``headers`` where the stream has them."""
+
+
+class KeyFormat(enum.Enum):
+    """How key columns become the key of a message."""
+
+    TEXT = "text"
+    """The one column as text or as its bytes."""
+    JSON = "json"
+    """An object of the key columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How rows of one stream become messages.
+
+    ``encode`` gives frames with ``key`` and ``value`` (Binary), and ``timestamp`` (ms) and
+    ``headers`` where there are any.
+    """
+
+    step: str
+    value: ValueFormat
+    key: tuple[str, ...]
+    key_format: KeyFormat
+    timestamp: str | None
+    headers: str | None
+
+    def check(self, schema: pl.Schema) -> None:
+        """Raise ``ConfigError`` for columns that are not there, or that cannot be encoded."""
+        beside = [name for name in (self.timestamp, self.headers) if name is not None]
+        for name in (*self.key, *beside):
+            if name not in schema:
+                raise ConfigError(
+                    f"there is no column {name!r}",
+                    step=self.step,
+                    value=name,
+                    alternatives=schema.names(),
+                )
+        if self.timestamp is not None and not isinstance(schema[self.timestamp], pl.Datetime):
+            raise self._wrong(self.timestamp, schema, "a Datetime")
+        if self.headers is not None and schema[self.headers] != HEADERS:
+            raise self._wrong(self.headers, schema, str(HEADERS))
+        if self.value is ValueFormat.RAW:
+            self._check_raw(schema)
+        else:
+            values = {n: d for n, d in schema.items() if n != self.headers}
+            files.check(pl.Schema(values), files.FileFormat.NDJSON, self.step)
+
+    def _check_raw(self, schema: pl.Schema) -> None:
+        wanted = {VALUE: (pl.Binary, pl.String), KEY: (pl.Binary, pl.String)}
+        for name, dtype in schema.items():
+            if name not in (KEY, VALUE, STAMP, HEAD):
+                raise ConfigError(
+                    f"a raw message has no {name!r}",
+                    step=self.step,
+                    value=name,
+                    alternatives=(KEY, VALUE, STAMP, HEAD),
+                    hint='select these, or give format="json"',
+                )
+            if name in wanted and dtype not in wanted[name]:
+                raise self._wrong(name, schema, "Binary or String")
+        if VALUE not in schema:
+            raise ConfigError(
+                "a raw message needs a column 'value'",
+                step=self.step,
+                value=VALUE,
+                alternatives=schema.names(),
+            )
+
+    def _wrong(self, name: str, schema: pl.Schema, wanted: str) -> ConfigError:
+        return ConfigError(
+            f"column {name!r} is {schema[name]}, not {wanted}", step=self.step, value=name
+        )
+
+    def encode(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Return the messages of an epoch, in order."""
+        for frame in frames:
+            self._refuse_changes(frame)
+            if self.value is ValueFormat.RAW:
+                yield self._raw(frame)
+            elif self.value is ValueFormat.DEBEZIUM:
+                yield self._enveloped(frame)
+            elif WEIGHT in frame.columns:
+                yield from self._upserted(frame)
+            else:
+                yield frame.select(**self._beside(frame), value=self._object(frame.columns))
+
+    def _refuse_changes(self, frame: pl.DataFrame) -> None:
+        keyed = bool(self.key) and self.value is ValueFormat.JSON
+        if WEIGHT in frame.columns and not keyed and self.value is not ValueFormat.DEBEZIUM:
+            raise ConnectorError(
+                "changes cannot be written as rows",
+                step=self.step,
+                fault=Fault.USER,
+                hint='give key=, or format="debezium"',
+            )
+
+    def _raw(self, frame: pl.DataFrame) -> pl.DataFrame:
+        found = {VALUE: pl.col(VALUE).cast(pl.Binary)}
+        if KEY in frame.columns:
+            found[KEY] = pl.col(KEY).cast(pl.Binary)
+        if STAMP in frame.columns:
+            found[STAMP] = pl.col(STAMP).dt.epoch("ms")
+        if HEAD in frame.columns:
+            found[HEAD] = pl.col(HEAD)
+        return frame.select(**found)
+
+    def _upserted(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        changes = keyed_changes([frame], self.key, self.step)
+        yield changes.deletes.select(key=self._key(), value=pl.lit(None, pl.Binary()))
+        written = changes.upserts
+        yield written.select(**self._beside(written), value=self._object(written.columns))
+
+    def _enveloped(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if WEIGHT not in frame.columns:
+            frame = frame.with_columns(pl.lit(1, pl.Int64).alias(WEIGHT))
+        frame = frame.select(pl.all().repeat_by(pl.col(WEIGHT).abs())).explode(frame.columns)
+        row = pl.struct(self._written(frame.columns)).struct.json_encode()
+        removed = pl.col(WEIGHT) < 0
+        value = pl.concat_str(
+            pl.when(removed)
+            .then(pl.lit('{"before":'))
+            .otherwise(pl.lit('{"before":null,"after":')),
+            row,
+            pl.when(removed)
+            .then(pl.lit(',"after":null,"op":"d"}'))
+            .otherwise(pl.lit(',"op":"c"}')),
+        )
+        return frame.select(**self._beside(frame), value=value.cast(pl.Binary))
+
+    def _beside(self, frame: pl.DataFrame) -> dict[str, pl.Expr]:
+        found = {KEY: self._key()} if self.key else {}
+        if self.timestamp is not None and self.timestamp in frame.columns:
+            found[STAMP] = pl.col(self.timestamp).dt.epoch("ms")
+        if self.headers is not None and self.headers in frame.columns:
+            found[HEAD] = pl.col(self.headers)
+        return found
+
+    def _key(self) -> pl.Expr:
+        if self.key_format is KeyFormat.JSON:
+            return pl.struct(self.key).struct.json_encode().cast(pl.Binary)
+        return pl.col(self.key[0]).cast(pl.Binary)
+
+    def _object(self, columns: Iterable[str]) -> pl.Expr:
+        return pl.struct(self._written(columns)).struct.json_encode().cast(pl.Binary)
+
+    def _written(self, columns: Iterable[str]) -> list[str]:
+        return [name for name in columns if name not in (self.headers, WEIGHT)]

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Install the servers of `make test-connectors`, where they are missing (Debian; needs root or sudo).
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+servers="${PENSTOCK_SERVERS:-$HOME/.cache/penstock/servers}"
+mkdir -p "$servers"
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+as_root_from_apt() {
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+# Apache Kafka, as jars from Maven Central; read by tests/servers/kafka.py.
+command -v java >/dev/null || as_root_from_apt default-jre-headless
+if [ ! -e "$servers/kafka/complete" ]; then
+    command -v mvn >/dev/null || as_root_from_apt maven
+    mvn -q -B -f "$here/kafka-pom.xml" dependency:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$servers/kafka"
+    touch "$servers/kafka/complete"
+fi
