@@ -148,8 +148,9 @@ class Queries:
             order = [f"{i + 1}{self.chance.choice(('', ' DESC', ' NULLS FIRST', ' DESC NULLS LAST'))}"
                      for i in range(len(kinds))]  # fmt: skip
             made = f"SELECT * FROM ({made}) {self._name('l')} ORDER BY {', '.join(order)}"
-            made += f" LIMIT {self.chance.randint(0, 4)}"
-            made += f" OFFSET {self.chance.randint(0, 2)}" if self._one_in(3) else ""
+            alone = self._one_in(4)
+            made += "" if alone else f" LIMIT {self.chance.randint(0, 4)}"
+            made += f" OFFSET {self.chance.randint(0, 2)}" if alone or self._one_in(3) else ""
         return made
 
     def _set_operation(self, env: Env, kinds: Sequence[str]) -> str:
@@ -271,10 +272,14 @@ class Queries:
                     of("({} - {})", "date", "date")],
             "num": [of("({} + {})", "num", "num"), of("({} - {})", "num", "int"),
                     of("({} * {})", "num", "int"), of("abs({})", "num"), of("round({}, 1)", "num"),
+                    of("trunc({}, 1)", "num"),
                     of("least({}, {})", "num", "num"), of("(- {})", "num")],
             "text": [of("({} || {})", "text", "text"), of("upper({})", "text"), of("lower({})", "text"),
                      of("concat({}, {})", "text", "text"), of("substring({} from 1 for 1)", "text"),
-                     of("replace({}, 'x', 'yy')", "text"), of("cast({} as varchar)", "int"),
+                     of("replace({}, 'x', 'yy')", "text"), of("lpad({}, 3, 'ab')", "text"),
+                     of("replace({}, {}, '-')", "text", "text"), of("repeat({}, 2)", "text"),
+                     of("regexp_replace({}, '[xy]', '<\\0>')", "text"), of("md5({})", "text"),
+                     of("cast({} as varchar)", "int"),
                      of("trim({})", "text")],
             "date": [of("({} + 1)", "date"), of("cast({} as date)", "ts"),
                      of("greatest({}, {})", "date", "date")],
@@ -398,7 +403,46 @@ class Queries:
             frame = total[:-1] + " ROWS 2 PRECEDING)"
             forms += [f"max({column}) OVER {peers}", f"min({column}) OVER ({by})",
                       f"max({column}) OVER {frame}"]  # fmt: skip
-        return self.chance.choice(forms)
+            forms += [
+                f"{f}({column}) OVER {self._frame(env, by, total)}" for f in ("max", "min", "count")
+            ]
+        if kind == "int":
+            condition = self.condition(replace(env, outer=(), queries=0), 1)
+            forms += [f"count(*) FILTER (WHERE {condition}) OVER {self._frame(env, by, total)}",
+                      f"cast(sum({column}) OVER {self._frame(env, by, total)} as bigint)"]  # fmt: skip
+        forms += [f"{self.chance.choice(('lag', 'lead'))}({column} IGNORE NULLS) OVER {total}",
+                  f"nth_value({column}, 2) OVER {total}"]  # fmt: skip
+        return self.chance.choice(
+            [form for form in forms if not form.startswith("count") or kind == "int"]
+        )
+
+    def _frame(self, env: Env, by: str, total: str) -> str:
+        """Return a window with a frame: by distance where a column allows it, by rows or groups else."""
+        distances = {
+            "int": ("1", "3"),
+            "num": ("1.5", "3"),
+            "date": ("INTERVAL 1 DAY", "INTERVAL 1 MONTH"),
+        }
+        measured = [(sql, kind) for sql, kind in env.leaves if kind in distances]
+        exclude = self.chance.choice(
+            ("", "", " EXCLUDE CURRENT ROW", " EXCLUDE TIES", " EXCLUDE GROUP")
+        )
+        if measured and self._one_in(2):
+            some, kind = self.chance.choice(measured)
+            ends = [f"{self.chance.choice(distances[kind])} PRECEDING", "CURRENT ROW",
+                    f"{self.chance.choice(distances[kind])} FOLLOWING", "UNBOUNDED FOLLOWING"]  # fmt: skip
+            ends.insert(0, "UNBOUNDED PRECEDING")
+            order, unit = f"{some}{self.chance.choice(('', ' DESC'))}", "RANGE"
+        else:
+            ends = ["UNBOUNDED PRECEDING", "2 PRECEDING", "1 PRECEDING", "CURRENT ROW", "1 FOLLOWING",
+                    "UNBOUNDED FOLLOWING"]  # fmt: skip
+            order, unit = (
+                total.partition("ORDER BY ")[2][:-1],
+                self.chance.choice(("ROWS", "GROUPS")),
+            )
+        first = self.chance.randrange(len(ends) - 1)
+        last = self.chance.randrange(max(first, 1), len(ends))
+        return f"({by}ORDER BY {order} {unit} BETWEEN {ends[first]} AND {ends[last]}{exclude})"
 
     def _kinds(self) -> list[str]:
         return [self.chance.choice(KINDS) for _ in range(self.chance.randint(1, 3))]

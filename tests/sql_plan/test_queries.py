@@ -90,7 +90,7 @@ def test_a_query_is_kept_up_to_date(data: st.DataObject) -> None:
         ("SELECT k FROM c", "no table 'c' at line 1, column 15"),
         ("SELECT k FROM a, b", "column 'k' at line 1, column 8 is ambiguous"),
         ("SELECT k, v FROM a GROUP BY k", "neither in GROUP BY nor inside an aggregate"),
-        ("SELECT foo(k) FROM a", "FOO is not supported"),
+        ("SELECT foo(k) FROM a", "no function 'foo'"),
         ("SELECT k FROM a WHERE v", "must be boolean"),
         ("SELECT k + s FROM a", "no such operator"),
         ("SELECT (SELECT v FROM a) FROM b", "at most one row"),
@@ -104,7 +104,7 @@ def test_a_query_is_kept_up_to_date(data: st.DataObject) -> None:
         ("SELECT 'x'::integer", "wrong types"),
         ("SELECT k FROM a ORDER BY 3", "position 3 is not in the select list"),
         ("SELECT k FROM a LIMIT k", "must be a constant"),
-        ("SELECT sum(sum(v)) FROM a", "SUM is not supported"),
+        ("SELECT sum(sum(v)) FROM a", "SUM cannot stand here"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_by_name(query: str, says: str) -> None:

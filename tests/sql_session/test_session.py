@@ -106,7 +106,7 @@ def test_the_result_of_a_query_is_in_its_order(session: ps.Session) -> None:
         ("INSERT INTO totals VALUES ('a', 1, 1)", "cannot insert into a view"),
         ("INSERT INTO sales (id, shop) VALUES (7, 'a', 'b')", "3 values for 2 columns"),
         ("INSERT INTO sales (id, shp) VALUES (7, 'a')", "did you mean 'shop'?"),
-        ("INSERT INTO sales VALUES ('x', 'x')", "'x' is not a Int32"),
+        ("INSERT INTO sales VALUES ('x', 'x')", "'x' is not a INTEGER"),
         ("UPDATE sales SET id = 1", "two rows with key (1,)"),
         ("UPDATE sales SET amont = 1", "did you mean 'amount'?"),
         ("CREATE TABLE totals (a INT)", "exists already"),

@@ -10,9 +10,10 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse, require_only
+from penstock.sql_plan.json_documents import canonical_json
 from penstock.sql_plan.json_functions import as_json
 from penstock.sql_plan.ordering import order_of
-from penstock.sql_plan.scalars import Scalars
+from penstock.sql_plan.scalars import Scalars, united
 from penstock.sql_plan.types import MAX_DIGITS
 from penstock.sql_plan.values import Value
 
@@ -36,6 +37,10 @@ class Input:
     def kept(self, expr: pl.Expr) -> pl.Expr:
         """Apply FILTER."""
         return expr if self.condition is None else expr.filter(self.condition)
+
+    def ordered_rows(self, expr: pl.Expr) -> pl.Expr:
+        """Restrict and order."""
+        return self._sorted(expr)
 
     def with_nulls(self, node: exp.Expr) -> Value:
         """Return an argument whose nulls count, as in array_agg."""
@@ -74,8 +79,12 @@ def aggregate(scalars: Scalars, node: exp.Expr) -> Value:
     if known is None:
         raise refuse(node, "FILTER stands after an aggregate only")
     require_only(call, "this", "expression", "expressions", "separator", "big_int")
-    argument = call.expressions[0] if isinstance(call, exp.Anonymous) else call.this
+    by_list = isinstance(call, (exp.Anonymous, exp.JSONObjectAgg, exp.List))
+    argument = call.expressions[0] if by_list else call.this
     ordered, distinct = None, False
+    last = call.expressions[-1] if call.expressions else call.expression
+    if isinstance(last, exp.Order):
+        ordered = last
     if isinstance(argument, exp.Order):
         ordered, argument = argument, argument.this
     if isinstance(argument, exp.Distinct):
@@ -91,6 +100,8 @@ def _name(node: exp.Expr) -> str:
 
 
 def _only(node: exp.Distinct) -> exp.Expr:
+    if not node.expressions:
+        raise refuse(node, "DISTINCT of what? An expression is missing")
     if len(node.expressions) == 1:
         only: exp.Expr = node.expressions[0]
         return only
@@ -119,12 +130,20 @@ def _count_if(given: Input, argument: exp.Expr) -> Value:
 def _sum(given: Input, argument: exp.Expr) -> Value:
     value = _number(given, argument)
     dtype = value.dtype
+    if dtype in _LONG:  # numeric in PostgreSQL, so that it does not overflow
+        total = value.expr.cast(pl.Int128)
+        found = pl.when(total.count() > 0).then(total.sum())
+        return Value(found.cast(_WHOLE_NUMERIC), _WHOLE_NUMERIC)
     if dtype.is_integer():
-        dtype = pl.Int128() if dtype in (pl.Int128, pl.UInt64) else pl.Int64()
+        dtype = pl.Int64()
     elif isinstance(dtype, pl.Decimal):
         dtype = pl.Decimal(MAX_DIGITS, dtype.scale)
     expr = value.expr.cast(dtype)
     return Value(pl.when(expr.count() > 0).then(expr.sum()), dtype)
+
+
+_LONG = (pl.Int64(), pl.UInt64(), pl.Int128())
+_WHOLE_NUMERIC = pl.Decimal(MAX_DIGITS, 0)
 
 
 def _mean(given: Input, argument: exp.Expr) -> Value:
@@ -180,9 +199,24 @@ def _any(given: Input, argument: exp.Expr) -> Value:
 
 def _joined(given: Input, argument: exp.Expr) -> Value:
     separator = given.node.args.get("separator")
+    if separator is not None and separator.find(exp.Column):
+        return _joined_by(given, argument, separator)
     between = "," if separator is None else str(given.scalars.written(separator, "the separator"))
     expr = given.argument(argument).expr.cast(pl.String)
     return Value(pl.when(expr.count() > 0).then(expr.str.join(between)), pl.String())
+
+
+def _joined_by(given: Input, argument: exp.Expr, separator: exp.Expr) -> Value:
+    """Join by separators that differ: each stands before its text, the first nowhere."""
+    if given.distinct:
+        raise refuse(given.node, "with DISTINCT the separator is a constant")
+    text = given.scalars.text(argument)
+    between = given.scalars.text(separator).fill_null("")
+    both = given.ordered_rows(pl.struct(text.alias("t"), between.alias("b"))).struct
+    known = both.field("t").is_not_null()
+    texts, marks = both.field("t").filter(known), both.field("b").filter(known)
+    whole = pl.concat_str([marks, texts]).str.join("").str.slice(marks.first().str.len_chars())
+    return Value(pl.when(texts.len() > 0).then(whole), pl.String())
 
 
 def _array(given: Input, argument: exp.Expr) -> Value:
@@ -223,6 +257,8 @@ def _median(given: Input, argument: exp.Expr) -> Value:
 
 def _within_group(given: Input, node: exp.WithinGroup) -> Value:
     call, ordered = node.this, node.expression.expressions[0]
+    if isinstance(call, _PLACES):
+        return _place(given, call, ordered)
     value = given.argument(ordered.this)
     if isinstance(call, exp.Mode):
         return Value(value.expr.mode().sort().first(), value.dtype)
@@ -234,6 +270,30 @@ def _within_group(given: Input, node: exp.WithinGroup) -> Value:
     return _percentile(given, node, call, value, call.this)
 
 
+_PLACES = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
+
+
+def _place(given: Input, call: exp.Expr, ordered: exp.Expr) -> Value:
+    """``rank(x) WITHIN GROUP (ORDER BY y)``: the rank that x would have among the rows."""
+    if len(call.expressions) != 1:
+        raise refuse(call, "one value is ranked by one expression")
+    asked = united(call, given.scalars.values([call.expressions[0], ordered.this]))
+    rows = given.kept(given.scalars.by_row(asked[1].expr))
+    one, down = asked[0].expr, bool(ordered.args.get("desc"))
+    before = rows > one if down else rows < one
+    before = before.fill_null(value=bool(ordered.args.get("nulls_first")))
+    ahead = before.sum().cast(pl.Int64)
+    if isinstance(call, exp.Rank):
+        return Value(ahead + 1, pl.Int64())
+    if isinstance(call, exp.DenseRank):
+        return Value(rows.filter(before).n_unique().cast(pl.Int64) + 1, pl.Int64())
+    if isinstance(call, exp.PercentRank):
+        share = ahead / pl.max_horizontal(rows.len(), pl.lit(1))
+        return Value(share.cast(pl.Float64), pl.Float64())
+    equal = (rows == one).fill_null(value=False).sum()
+    return Value(((ahead + equal + 1) / (rows.len() + 1)).cast(pl.Float64), pl.Float64())
+
+
 def _percentile(
     given: Input, node: exp.WithinGroup, call: exp.Expr, value: Value, written: exp.Expr
 ) -> Value:
@@ -243,6 +303,9 @@ def _percentile(
     backwards = bool(node.expression.expressions[0].args.get("desc"))
     if isinstance(call, exp.PercentileCont):
         share = 1 - share if backwards else share
+        if value.is_interval:
+            micros = value.expr.dt.total_microseconds().quantile(share, "linear")
+            return Value(micros.round().cast(pl.Int64).cast(value.dtype), value.dtype)
         found = value.expr.cast(pl.Float64).quantile(share, "linear")
         return Value(found, pl.Float64())
     if isinstance(call, exp.PercentileDisc):
@@ -312,6 +375,54 @@ def _json_array(given: Input, argument: exp.Expr) -> Value:
     return Value(pl.when(value.expr.len() > 0).then(whole), pl.String())
 
 
+def _json_object(*, binary: bool) -> Aggregation:
+    """Pairs as one document; ``jsonb`` keeps the last of equal keys."""
+
+    def translate(given: Input, argument: exp.Expr) -> Value:
+        node = given.node
+        key, value = node.expressions or [argument, node.expression]
+        value = value.this if isinstance(value, exp.Order) else value
+        text = as_json(Value(given.scalars.text(key), pl.String()))
+        cell = as_json(given.scalars.of_rows(value))
+        pairs = given.ordered_rows(pl.concat_str([text, pl.lit(": " if binary else " : "), cell]))
+        inside = pairs.str.join(", ")
+        edges = ("{", "}") if binary else ("{ ", " }")
+        whole = pl.concat_str([pl.lit(edges[0]), inside, pl.lit(edges[1])])
+        whole = canonical_json(whole) if binary else whole
+        return Value(pl.when(pairs.len() > 0).then(whole), pl.String())
+
+    return translate
+
+
+def _product(given: Input, argument: exp.Expr) -> Value:
+    expr = _number(given, argument).expr.cast(pl.Float64)
+    return Value(pl.when(expr.count() > 0).then(expr.product()), pl.Float64())
+
+
+def _list(given: Input, argument: exp.Expr) -> Value:
+    """``collect_list`` of Spark: without nulls, empty of nothing."""
+    value = given.argument(argument)
+    return Value(value.expr.implode(), pl.List(value.dtype))
+
+
+def _set(given: Input, argument: exp.Expr) -> Value:
+    value = given.argument(argument)
+    return Value(value.expr.unique(maintain_order=True).implode(), pl.List(value.dtype))
+
+
+def _quantile(kind: type[exp.Expr]) -> Aggregation:
+    """``quantile_cont(x, 0.5)`` of DuckDB is ``percentile_cont(0.5) WITHIN GROUP (ORDER BY x)``."""
+
+    def translate(given: Input, argument: exp.Expr) -> Value:
+        if len(given.node.expressions) != 2:
+            raise refuse(given.node, "a quantile takes a value and a share")
+        order = exp.Order(expressions=[exp.Ordered(this=argument, nulls_first=False)])
+        call = exp.WithinGroup(this=kind(this=given.node.expressions[1]), expression=order)
+        return _within_group(given, call)
+
+    return translate
+
+
 _AGGREGATES: dict[type[exp.Expr], Aggregation] = {
     exp.Count: _count,
     exp.CountIf: _count_if,
@@ -339,6 +450,9 @@ _AGGREGATES: dict[type[exp.Expr], Aggregation] = {
     exp.ArgMin: _best(largest=False),
     exp.Median: _median,
     exp.JSONArrayAgg: _json_array,
+    exp.JSONObjectAgg: _json_object(binary=False),
+    exp.JSONBObjectAgg: _json_object(binary=True),
+    exp.List: _array,
     exp.Corr: _regression(_correlation),
     exp.CovarPop: _regression(lambda y, x: _products(y, x) / y.len()),
     exp.CovarSamp: _regression(lambda y, x: _over(_products(y, x), y.len() - 1)),
@@ -356,4 +470,9 @@ _NAMED: dict[str, Aggregation] = {
     "EVERY": _all,
     "JSONB_AGG": _json_array,
     "VAR_SAMP": _spread("var", 1),
+    "COLLECT_LIST": _list,
+    "COLLECT_SET": _set,
+    "PRODUCT": _product,
+    "QUANTILE_CONT": _quantile(exp.PercentileCont),
+    "QUANTILE_DISC": _quantile(exp.PercentileDisc),
 }

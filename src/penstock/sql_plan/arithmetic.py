@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from typing import Any
+
 import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan import intervals
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.json_changes import is_jsonb, less
 from penstock.sql_plan.scalars import Scalars, Translator
-from penstock.sql_plan.types import MAX_DIGITS, scale_of
-from penstock.sql_plan.values import Value, aligned, literal_as, ratio
+from penstock.sql_plan.types import MAX_DIGITS, scale_of, sql_type
+from penstock.sql_plan.values import (
+    Value,
+    aligned,
+    constant,
+    constant_span,
+    literal_as,
+    ratio,
+    span_of,
+)
 
 _QUOTIENT_SCALE = 16
 """Digits after the point that a quotient of decimals has at least, as in PostgreSQL."""
@@ -23,18 +36,20 @@ def interval(scalars: Scalars, node: exp.Expr) -> Value:
         months, micros = intervals.span(text, unit)
     except ValueError:
         raise refuse(node, "cannot read the interval") from None
-    dtype = pl.Duration("us")
-    return Value(pl.lit(micros, dtype=pl.Int64).cast(dtype), dtype, months=months, literal=micros)
+    return constant_span(months, micros)
 
 
 def shifted(value: Value, span: Value, sign: int) -> Value:
     """Return an instant or a date moved by an interval; a date becomes a timestamp."""
     dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
     expr = value.expr.cast(dtype) if value.dtype == pl.Date else value.expr
-    if span.months:
+    if span.month_count is not None:
+        moved = (span.month_count * sign).cast(pl.String)
+        expr = expr.dt.offset_by(pl.concat_str([moved, pl.lit("mo")]))
+    elif span.months:
         expr = expr.dt.offset_by(f"{sign * span.months}mo")
     if not span.constant or span.literal:
-        length = span.expr.cast(pl.Duration(dtype.time_unit))  # type: ignore[attr-defined]
+        length = span.fixed.cast(pl.Duration(dtype.time_unit))  # type: ignore[attr-defined]
         expr = expr + length if sign > 0 else expr - length
     return Value(expr, dtype)
 
@@ -45,27 +60,60 @@ def _is_instant(value: Value) -> bool:
 
 def _sum(sign: int) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        if sign < 0 and is_jsonb(node.this):
+            return less(scalars, node)
         left, right = _untyped(scalars.value(node.this), scalars.value(node.expression))
-        if right.is_interval and _is_instant(left):
-            return shifted(left, right, sign)
-        if sign > 0 and left.is_interval and _is_instant(right):
-            return shifted(right, left, sign)
-        if left.dtype == pl.Date and right.dtype.is_integer():
-            return scalars.typed(left.expr.dt.offset_by(_days(right.expr * sign)))
-        if sign > 0 and right.dtype == pl.Date and left.dtype.is_integer():
-            return scalars.typed(right.expr.dt.offset_by(_days(left.expr)))
-        if sign < 0 and left.dtype == pl.Date and right.dtype == pl.Date:
-            days = (left.expr - right.expr).dt.total_days().cast(pl.Int32)
-            return Value(days, pl.Int32())
-        if left.is_interval and right.is_interval and (left.months or right.months):
-            months, micros = left.months + sign * right.months, left.literal + sign * right.literal
-            return Value(pl.lit(micros, dtype=pl.Duration("us")), pl.Duration("us"), months, micros)
+        moved = _of_instants(scalars, left, right, sign)
+        if moved is not None:
+            return moved
         if not _summable(left, right):
             raise _no_operator(node, left, right)
         one, two = _numbers(node, left, right)
+        if one.dtype.is_integer():
+            combine = operator.add if sign > 0 else operator.sub
+            return _checked(scalars, node, one, two, combine)
         return scalars.typed(one.expr + two.expr if sign > 0 else one.expr - two.expr)
 
     return translate
+
+
+def _of_instants(scalars: Scalars, left: Value, right: Value, sign: int) -> Value | None:
+    """Return sums of instants, dates and intervals; None if the operands are others."""
+    if right.is_interval and _is_instant(left):
+        return shifted(left, right, sign)
+    if sign > 0 and left.is_interval and _is_instant(right):
+        return shifted(right, left, sign)
+    if left.dtype == pl.Date and right.dtype.is_integer():
+        return scalars.typed(left.expr.dt.offset_by(_days(right.expr * sign)))
+    if sign > 0 and right.dtype == pl.Date and left.dtype.is_integer():
+        return scalars.typed(right.expr.dt.offset_by(_days(left.expr)))
+    if sign < 0 and left.dtype == pl.Date and right.dtype == pl.Date:
+        return Value((left.expr - right.expr).dt.total_days().cast(pl.Int32), pl.Int32())
+    if left.is_interval and right.is_interval and (left.has_months or right.has_months):
+        return _spans(left, right, sign)
+    return _on_the_clock(left, right, sign)
+
+
+def _spans(left: Value, right: Value, sign: int) -> Value:
+    if left.constant and right.constant:
+        return constant_span(left.months + sign * right.months, left.literal + sign * right.literal)
+    theirs = right.counted_months
+    months: pl.Expr = left.counted_months + (theirs if sign > 0 else -theirs)
+    one, two = (v.fixed.dt.total_microseconds() for v in (left, right))
+    return span_of(months, one + sign * two)
+
+
+def _on_the_clock(left: Value, right: Value, sign: int) -> Value | None:
+    """``date + time`` is an instant; a time moved by an interval stays within its day."""
+    if sign > 0 and {left.dtype, right.dtype} == {pl.Date(), pl.Time()}:
+        day, time = (left, right) if left.dtype == pl.Date else (right, left)
+        length = (time.expr.to_physical() // 1000).cast(pl.Duration("us"))
+        return Value(day.expr.cast(pl.Datetime("us")) + length, pl.Datetime("us"))
+    for time, span in ((left, right), (right, left)):
+        if time.dtype == pl.Time and span.is_interval and (sign > 0 or time is left):
+            nanos = time.expr.to_physical() + sign * span.fixed.dt.total_microseconds() * 1000
+            return Value((nanos % 86_400_000_000_000).cast(pl.Time), pl.Time())
+    return None
 
 
 def _summable(left: Value, right: Value) -> bool:
@@ -77,7 +125,12 @@ def _summable(left: Value, right: Value) -> bool:
 
 
 def _no_operator(node: exp.Expr, left: Value, right: Value) -> Exception:
-    return refuse(node, f"no such operator for {left.dtype} and {right.dtype}")
+    texts = isinstance(node, exp.Add) and pl.String in (left.dtype, right.dtype)
+    return refuse(
+        node,
+        f"no such operator for {sql_type(left.dtype)} and {sql_type(right.dtype)}",
+        hint="|| joins texts; cast(x AS numeric) reads a number" if texts else None,
+    )
 
 
 def _untyped(left: Value, right: Value) -> tuple[Value, Value]:
@@ -110,16 +163,51 @@ def _product(scalars: Scalars, node: exp.Expr) -> Value:
         scale = scale_of(left.dtype) + scale_of(right.dtype)
         wide = pl.Decimal(MAX_DIGITS, min(MAX_DIGITS, scale))
         return Value(left.expr.cast(wide) * right.expr.cast(wide), wide)
+    if one.dtype.is_integer():
+        return _checked(scalars, node, one, two, operator.mul)
     return scalars.typed(one.expr * two.expr)
 
 
+def _checked(
+    scalars: Scalars, node: exp.Expr, one: Value, two: Value, combine: Callable[[Any, Any], Any]
+) -> Value:
+    """Combine whole numbers; a row whose result is out of range fails, rather than wrap around.
+
+    The wider type and the cast back cost 3 to 5 ns a row.
+    """
+    dtype = one.dtype
+    if one.constant and two.constant and None not in (one.literal, two.literal):
+        result = combine(one.literal, two.literal)
+        if not _fits(result, dtype):
+            raise refuse(node, f"{sql_type(dtype).lower()} out of range")
+        return constant(result, dtype)
+    wide = _WIDER.get(dtype)
+    if wide is None:
+        return Value(combine(one.expr, two.expr), dtype)
+    whole = combine(one.expr.cast(wide), two.expr.cast(wide))
+    return Value(whole.cast(dtype, strict=scalars.strict), dtype)
+
+
+_WIDER: dict[pl.DataType, pl.DataType] = {
+    **dict.fromkeys((pl.Int8(), pl.Int16(), pl.Int32(), pl.UInt8(), pl.UInt16()), pl.Int64()),
+    **dict.fromkeys((pl.UInt32(), pl.UInt64(), pl.Int64()), pl.Int128()),
+}
+"""Types in which sums and products of whole numbers have room."""
+
+
+def _fits(number: int, dtype: pl.DataType) -> bool:
+    least, most = (pl.select(edge).item() for edge in (dtype.min(), dtype.max()))  # type: ignore[attr-defined]
+    return bool(least <= number <= most)
+
+
 def _times(scalars: Scalars, span: Value, factor: Value) -> Value:
-    if span.months:
-        if not (factor.constant and factor.dtype.is_integer()):
-            raise ValueError("months can be multiplied by whole constants only")
-        times = int(factor.literal)
-        expr = pl.lit(span.literal * times, dtype=pl.Duration("us"))
-        return Value(expr, span.dtype, span.months * times, span.literal * times)
+    if span.has_months:
+        if not factor.dtype.is_integer():
+            raise ValueError("months can be multiplied by whole numbers only")
+        if factor.constant and span.constant and factor.literal is not None:
+            return constant_span(span.months * factor.literal, span.literal * factor.literal)
+        micros = span.fixed.dt.total_microseconds() * factor.expr
+        return span_of(span.counted_months * factor.expr, micros)
     return scalars.typed(
         (span.expr.dt.total_microseconds() * factor.expr).cast(pl.Int64).cast(span.dtype)
     )
@@ -161,8 +249,13 @@ def _remainder(scalars: Scalars, node: exp.Expr) -> Value:
 
 def _negative(scalars: Scalars, node: exp.Expr) -> Value:
     value = scalars.value(node.this)
-    literal = -value.literal if value.constant and value.literal is not None else value.literal
-    return Value(-value.expr, value.dtype, -value.months, literal)
+    if value.month_count is not None:
+        return Value(-value.expr, value.dtype, month_count=-value.month_count)
+    if value.constant and value.literal is not None:
+        return Value(-value.expr, value.dtype, -value.months, -value.literal)
+    if value.dtype.is_integer():
+        return _checked(scalars, node, constant(0, value.dtype), value, operator.sub)
+    return Value(-value.expr, value.dtype, -value.months, value.literal)
 
 
 def _bits(name: str) -> Translator:

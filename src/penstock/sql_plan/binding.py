@@ -14,10 +14,20 @@ def bound(node: exp.Expr, scope: Scope) -> exp.Expr:
 
     def bind(part: exp.Expr) -> exp.Expr | None:
         if isinstance(part, exp.Column) and not isinstance(part.this, exp.Star):
-            return column(scope.find(part).column)
+            return _field(part, scope) or column(scope.find(part).column)
         return None
 
     return rewritten(node, bind)
+
+
+def _field(node: exp.Column, scope: Scope) -> exp.Expr | None:
+    """``r.a`` is the field of a column ``r``, where no table goes by that name."""
+    if not node.table or any(s.of_table(node.table) for s in scope.chain()):
+        return None
+    holder = exp.Column(this=node.args["table"])
+    if all(s.own(holder) is None for s in scope.chain()):
+        return None
+    return exp.Dot(this=column(scope.find(holder).column), expression=node.this)
 
 
 def column(name: str) -> exp.Column:

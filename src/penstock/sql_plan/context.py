@@ -19,6 +19,10 @@ _ADDRESS = re.compile(r"[./:]")
 """What a quoted name has that stands for a file or URL: ``FROM 'access.log'``."""
 
 
+OuterName = tuple[int, str | None, str]
+"""A field of a query further out: how many scopes away, and the table and name it goes by."""
+
+
 class Plan(Protocol):
     """Plans a query: ``(context, query, scope around it, outer values it is computed for)``."""
 
@@ -40,6 +44,8 @@ class Context:
     plan: Plan
     names: Names = field(default_factory=Names)
     common: Mapping[str, Relation] = field(default_factory=dict)
+    free: dict[int, tuple[OuterName, ...]] = field(default_factory=dict)
+    """What the nested queries of the statement name of the queries around them, once it is known."""
 
     def with_common(self, name: str, relation: Relation) -> Context:
         """Add a common table expression."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -14,17 +14,21 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from penstock.errors import PlanError
+from penstock.errors import PlanError, closest
 from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
 
-_TOKEN = re.compile(r"<Token token_type: \S+ text: (.*?), line: .*>")
 _BOUND = re.compile(r'"([^"]+)#\d+"')
 
 _MARK = "\ufdd0"
 _DOLLAR = re.compile(r"(?<![\w$])\$(?=\d)")
 """The dollar of a parameter: the tokenizer would read ``$1, $`` as the opening of a quoted text."""
+
+_OURS = ("TO_CHAR", "TO_DATE", "TO_TIMESTAMP", "TO_NUMBER", "MAKE_INTERVAL", "DATE_ADD",
+         "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR", "REGEXP_COUNT",
+         "REGEXP_LIKE", "LPAD", "RPAD", "CONCAT_WS", "TO_HEX", "DIV")  # fmt: skip
+"""Functions whose arguments the parser would read as those of another database."""
 
 _NAMED = {
     "TUMBLE": ("DATA", "TIMECOL", "SIZE", "OFFSET"),
@@ -33,6 +37,11 @@ _NAMED = {
     "SESSION": ("DATA", "TIMECOL", "GAP"),
 }
 """Flink's names of the arguments of window functions, in their order."""
+
+
+def _by_name(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
+    """Read a call as one of a function that only we know."""
+    return lambda args: exp.Anonymous(this=name, expressions=args)
 
 
 class PenstockSQL(RisingWave):
@@ -66,7 +75,17 @@ class PenstockSQL(RisingWave):
         FUNCTIONS = {
             **RisingWaveParser.FUNCTIONS,
             "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
+            **{name: _by_name(name) for name in _OURS},
         }
+
+        def _parse_interval(self, *given: bool, **named: bool) -> exp.Expr | None:  # type: ignore[override]
+            """Read ``INTERVAL '2 days 03:02:47'`` whole: the parser would drop the time."""
+            clock = self._next is not None and self._next.token_type is TokenType.STRING
+            if self._curr.token_type is TokenType.INTERVAL and clock and ":" in self._next.text:
+                self._advance(2)
+                return exp.Interval(this=exp.Literal.string(self._prev.text))
+            found: exp.Expr | None = super()._parse_interval(*given, **named)
+            return found
 
         def _read_window(self, name: str) -> exp.Expr:
             partition: list[exp.Expr] = []
@@ -304,20 +323,46 @@ def _parsed(tokens: list[Token], text: str) -> exp.Expr:
         near = str(first.get("highlight") or "")
         raise PlanError(
             f"cannot read the SQL at line {first.get('line')}, column {first.get('col')}, "
-            f"near {near!r}: {_said(str(first.get('description')))}",
+            f"near {near!r}: {_plainly(str(first.get('description')))}",
             step="sql",
             value=near,
+            hint=_advice(tokens, near),
         ) from None
     if len(found) != 1 or found[0] is None:
         raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
     return found[0]
 
 
-def _said(description: str) -> str:
-    """Return what the parser says, without the names of its classes."""
-    if "<class" in description:
-        return "something is missing here"
-    return _TOKEN.sub(r"\1", description)
+_STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "WITH", "VALUES", "EXPLAIN",
+               "SHOW", "DESCRIBE", "TRUNCATE")  # fmt: skip
+_MISSING = re.compile(r"Required keyword: '\w+' missing for <class '[\w.]*\.(\w+)'>")
+
+
+def _plainly(said: str) -> str:
+    """Say what the parser says without the names of its classes."""
+    missing = _MISSING.search(said)
+    if missing:
+        return f"something is missing in {missing[1].upper()}"
+    if "SENTINEL" in said:
+        return f"{said.partition(' but got')[0]}, but the text ends"
+    if said.startswith("Invalid expression"):
+        return "this does not fit here"
+    return said.partition(" <Token")[0]
+
+
+def _advice(tokens: list[Token], near: str) -> str | None:
+    """Return what is likely meant, for mistakes that many make."""
+    words = list(map(_word, tokens))
+    close = closest(words[0], _STATEMENTS)
+    if words[0] not in _STATEMENTS and close:
+        return f"did you mean {close}?"
+    if near == "`":
+        return 'names are quoted with ": "id"'
+    if "TOP" in words[:3]:
+        return "LIMIT 5 stands at the end"
+    if "FORM" in words and "FROM" not in words:
+        return "did you mean FROM?"
+    return None
 
 
 def position(node: exp.Expr) -> str:

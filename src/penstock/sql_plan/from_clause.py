@@ -18,6 +18,7 @@ from penstock.sql_plan.now_filters import kept
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
+from penstock.sql_plan.values import Value
 
 _JOINED_BY = ("side", "kind", "method", "on", "using")
 """What a join says of itself; a comma says nothing."""
@@ -286,9 +287,7 @@ def _unnest(
     made = [context.names(name) for name in names]
     count = pl.max_horizontal([v.expr.list.len().fill_null(0) for v in values])
     lists = {
-        column: pl.when(count > 0).then(
-            value.expr if len(values) == 1 else _padded(value.expr, count)
-        )
+        column: pl.when(count > 0).then(value.expr if len(values) == 1 else _padded(value, count))
         for column, value in zip(made, values, strict=False)
     }
     if offset:
@@ -301,16 +300,27 @@ def _unnest(
     items.fields += tuple(Field(table, n, c) for n, c in zip(names, made, strict=True))
 
 
-def _padded(array: pl.Expr, count: pl.Expr) -> pl.Expr:
-    return array.list.gather(pl.int_ranges(0, count, dtype=pl.Int64), null_on_oob=True)
+def _padded(array: Value, count: pl.Expr) -> pl.Expr:
+    listed = array.expr.fill_null(pl.lit([], dtype=array.dtype))
+    return listed.list.gather(pl.int_ranges(0, count, dtype=pl.Int64), null_on_oob=True)
 
 
 _LISTED = {
     "JSON_ARRAY_ELEMENTS", "JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS_TEXT",
     "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_OBJECT_KEYS", "JSONB_OBJECT_KEYS",
-    "GENERATE_SUBSCRIPTS", "STRING_TO_TABLE", "REGEXP_SPLIT_TO_TABLE",
+    "GENERATE_SUBSCRIPTS", "STRING_TO_TABLE", "REGEXP_SPLIT_TO_TABLE", "REGEXP_MATCHES",
+    "JSONB_PATH_QUERY",
 }  # fmt: skip
 """Functions that give rows: here they are expressions that give an array, and that is unnested."""
+
+
+_PAIRS = {
+    "JSON_EACH": "JSON_OBJECT_VALUES",
+    "JSONB_EACH": "JSON_OBJECT_VALUES",
+    "JSON_EACH_TEXT": "JSON_OBJECT_TEXTS",
+    "JSONB_EACH_TEXT": "JSON_OBJECT_TEXTS",
+}
+"""Functions that give rows of a key and a value, by what gives the values."""
 
 
 def _unnested(node: exp.Expr) -> exp.Unnest | None:
@@ -328,10 +338,31 @@ def _unnested(node: exp.Expr) -> exp.Unnest | None:
         return exp.Unnest(expressions=[inside.this], alias=alias, offset=bool(offset))
     if isinstance(inside, exp.Table):
         offset, inside = offset or inside.args.get("ordinality"), inside.this
-    if not isinstance(inside, exp.Anonymous) or inside.name.upper() not in _LISTED:
+    if isinstance(inside, (exp.GenerateSeries, exp.ExplodingGenerateSeries)):
+        alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier("generate_series"))
+        if not alias.columns:
+            alias.set("columns", [exp.to_identifier(alias.name)])
+        if offset or _is_computed(inside):
+            return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
+        return None
+    name = inside.name.upper() if isinstance(inside, exp.Anonymous) else ""
+    if name in _PAIRS:
+        pair = [exp.Anonymous(this=one, expressions=[p.copy() for p in inside.expressions])
+                for one in ("JSON_OBJECT_KEYS", _PAIRS[name])]  # fmt: skip
+        alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(name.lower()))
+        given = list(alias.columns)
+        alias.set("columns", [*given, *map(exp.to_identifier, ("key", "value")[len(given) :])])
+        return exp.Unnest(expressions=pair, alias=alias, offset=bool(offset))
+    if name not in _LISTED:
         return None
     alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(inside.name))
     return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
+
+
+def _is_computed(node: exp.Expr) -> bool:
+    """Tell a series of columns or instants from one of written numbers, which is a source."""
+    bounds = [node.args.get(part) for part in ("start", "end", "step")]
+    return any(b is not None and (b.find(exp.Column) or b.find(exp.Cast)) for b in bounds)
 
 
 def _using(

@@ -59,13 +59,20 @@ def aggregate_calls(node: exp.Expr) -> Iterator[exp.Expr]:
     if is_query(node):
         return
     if isinstance(node, exp.Window):
-        inside = [*node.this.args.values(), node.args.get("partition_by"), node.args.get("order")]
+        inside = [*_arguments(node.this), node.args.get("partition_by"), node.args.get("order")]
     else:
         inside = [value for key, value in node.args.items() if key != "query"]
     for value in inside:
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, exp.Expr):
                 yield from aggregate_calls(item)
+
+
+def _arguments(function: exp.Expr) -> list[object]:
+    """Return what a window function reads: its arguments, and the condition of its FILTER."""
+    if isinstance(function, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
+        return [*_arguments(function.this), function.args.get("expression")]
+    return list(function.args.values())
 
 
 def _one_set(

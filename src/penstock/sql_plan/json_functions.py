@@ -17,6 +17,7 @@ from sqlglot import exp
 from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.json_documents import canonical_json
 from penstock.sql_plan.scalars import Scalars, Translator, cast
 from penstock.sql_plan.values import Value
 
@@ -150,6 +151,14 @@ def _keys(text: str) -> list[str]:
     return list(_OBJECT.decode(text))
 
 
+def _members(text: str) -> list[str]:
+    return [bytes(value).decode() for value in _OBJECT.decode(text).values()]
+
+
+def _member_texts(text: str) -> list[str | None]:
+    return [_unquoted(bytes(value).decode()) for value in _OBJECT.decode(text).values()]
+
+
 def _reading(read: Callable[[str], object], dtype: pl.DataType) -> Call:
     def apply(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
         return Value(_each(scalars.text(arguments[0]), read, dtype), dtype)
@@ -206,6 +215,10 @@ def _to_json(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     return Value(pl.when(value.expr.is_not_null()).then(as_json(value)), _TEXT)
 
 
+def _to_jsonb(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    return Value(canonical_json(_to_json(scalars, arguments).expr), _TEXT)
+
+
 NODES: dict[type[exp.Expr], Translator] = {
     exp.JSONExtract: _json_at,
     exp.JSONExtractScalar: _value_at,
@@ -226,12 +239,16 @@ FUNCTIONS: dict[str, Translator] = {
     "JSONB_ARRAY_ELEMENTS_TEXT": _reading(_texts, _TEXTS),
     "JSON_OBJECT_KEYS": _reading(_keys, _TEXTS),
     "JSONB_OBJECT_KEYS": _reading(_keys, _TEXTS),
+    "JSON_OBJECT_VALUES": _reading(_members, _TEXTS),
+    "JSON_OBJECT_TEXTS": _reading(_member_texts, _TEXTS),
+    "ARRAY_TO_JSON": Call(1, 1, _to_json),
+    "ROW_TO_JSON": Call(1, 1, _to_json),
     "JSON_BUILD_OBJECT": _build_object(" : "),
     "JSONB_BUILD_OBJECT": _build_object(": "),
     "JSON_BUILD_ARRAY": _build_array,
     "JSONB_BUILD_ARRAY": _build_array,
     "TO_JSON": Call(1, 1, _to_json),
-    "TO_JSONB": Call(1, 1, _to_json),
+    "TO_JSONB": Call(1, 1, _to_jsonb),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.JSONExtract: ("only_json_types", "variant_extract", "json_query"),

@@ -8,6 +8,7 @@ from sqlglot import exp
 from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.json_changes import contained, is_jsonb
 from penstock.sql_plan.scalars import Scalars, Translator, both
 from penstock.sql_plan.text_forms import text_form
 from penstock.sql_plan.types import common
@@ -21,6 +22,9 @@ def _array(scalars: Scalars, node: exp.Expr) -> Value:
         return Value(pl.lit([], dtype=pl.List(pl.Null)), pl.List(pl.Null))
     values = both(scalars, node, *node.expressions)
     dtype = pl.List(values[0].dtype)
+    if isinstance(values[0].dtype, pl.List):  # Polars would put the elements side by side
+        wrapped = pl.concat_list([pl.struct(scalars.by_row(v.expr).alias("x")) for v in values])
+        return Value(wrapped.list.eval(pl.element().struct.field("x")), dtype)
     return Value(pl.concat_list([v.expr for v in values]).cast(dtype), dtype)
 
 
@@ -67,29 +71,9 @@ def _bound(scalars: Scalars, node: exp.Expr | None) -> pl.Expr | None:
     return None if node is None else scalars.number(node).expr.cast(pl.Int64)
 
 
-def _sizes(scalars: Scalars, arguments: list[exp.Expr], *, empty_is_null: bool) -> Value:
-    if len(arguments) > 1 and scalars.written(arguments[1], "the dimension") != 1:
-        raise refuse(arguments[1], "arrays have one dimension")
-    count = list_of(scalars, arguments[0]).expr.list.len().cast(_WHOLE)
-    return Value(pl.when(count > 0).then(count) if empty_is_null else count, _WHOLE)
-
-
-def _length(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    return _sizes(scalars, arguments, empty_is_null=True)
-
-
-def _cardinality(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    return _sizes(scalars, arguments, empty_is_null=False)
-
-
 def _subscripts(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    count = _cardinality(scalars, arguments).expr
+    count = list_of(scalars, arguments[0]).expr.list.len().cast(pl.Int32)
     return Value(pl.int_ranges(1, count + 1, dtype=pl.Int32), pl.List(pl.Int32()))
-
-
-def _lower(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    count = _length(scalars, arguments)
-    return Value(pl.when(count.expr.is_not_null()).then(pl.lit(1, dtype=_WHOLE)), _WHOLE)
 
 
 def _with_item(scalars: Scalars, array: exp.Expr, item: exp.Expr) -> tuple[Value, pl.Expr]:
@@ -152,25 +136,25 @@ def _back(pairs: pl.Series, found: pl.LazyFrame, column: str) -> pl.Series:
     return joined.select(pl.col(column).alias(pairs.name)).collect().to_series()
 
 
-def _first_positions(pairs: pl.Series) -> pl.Series:
-    equal = _exploded(pairs).filter(pl.col("a").eq_missing(pl.col("x")))
-    return _back(pairs, equal.group_by("i").agg(pl.col("n").min()), "n")
-
-
 def _without(pairs: pl.Series) -> pl.Series:
     kept = _exploded(pairs).filter(pl.col("a").ne_missing(pl.col("x")))
     lists = kept.sort("i", "n").group_by("i").agg(pl.col("a"))
     return _back(pairs, lists, "a")
 
 
+def _equal(pairs: pl.Series) -> pl.Series:
+    found = _exploded(pairs).with_columns(pl.col("a").eq_missing(pl.col("x")).alias("same"))
+    lists = found.sort("i", "n").group_by("i").agg(pl.col("same"))
+    return _back(pairs, lists, "same").fill_null([])
+
+
+def paired_rows(value: Value, item: pl.Expr) -> pl.Expr:
+    """Return for each element of an array whether it is the value; nulls are equal here."""
+    return row_wise(_paired(value, item), _equal, pl.List(pl.Boolean))
+
+
 def _paired(value: Value, item: pl.Expr) -> pl.Expr:
     return pl.struct(value.expr.alias("a"), item.alias("x"))
-
-
-def _position(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    value, item = _with_item(scalars, *arguments)
-    found = row_wise(_paired(value, item), _first_positions, _WHOLE)
-    return Value(found, _WHOLE)
 
 
 def _remove(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
@@ -182,7 +166,10 @@ def _remove(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 
 def _contains_all(*, swapped: bool) -> Call:
     def apply(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-        whole, part = _same_type(scalars, *(arguments[::-1] if swapped else arguments))
+        pair = arguments[::-1] if swapped else arguments
+        if any(map(is_jsonb, pair)) or all(scalars.value(p).dtype == pl.String for p in pair):
+            return contained(scalars, *pair)
+        whole, part = _same_type(scalars, *pair)
         missing = part.list.unique().list.set_difference(whole.list.drop_nulls())
         known = whole.is_not_null() & part.is_not_null()
         return Value(pl.when(known).then(missing.list.len() == 0), pl.Boolean())
@@ -225,13 +212,14 @@ def _join(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 
 
 def _split(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    separator = scalars.written(arguments[1], "the separator")
-    text = scalars.text(arguments[0])
-    if separator is None:
-        parts = text.str.split("")
-    else:
-        whole = pl.concat_list([text])
-        parts = text.str.split(str(separator)) if separator else whole
+    text, separator = scalars.text(arguments[0]), scalars.text(arguments[1])
+    parts = (
+        pl.when(separator.is_null())
+        .then(text.str.split(""))
+        .when(separator == "")
+        .then(pl.concat_list([text]))
+        .otherwise(text.str.split(separator))
+    )
     parts = pl.when(text == "").then(pl.lit([], dtype=pl.List(pl.String))).otherwise(parts)
     if len(arguments) > 2:
         null = str(scalars.written(arguments[2], "what stands for nulls"))
@@ -245,15 +233,10 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.ArrayContains: _contains,
 }
 FUNCTIONS: dict[str, Translator] = {
-    "ARRAYSIZE": Call(1, 2, _length),
-    "ARRAY_UPPER": Call(2, 2, _length),
-    "ARRAY_LOWER": Call(2, 2, _lower),
-    "CARDINALITY": Call(1, 1, _cardinality),
     "ARRAYAPPEND": Call(2, 2, _append),
     "ARRAYPREPEND": Call(2, 2, _prepend),
     "ARRAYCONCAT": Call(2, 2, _concatenated),
     "ARRAY_CAT": Call(2, 2, _concatenated),
-    "ARRAYPOSITION": Call(2, 2, _position),
     "ARRAYREMOVE": Call(2, 2, _remove),
     "ARRAYCONTAINSALL": _contains_all(swapped=False),
     "ARRAYCONTAINEDBY": _contains_all(swapped=True),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -13,7 +16,7 @@ from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.text_functions import first
-from penstock.sql_plan.types import MAX_DIGITS
+from penstock.sql_plan.types import MAX_DIGITS, scale_of
 from penstock.sql_plan.values import Value, ratio
 
 _FLOAT = pl.Float64()
@@ -102,7 +105,15 @@ def _of_wholes(name: str) -> Call:
 
 
 def _bucket(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    """``width_bucket(x, low, high, n)``: 0 below, n + 1 from high on."""
+    """``width_bucket(x, low, high, n)``: 0 below, n + 1 from high on; or by an array of bounds."""
+    if len(arguments) == 2:
+        value, bounds = scalars.values(arguments)
+        if not isinstance(bounds.dtype, pl.List):
+            raise refuse(arguments[1], f"the bounds are an array, not {bounds.dtype}")
+        passed = pl.struct(value.expr.alias("x"), bounds.expr.alias("a"))
+        return Value(row_wise(passed, _passed, pl.Int32()), pl.Int32())
+    if len(arguments) == 3:
+        raise refuse(arguments[0], "width_bucket takes 2 or 4 arguments")
     x, low, high = (scalars.number(part).expr.cast(_FLOAT) for part in arguments[:3])
     count = scalars.number(arguments[3]).expr.cast(pl.Int64)
     up = low < high
@@ -111,6 +122,15 @@ def _bucket(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     above = pl.when(up).then(x >= high).otherwise(x <= high)
     found = pl.when(below).then(pl.lit(0)).when(above).then(count + 1).otherwise(at)
     return Value(found.cast(pl.Int32), pl.Int32())
+
+
+def _passed(pairs: pl.Series) -> pl.Series:
+    """Return how many bounds each value has passed."""
+    frame = pairs.struct.unnest().with_row_index("i")
+    long = frame.lazy().filter(pl.col("x").is_not_null()).explode("a", empty_as_null=True)
+    counted = long.group_by("i").agg((pl.col("x") >= pl.col("a")).sum().cast(pl.Int32).alias("n"))
+    found = frame.lazy().select("i").join(counted, on="i", how="left", maintain_order="left")
+    return found.select(pl.col("n").alias(pairs.name)).collect().to_series()
 
 
 def _nulls(*, counted: bool) -> Call:
@@ -153,6 +173,96 @@ def _pi(_: Scalars, __: exp.Expr) -> Value:
     return Value(pl.lit(3.141592653589793), _FLOAT)
 
 
+_FACTORIALS = {n: math.factorial(n) for n in range(34)}
+"""As far as 38 digits go."""
+
+
+def _factorial(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    number = scalars.number(arguments[0]).expr.cast(pl.Int64)
+    dtype = pl.Decimal(MAX_DIGITS, 0)
+    found = number.replace_strict(
+        list(_FACTORIALS), list(map(Decimal, _FACTORIALS.values())), return_dtype=dtype
+    )
+    return Value(found, dtype)
+
+
+def _divided(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    """``div(a, b)``: the whole part of a quotient."""
+    quotient = scalars.value(exp.Div(this=arguments[0], expression=arguments[1]))
+    if quotient.dtype.is_integer():
+        return quotient
+    if isinstance(quotient.dtype, pl.Decimal):
+        dtype = pl.Decimal(MAX_DIGITS, 0)
+        return Value(quotient.expr.truncate(0).cast(dtype), dtype)
+    return Value(quotient.expr.truncate(), quotient.dtype)
+
+
+def _digits(*, needed: bool) -> Call:
+    """``scale`` and ``min_scale``: digits behind the point, of the type or those that are not 0."""
+
+    def apply(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+        value = scalars.number(arguments[0])
+        if not (value.dtype.is_decimal() or value.dtype.is_integer()):
+            raise refuse(arguments[0], f"a numeric is needed, not {value.dtype}")
+        if not needed or not isinstance(value.dtype, pl.Decimal):
+            count = pl.lit(scale_of(value.dtype), dtype=pl.Int32)
+            return Value(pl.when(value.expr.is_not_null()).then(count), pl.Int32())
+        behind = value.expr.cast(pl.String).str.extract(r"\.(\d*?)0*$", 1)
+        count = behind.fill_null("").str.len_chars().cast(pl.Int32)
+        return Value(pl.when(value.expr.is_not_null()).then(count), pl.Int32())
+
+    return Call(1, 1, apply)
+
+
+def _same_number(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    return scalars.number(arguments[0])
+
+
+def _degrees(apply: Callable[[pl.Expr], pl.Expr], *, into: bool) -> Call:
+    """A trigonometric function of degrees, or into degrees; exact where the angle is."""
+
+    def translate(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+        x = scalars.number(arguments[0]).expr.cast(_FLOAT)
+        found = apply(x).degrees() if into else apply((x % 360.0).radians())
+        return Value(found.round(15 if not into else 13), _FLOAT)
+
+    return Call(1, 1, translate)
+
+
+def _written_in(base: str) -> Call:
+    """A whole number in another base, negative ones as two's complement of their type."""
+
+    def translate(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+        value = scalars.number(arguments[0])
+        if not value.dtype.is_integer():
+            raise refuse(arguments[0], f"a whole number is needed, not {value.dtype}")
+        bits = 64 if value.dtype == pl.Int64 else 32
+        return Value(
+            row_wise(value.expr.cast(pl.Int64), _Based(base, bits), pl.String()), pl.String()
+        )
+
+    return Call(1, 1, translate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Based:
+    base: str
+    bits: int
+
+    def __call__(self, numbers: pl.Series) -> pl.Series:
+        size = 1 << self.bits
+        found = [None if n is None else format(n % size, self.base) for n in numbers]
+        return pl.Series(numbers.name, found, dtype=pl.String)
+
+
+def _random(_: Scalars, arguments: list[exp.Expr]) -> Value:
+    raise refuse(
+        exp.Anonymous(this="random", expressions=arguments),
+        "random() would give another result whenever a row is looked at again",
+        hint="take what varies from the rows: hashes of a key (md5), or a column made by the source",
+    )
+
+
 NODES: dict[type[exp.Expr], Translator] = {
     exp.Abs: _same_type(lambda e: e.abs()),
     exp.Sign: _same_type(lambda e: e.sign()),
@@ -187,7 +297,26 @@ FUNCTIONS: dict[str, Translator] = {
     "ATAN2": _both(pl.arctan2),
     "GCD": _of_wholes("gcd"),
     "LCM": _of_wholes("lcm"),
-    "WIDTHBUCKET": Call(4, 4, _bucket),
+    "WIDTHBUCKET": Call(2, 4, _bucket),
+    "FACTORIAL": Call(1, 1, _factorial),
+    "DIV": Call(2, 2, _divided),
+    "SCALE": _digits(needed=False),
+    "MIN_SCALE": _digits(needed=True),
+    "TRIM_SCALE": Call(1, 1, _same_number),
+    "SIND": _degrees(lambda e: e.sin(), into=False),
+    "COSD": _degrees(lambda e: e.cos(), into=False),
+    "TAND": _degrees(lambda e: e.tan(), into=False),
+    "COTD": _degrees(lambda e: e.cot(), into=False),
+    "ASIND": _degrees(lambda e: e.arcsin(), into=True),
+    "ACOSD": _degrees(lambda e: e.arccos(), into=True),
+    "ATAND": _degrees(lambda e: e.arctan(), into=True),
+    "ATAN2D": _both(lambda y, x: pl.arctan2(y, x).degrees()),
+    "TO_HEX": _written_in("x"),
+    "HEX": _written_in("X"),
+    "TO_BIN": _written_in("b"),
+    "TO_OCT": _written_in("o"),
+    "RAND": Call(0, 1, _random),
+    "UUID": Call(0, 1, _random),
     "NUM_NULLS": _nulls(counted=True),
     "NUM_NONNULLS": _nulls(counted=False),
     "ISNAN": Call(1, 1, _nan),

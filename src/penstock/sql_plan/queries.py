@@ -11,9 +11,10 @@ from penstock.scans import concat
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
+from penstock.sql_plan.limits import limited, numbered
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.relations import Field, Relation, Scope
-from penstock.sql_plan.select import limited, position_in, select
+from penstock.sql_plan.select import position_in, select
 from penstock.sql_plan.sources import item, renamed
 from penstock.sql_plan.types import common
 from penstock.stream import Stream
@@ -106,17 +107,9 @@ def _combined(
     if distinct:
         return left.unique().join(right.unique(), on=columns, how=how, nulls_equal=True)
     number = context.names("copy")
-    numbered = [_numbered(stream, number) for stream in streams]
-    kept = numbered[0].join(numbered[1], on=[*columns, number], how=how, nulls_equal=True)
+    one, two = (numbered(stream, number) for stream in streams)
+    kept = one.join(two, on=[*columns, number], how=how, nulls_equal=True)
     return kept.select(columns)
-
-
-def _numbered(stream: Stream, name: str) -> Stream:
-    """Number the copies of each row: with ALL a row stays as often as it is there."""
-    columns = stream.columns
-    counted = stream.group_by(columns).agg(pl.len().cast(pl.Int64).alias(name))
-    copies = pl.int_ranges(1, pl.col(name) + 1, dtype=pl.Int64)
-    return counted.with_columns(copies.alias(name)).explode(name)
 
 
 def _ordered(context: Context, result: Relation, query: exp.SetOperation) -> Relation:

@@ -187,6 +187,7 @@ class Scope:
             step="sql",
             value=name,
             alternatives=sorted(set(known)),
+            hint="texts stand in single quotes" if node.this.args.get("quoted") else None,
         )
 
 

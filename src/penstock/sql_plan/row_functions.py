@@ -7,6 +7,7 @@ from sqlglot import exp
 
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator
+from penstock.sql_plan.types import sql_type
 from penstock.sql_plan.values import Value, constant
 
 
@@ -30,6 +31,52 @@ def _field(scalars: Scalars, node: exp.Expr) -> Value:
     return scalars.typed(value.expr.struct.field(name))
 
 
+def _struct(scalars: Scalars, node: exp.Expr) -> Value:
+    """``{'a': 1}``, ``STRUCT(1 AS a)`` and ``struct_pack(a := 1)``."""
+    named: dict[str, Value] = {}
+    for number, part in enumerate(node.expressions, 1):
+        keyed = isinstance(part, (exp.PropertyEQ, exp.Kwarg, exp.Alias))
+        name = (
+            part.alias if isinstance(part, exp.Alias) else part.this.name if keyed else f"f{number}"
+        )
+        inside = part.this if isinstance(part, exp.Alias) else part.expression if keyed else part
+        named[name] = scalars.value(inside)
+    return _of_fields(node, named)
+
+
+def _named_struct(scalars: Scalars, node: exp.Expr) -> Value:
+    """``named_struct('a', 1)`` of Spark."""
+    if len(node.expressions) % 2:
+        raise refuse(node, "names and values come in pairs")
+    names = [str(scalars.written(part, "a name")) for part in node.expressions[::2]]
+    return _of_fields(node, dict(zip(names, scalars.values(node.expressions[1::2]), strict=True)))
+
+
+def _of_fields(node: exp.Expr, named: dict[str, Value]) -> Value:
+    if not named:
+        raise refuse(node, "a struct has at least one field")
+    dtype = pl.Struct({name: value.dtype for name, value in named.items()})
+    return Value(pl.struct([v.expr.alias(name) for name, v in named.items()]), dtype)
+
+
+def _type_of(scalars: Scalars, node: exp.Expr) -> Value:
+    """``pg_typeof(x)``: the type by its name in SQL."""
+    if len(node.expressions) != 1:
+        raise refuse(node, "one value is needed")
+    known = {"TIMESTAMP": "timestamp without time zone", "TIMESTAMPTZ": "timestamp with time zone"}
+    said = sql_type(scalars.value(node.expressions[0]).dtype)
+    base = said.partition("(")[0]
+    return constant(known.get(base, base.lower()), pl.String())
+
+
+def _hex(_: Scalars, node: exp.Expr) -> Value:
+    """``x'1F'`` and ``b'101'`` are numbers here: there is no type of bits."""
+    number = int(str(node.this), 2 if isinstance(node, exp.BitString) else 16)
+    if number >= 1 << 63:
+        raise refuse(node, "too large a number")
+    return constant(number, pl.Int64() if number >= 1 << 31 else pl.Int32())
+
+
 def _text(_: Scalars, node: exp.Expr) -> Value:
     return constant(str(node.this), pl.String())
 
@@ -39,5 +86,14 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.Dot: _field,
     exp.ByteString: _text,
     exp.RawString: _text,
+    exp.HexString: _hex,
+    exp.BitString: _hex,
+    exp.Struct: _struct,
 }
-FUNCTIONS: dict[str, Translator] = {"ROW": _row}
+FUNCTIONS: dict[str, Translator] = {
+    "ROW": _row,
+    "STRUCT_PACK": _struct,
+    "NAMED_STRUCT": _named_struct,
+    "PG_TYPEOF": _type_of,
+}
+READS: dict[type[exp.Expr], tuple[str, ...]] = {exp.HexString: ("is_integer",)}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
 from sqlglot import exp
 
-from penstock.errors import PlanError
+from penstock.errors import PlanError, closest
 from penstock.sql_plan.dialect import refuse, require_only
-from penstock.sql_plan.text_forms import text_form
-from penstock.sql_plan.types import MAX_DIGITS, dtype_of
+from penstock.sql_plan.json_documents import canonical, canonical_json
+from penstock.sql_plan.text_forms import span_text, text_form
+from penstock.sql_plan.types import MAX_DIGITS, dtype_of, sql_type
 from penstock.sql_plan.values import Value, aligned, constant, literal_as
 
 _OPERANDS = ("this", "expression", "expressions")
@@ -39,11 +41,21 @@ class Scalars:
         nodes: dict[type[exp.Expr], Translator],
         functions: dict[str, Translator],
         reads: dict[type[exp.Expr], tuple[str, ...]],
+        *,
+        strict: bool = True,
     ) -> None:
         self.schema = schema
+        self.strict = strict
         self._nodes = nodes
         self._functions = functions
         self._reads = reads
+
+    def lenient(self) -> Scalars:
+        """Return a translator for what is computed of every row and used of some, as in CASE.
+
+        Values that cannot be cast, or are out of range, are null there: the row is no bad one.
+        """
+        return Scalars(self.schema, self._nodes, self._functions, self._reads, strict=False)
 
     def value(self, node: exp.Expr) -> Value:
         """Return the translation of an expression."""
@@ -55,7 +67,23 @@ class Scalars:
         name = (node.name if isinstance(node, exp.Anonymous) else node.key).upper()
         if name in self._functions:
             return self._called(self._functions[name], node)
-        raise refuse(node, f"{name} is not supported")
+        raise self._unknown(node, name)
+
+    def _unknown(self, node: exp.Expr, name: str) -> PlanError:
+        """Say why an expression cannot stand here, and what could."""
+        if isinstance(node, exp.AggFunc) or name in _WINDOW_ONLY:
+            return refuse(
+                node,
+                f"{name} cannot stand here: it is of several rows",
+                hint="conditions on groups stand in HAVING, ranks need OVER (ORDER BY ...); else "
+                "compute it in a query in FROM",
+            )
+        if not isinstance(node, exp.Func):
+            return refuse(node, f"{name} is not supported")
+        near = closest(name.lower(), known_names(self._nodes, self._functions))
+        return refuse(
+            node, f"no function {name.lower()!r}", hint=f"did you mean {near}?" if near else None
+        )
 
     def _checked(self, translate: Translator, node: exp.Expr) -> Value:
         require_only(node, *_OPERANDS, *self._reads.get(type(node), ()))
@@ -102,12 +130,20 @@ class Scalars:
         if value.constant and value.dtype == pl.String:
             value = literal_as(value, pl.Boolean())
         if value.dtype != pl.Boolean:
-            raise refuse(node, f"a condition must be boolean, not {value.dtype}")
+            raise refuse(node, f"a condition must be boolean, not {sql_type(value.dtype)}")
         return value.expr
 
     def text(self, node: exp.Expr) -> pl.Expr:
         """Return an expression as text."""
         value = self.value(node)
+        if value.has_months:
+            return span_text(value.counted_months, value.fixed)
+        if value.dtype == pl.Binary:
+            raise refuse(
+                node,
+                "text is needed, not bytes",
+                hint="convert_from(x, 'UTF8') or encode(x, 'hex')",
+            )
         return text_form(value.expr, value.dtype)
 
     def number(self, node: exp.Expr) -> Value:
@@ -116,7 +152,7 @@ class Scalars:
         if value.constant and value.dtype in (pl.String, pl.Null):
             return literal_as(value, pl.Float64()) if value.literal is not None else value
         if not value.dtype.is_numeric():
-            raise refuse(node, f"a number is needed, not {value.dtype}")
+            raise refuse(node, f"a number is needed, not {sql_type(value.dtype)}")
         return value
 
     def written(self, node: exp.Expr | None, what: str) -> object:
@@ -127,6 +163,25 @@ class Scalars:
         if value is None or not value.constant:
             raise refuse(node, f"{what} must be a constant")
         return value.literal
+
+
+_WINDOW_ONLY = ("ROWNUMBER", "NTILE", "LAG", "LEAD", "NTHVALUE", "FIRSTVALUE", "LASTVALUE")
+
+
+@functools.cache
+def _names_by_key() -> dict[str, str]:
+    """How the functions that the parser knows are written, by their keys."""
+    kinds = [kind for kind in exp.ALL_FUNCTIONS if kind.sql_names()]
+    return {kind.key.upper(): kind.sql_names()[0].lower() for kind in kinds}
+
+
+def known_names(
+    nodes: Mapping[type[exp.Expr], object], functions: Mapping[str, object]
+) -> list[str]:
+    """Return the names by which functions can be called."""
+    written = _names_by_key()
+    keys = [kind.key.upper() for kind in nodes if issubclass(kind, exp.Func)]
+    return sorted({written.get(key, key.lower()) for key in [*keys, *functions]})
 
 
 _WHOLE = {32: pl.Int32(), 64: pl.Int64(), 128: pl.Int128()}
@@ -184,7 +239,11 @@ def _not(scalars: Scalars, node: exp.Expr) -> Value:
 
 def both(scalars: Scalars, node: exp.Expr, *parts: exp.Expr) -> list[Value]:
     """Return operands as the one type they are compared or united in."""
-    values = scalars.values(parts)
+    return united(node, scalars.values(parts))
+
+
+def united(node: exp.Expr, values: list[Value]) -> list[Value]:
+    """Return values as one type."""
     found = aligned(*values)
     if found is None:
         raise refuse(node, f"no common type of {', '.join(str(v.dtype) for v in values)}")
@@ -211,15 +270,16 @@ def _case(scalars: Scalars, node: exp.Expr) -> Value:
     branches = node.args["ifs"]
     subject = node.args.get("this")
     tests = [exp.EQ(this=subject, expression=b.this) if subject else b.this for b in branches]
-    conditions = [scalars.predicate(test) for test in tests]
+    some = scalars.lenient()
+    conditions = [scalars.predicate(tests[0]), *map(some.predicate, tests[1:])]
     default = node.args.get("default") or exp.Null()
-    *results, otherwise = both(scalars, node, *(b.args["true"] for b in branches), default)
+    *results, otherwise = both(some, node, *(b.args["true"] for b in branches), default)
     return _chosen(conditions, results, otherwise)
 
 
 def _if(scalars: Scalars, node: exp.Expr) -> Value:
     default = node.args.get("false") or exp.Null()
-    result, otherwise = both(scalars, node, node.args["true"], default)
+    result, otherwise = both(scalars.lenient(), node, node.args["true"], default)
     return _chosen([scalars.predicate(node.this)], [result], otherwise)
 
 
@@ -233,16 +293,36 @@ def _chosen(conditions: list[pl.Expr], results: list[Value], otherwise: Value) -
 def _cast(scalars: Scalars, node: exp.Expr) -> Value:
     target = dtype_of(node.args["to"])
     value = scalars.value(node.this)
+    if node.args["to"].this == exp.DType.JSONB and value.dtype == pl.String:
+        if value.constant and value.literal is not None:
+            return constant(canonical(value.literal), pl.String())
+        return Value(canonical_json(value.expr), pl.String())
     if value.constant and value.dtype == pl.String and value.literal is not None:
         if isinstance(target, pl.Duration):
             return scalars.value(exp.Interval(this=node.this))
+        return _literal_cast(value, target, node)
+    strict = scalars.strict and not isinstance(node, exp.TryCast)
+    found = cast(value, target, strict=strict)
+    width = node.args["to"].expressions
+    if target == pl.String and width and node.args["to"].this in exp.DataType.TEXT_TYPES:
+        found = found.str.head(int(width[0].name))  # varchar(3)
+    return Value(found, target)
+
+
+def _literal_cast(value: Value, target: pl.DataType, node: exp.Expr) -> Value:
+    try:
         return literal_as(value, target)
-    return Value(cast(value, target, strict=not isinstance(node, exp.TryCast)), target)
+    except ValueError:
+        if not isinstance(node, exp.TryCast):
+            raise
+        return constant(None, target)
 
 
 def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     """Convert as PostgreSQL does: a float or decimal to a whole number is rounded, text is read."""
     expr = value.expr
+    if target == pl.String and value.has_months:
+        return span_text(value.counted_months, value.fixed)
     if target == pl.String:
         return text_form(expr, value.dtype)
     if target.is_integer() and value.dtype.is_decimal():
@@ -252,6 +332,9 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     if isinstance(target, pl.Decimal) and isinstance(value.dtype, pl.Decimal):
         rounded = expr.round(target.scale, mode="half_away_from_zero")
         return rounded.cast(target, strict=strict)
+    if isinstance(target, pl.List) and isinstance(value.dtype, pl.List):
+        inner, wanted = (_inner_type(t) for t in (value.dtype, target))
+        return expr.list.eval(cast(Value(pl.element(), inner), wanted, strict=strict))
     if value.dtype == pl.String:
         return _read(expr, target, strict=strict)
     if value.dtype.is_integer() and target == pl.Boolean:
@@ -259,6 +342,10 @@ def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
     if isinstance(value.dtype, pl.Datetime) and isinstance(target, pl.Datetime):
         return _zoned(expr, value.dtype, target)
     return expr.cast(target, strict=strict)
+
+
+def _inner_type(dtype: pl.List) -> pl.DataType:
+    return dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner()
 
 
 def _read(expr: pl.Expr, target: pl.DataType, *, strict: bool) -> pl.Expr:
@@ -275,6 +362,8 @@ def _read(expr: pl.Expr, target: pl.DataType, *, strict: bool) -> pl.Expr:
         return expr.str.strip_chars().cast(target, strict=strict)
     if target == pl.Boolean:
         low = expr.str.strip_chars().str.to_lowercase()
+        if not strict:
+            return low.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
         return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
     return expr.cast(target, strict=strict)
 
@@ -293,7 +382,8 @@ def _zoned(expr: pl.Expr, source: pl.Datetime, target: pl.Datetime) -> pl.Expr:
 
 
 def _coalesce(scalars: Scalars, node: exp.Expr) -> Value:
-    values = both(scalars, node, node.this, *node.expressions)
+    rest = scalars.lenient().values(node.expressions)
+    values = united(node, [scalars.value(node.this), *rest])
     return Value(pl.coalesce([v.expr for v in values]), values[0].dtype)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 from sqlglot import exp
 
-from penstock.plan.ranking import Ordering, TopK
+from penstock.plan.ranking import Ordering
 from penstock.sql_plan.arrivals import with_arrivals
 from penstock.sql_plan.binding import (
     bound,
@@ -27,16 +27,19 @@ from penstock.sql_plan.from_clause import filtered, from_items, where
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.gap_filling import filled, with_buckets_in_from
 from penstock.sql_plan.grouping import SETS, aggregate_calls, grouped
+from penstock.sql_plan.limits import best, limited
+from penstock.sql_plan.named_windows import with_named_windows
 from penstock.sql_plan.ordering import order_of
 from penstock.sql_plan.over import with_windows
 from penstock.sql_plan.relations import Field, Relation, Scope
+from penstock.sql_plan.select_lists import with_rows
 from penstock.sql_plan.subqueries import is_asked, with_results
 from penstock.sql_plan.window_functions import with_windows_in_from
 from penstock.sql_plan.window_groups import require_grouped
 from penstock.stream import Stream
 
 _CLAUSES = ("with_", "expressions", "distinct", "from_", "joins", "laterals", "where", "group",
-            "having", "order", "limit", "offset")  # fmt: skip
+            "having", "order", "limit", "offset", "windows")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def select(
     """Plan one SELECT for the outer values it is computed for."""
     require_only(node, *_CLAUSES)
     node, bucket = with_buckets_in_from(with_windows_in_from(node))
-    node = with_rank_limits(node)
+    node = with_rank_limits(with_named_windows(with_rows(node)))
     items = from_items(context, node, parent, outer)
     scope = Scope(items.fields, parent)
     outputs = [out for item in node.expressions for out in _outputs(item, scope)]
@@ -256,7 +259,7 @@ def _projected(
     ordering = replace(ordering, by=tuple(map(pl.col, sorting)))
     result = replace(relation, stream=stream, fields=fields)
     if on:
-        result = _best(result, 1, ordering, (*relation.keys, *on))
+        result = best(result, 1, ordering, (*relation.keys, *on))
     elif node.args.get("distinct"):
         hidden = {f.column for f in fields} | set(relation.keys)
         result = replace(result, stream=stream.select(sorted(hidden, key=stream.columns.index)))
@@ -299,48 +302,3 @@ def _of_outputs(
             raise refuse(node, "with SELECT DISTINCT, ORDER BY names columns of the select list")
         by.append(pl.col(fields[at].column))
     return replace(ordering, by=tuple(by))
-
-
-def limited(context: Context, result: Relation, node: exp.Query, ordering: Ordering) -> Relation:
-    """Apply LIMIT and OFFSET, in the order of ORDER BY and then by all columns."""
-    limit, offset = (_whole(node, clause) for clause in ("limit", "offset"))
-    if limit is None and not offset:
-        return result
-    if limit is None:
-        raise refuse(node, "OFFSET needs a LIMIT on a stream")
-    if limit == 0:
-        return replace(result.filtered([pl.lit(value=False)]), one_row=True)
-    found = _best(result, limit + (offset or 0), ordering, result.keys, rank=context.names("rank"))
-    if offset:
-        rank = found.stream.columns[-1]
-        found = found.filtered([pl.col(rank) > offset])
-    found = replace(found, stream=found.stream.drop(found.stream.columns[-1]))
-    return replace(found, one_row=limit == 1 or found.one_row)
-
-
-def _whole(node: exp.Query, clause: str) -> int | None:
-    found = node.args.get(clause)
-    if found is None:
-        return None
-    if isinstance(found, exp.Fetch):
-        require_only(found, "direction", "count", "limit_options")
-        options = found.args.get("limit_options")
-        if options is not None:
-            require_only(options, "rows")
-    count = found.args.get("count") if isinstance(found, exp.Fetch) else found.expression
-    value = scalars_over(pl.Schema()).written(count, clause.upper())
-    if value is None:
-        return None
-    if not isinstance(value, int) or value < 0:
-        raise refuse(found, f"{clause.upper()} is a whole number")
-    return value
-
-
-def _best(
-    result: Relation, count: int, ordering: Ordering, keys: tuple[str, ...], rank: str | None = None
-) -> Relation:
-    if not ordering.by:
-        first = pl.col(result.stream.columns[0])
-        ordering = Ordering((first,), (False,), (True,))
-    node = TopK(input=result.stream.node, k=count, order=ordering, keys=keys, rank=rank)
-    return replace(result, stream=Stream(node))

@@ -7,6 +7,7 @@ is joined back on them. (Neumann and Kemper, "Unnesting Arbitrary Queries", BTW 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from sqlglot import exp
 
 from penstock.scans import scan_batches
 from penstock.sql_plan.binding import column, is_query, parts, rewritten
-from penstock.sql_plan.context import Context
+from penstock.sql_plan.context import Context, OuterName
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Key, joined
@@ -42,18 +43,58 @@ class Planned:
         return self.relation.fields[0].column
 
 
+_PLACES = itertools.count(1)
+_PLACE = "place"
+"""Where the meta data of a query hold its number, which copies of it share."""
+
+
 def free_columns(context: Context, query: exp.Expr, scope: Scope, schema: pl.Schema) -> list[str]:
-    """Return the columns of the scopes around it that a query names, by planning it on nothing."""
+    """Return the columns of the scopes around it that a query names.
+
+    They are found by planning it on nothing, once: as the queries around it are planned again, the
+    same fields of the same scopes are meant, whatever columns hold them then.
+    """
+    place = _place(query)
+    if place not in context.free:
+        context.free[place] = _named(context, query, scope, schema)
+    named, chain = context.free[place], scope.chain()
+    columns = (
+        f.column
+        for depth, table, name in named
+        for f in chain[depth].fields
+        if (f.table, f.name) == (table, name) and f.column in schema
+    )
+    found = list(dict.fromkeys(columns))
+    for around in chain:  # whoever probes the query around this one wants to know too
+        around.used.update((f.column, None) for f in around.fields if f.column in found)
+    return found
+
+
+def _place(query: exp.Expr) -> int:
+    """Return the number of a query, and number those in it, before any of them is copied."""
+    if _PLACE not in query.meta:
+        for inner in query.find_all(exp.Query):
+            inner.meta.setdefault(_PLACE, next(_PLACES))
+        query.meta.setdefault(_PLACE, next(_PLACES))
+    return int(query.meta[_PLACE])
+
+
+def _named(
+    context: Context, query: exp.Expr, scope: Scope, schema: pl.Schema
+) -> tuple[OuterName, ...]:
     known = {f.column: f.column for s in scope.chain() for f in s.fields if f.column in schema}
     probe = scope.mapped(known)
     none = scan_batches(
         [], schema=pl.Schema({name: schema[name] for name in known} or {"none": pl.Null})
     )
     context.plan(context, query, probe, Relation(none, (), tuple(none.columns), none))
-    found = list(dict.fromkeys(name for s in probe.chain() for name in s.used))
-    for around in scope.chain():  # whoever probes the query around this one wants to know too
-        around.used.update((f.column, None) for f in around.fields if f.column in found)
-    return found
+    return tuple(
+        (depth, field.table, field.name)
+        for depth, around in enumerate(probe.chain())
+        for column_ in around.used
+        for field in around.fields
+        if field.column == column_
+    )
 
 
 def planned(context: Context, query: exp.Expr, relation: Relation, scope: Scope) -> Planned:

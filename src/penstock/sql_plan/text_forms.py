@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from penstock.sql_plan.columnar import over_columns
+
 
 def text_form(expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """Return text: ``1e+20``, ``2020-01-01 10:00:00.5``, ``1 day 02:00:00``, ``{1,NULL}``, ``\\x61``."""
@@ -62,6 +64,42 @@ def _span(expr: pl.Expr) -> pl.Expr:
         .then(whole)
         .otherwise(pl.concat_str([whole, hours], separator=" "))
     )
+
+
+def sliced_bytes(bytes_: pl.Expr, start: pl.Expr | None, length: pl.Expr | None) -> pl.Expr:
+    """Return some of the bytes, counted from 1, by way of their hexadecimal digits."""
+    digits = bytes_.bin.encode("hex")
+    begin = pl.lit(1, dtype=pl.Int64) if start is None else start
+    first = pl.max_horizontal(begin, pl.lit(1))
+    if length is None:
+        return digits.str.slice((first - 1) * 2).str.decode("hex")
+    count = pl.max_horizontal(begin + length - first, pl.lit(0))
+    return digits.str.slice((first - 1) * 2, count * 2).str.decode("hex")
+
+
+def span_text(months: pl.Expr, fixed: pl.Expr) -> pl.Expr:
+    """Return an interval with months as text: ``1 year 2 mons 3 days``."""
+    given = {"months": months, "fixed": fixed}
+    months, fixed = pl.col("months"), pl.col("fixed")
+    sign = months.sign()
+    years, rest = months.abs() // 12 * sign, months.abs() % 12 * sign
+    parts = [
+        pl.when(count != 0).then(
+            pl.concat_str(
+                [
+                    count.cast(pl.String),
+                    pl.when(count == 1).then(pl.lit(one)).otherwise(pl.lit(many)),
+                ]
+            )
+        )
+        for count, one, many in ((years, " year", " years"), (rest, " mon", " mons"))
+    ]
+    micros = fixed.dt.total_microseconds()
+    plus = pl.when((months < 0) & (micros > 0)).then(pl.lit("+")).otherwise(pl.lit(""))
+    days = pl.when((micros != 0) | (months == 0)).then(pl.concat_str([plus, _span(fixed)]))
+    whole = pl.concat_str([*parts, days], separator=" ", ignore_nulls=True)
+    known = pl.when(months.is_not_null() & fixed.is_not_null()).then(whole)
+    return over_columns(known, pl.String(), **given)
 
 
 def _clock_text(parts: list[pl.Expr], fraction: pl.Expr) -> pl.Expr:

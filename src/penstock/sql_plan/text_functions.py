@@ -10,8 +10,11 @@ from sqlglot import exp
 
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.json_changes import is_jsonb, merged
+from penstock.sql_plan.pattern_functions import replaced_text
+from penstock.sql_plan.regex_functions import first_match
 from penstock.sql_plan.scalars import Scalars, Translator
-from penstock.sql_plan.text_forms import text_form
+from penstock.sql_plan.text_forms import sliced_bytes, text_form
 from penstock.sql_plan.values import Value
 
 _TEXT = pl.String()
@@ -21,6 +24,20 @@ _COUNT = pl.Int32()
 def _of_text(apply: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType = _TEXT) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         return Value(apply(scalars.text(first(node))).cast(dtype), dtype)
+
+    return translate
+
+
+def _sized(
+    of_text: Callable[[pl.Expr], pl.Expr], of_bytes: Callable[[pl.Expr], pl.Expr]
+) -> Translator:
+    """The length of a text, or of bytes."""
+
+    def translate(scalars: Scalars, node: exp.Expr) -> Value:
+        value = scalars.value(first(node))
+        if value.dtype == pl.Binary:
+            return Value(of_bytes(value.expr.bin.size()).cast(_COUNT), _COUNT)
+        return Value(of_text(scalars.text(first(node))).cast(_COUNT), _COUNT)
 
     return translate
 
@@ -63,6 +80,8 @@ def _computed_pattern(like: pl.Expr) -> pl.Expr:
 def _like(*, ignore_case: bool) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         pattern, escape = node.expression, "\\"
+        if isinstance(pattern, (exp.Any, exp.All)):
+            return _like_each(scalars, node, pattern)
         if isinstance(node.parent, exp.Escape):
             escape = str(scalars.written(node.parent.expression, "ESCAPE"))
         flags = "(?i)" if ignore_case else ""
@@ -77,6 +96,17 @@ def _like(*, ignore_case: bool) -> Translator:
         return Value(~found if node.args.get("negate") else found, pl.Boolean())
 
     return translate
+
+
+def _like_each(scalars: Scalars, node: exp.Expr, listed: exp.Expr) -> Value:
+    """``LIKE ANY (ARRAY['a%', 'b%'])``: the patterns are written down."""
+    array = listed.this.unnest()
+    if not isinstance(array, (exp.Array, exp.Tuple)):
+        raise refuse(node, "the patterns of LIKE ANY are an ARRAY[...] that is written down")
+    tests = [type(node)(this=node.this, expression=p, negate=node.args.get("negate"))
+             for p in array.expressions]  # fmt: skip
+    together = exp.or_ if isinstance(listed, exp.Any) else exp.and_
+    return scalars.value(together(*tests, copy=True))
 
 
 def _escape(scalars: Scalars, node: exp.Expr) -> Value:
@@ -95,6 +125,8 @@ def _matches(*, ignore_case: bool) -> Translator:
 
 
 def _concat(scalars: Scalars, node: exp.Expr) -> Value:
+    if is_jsonb(node.this) or is_jsonb(node.expression):
+        return merged(scalars, node)
     left, right = scalars.value(node.this), scalars.value(node.expression)
     if isinstance(left.dtype, pl.List) or isinstance(right.dtype, pl.List):
         return _lists(scalars, left, right)
@@ -121,17 +153,18 @@ def _concat_function(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(pl.concat_str(parts, ignore_nulls=True), _TEXT)
 
 
-def _concat_ws(scalars: Scalars, node: exp.Expr) -> Value:
-    separator, *parts = node.expressions
-    between = str(scalars.written(separator, "the separator"))
-    return Value(
-        pl.concat_str([scalars.text(p) for p in parts], separator=between, ignore_nulls=True), _TEXT
-    )
-
-
 def _substring(scalars: Scalars, node: exp.Expr) -> Value:
-    text = scalars.text(node.this)
     start_node, length_node = node.args.get("start"), node.args.get("length")
+    value = scalars.value(node.this)
+    if value.dtype == pl.Binary:
+        begin, length = (None if n is None else scalars.number(n).expr.cast(pl.Int64)
+                         for n in (start_node, length_node))  # fmt: skip
+        return Value(sliced_bytes(value.expr, begin, length), pl.Binary())
+    text = scalars.text(node.this)
+    if isinstance(start_node, exp.Literal) and start_node.args.get("is_string"):
+        if length_node is not None:
+            raise refuse(node, "substring takes a regular expression, or a start and a length")
+        return Value(first_match(text, start_node.name), _TEXT)
     start = pl.lit(1) if start_node is None else scalars.number(start_node).expr.cast(pl.Int64)
     begin = pl.max_horizontal(start - 1, pl.lit(0, dtype=pl.Int64))
     begin = pl.when(start.is_not_null()).then(begin)
@@ -152,10 +185,11 @@ def _trim(scalars: Scalars, node: exp.Expr) -> Value:
 
 
 def _replace(scalars: Scalars, node: exp.Expr) -> Value:
-    old = scalars.written(node.expression, "the text to replace")
-    new = scalars.text(node.args["replacement"])
-    text = scalars.text(node.this)
-    found = text.str.replace_all(str(old), new, literal=True) if old else text
+    text, new = scalars.text(node.this), scalars.text(node.args["replacement"])
+    old = scalars.value(node.expression)
+    if not old.constant or not old.literal:
+        return Value(replaced_text(text, scalars.text(node.expression), new), _TEXT)
+    found = text.str.replace_all(str(old.literal), new, literal=True)
     return Value(pl.when(new.is_not_null()).then(found), _TEXT)
 
 
@@ -170,18 +204,6 @@ def _position(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(pl.when(known).then(found).cast(_COUNT), _COUNT)
 
 
-def _split_part(scalars: Scalars, node: exp.Expr) -> Value:
-    text = scalars.text(node.this)
-    separator = scalars.text(node.args["delimiter"])
-    index = scalars.written(node.args["part_index"], "the field")
-    if not isinstance(index, int) or index == 0:
-        raise refuse(node, "the field of split_part counts from 1, or from the end from -1")
-    parts = text.str.split(separator)
-    at = index - 1 if index > 0 else index
-    found = parts.list.get(at, null_on_oob=True).fill_null("")
-    return Value(pl.when(text.is_not_null()).then(found), _TEXT)
-
-
 def _left(scalars: Scalars, node: exp.Expr) -> Value:
     count = scalars.number(node.expression).expr.cast(pl.Int64)
     return Value(scalars.text(node.this).str.head(count), _TEXT)
@@ -190,40 +212,6 @@ def _left(scalars: Scalars, node: exp.Expr) -> Value:
 def _right(scalars: Scalars, node: exp.Expr) -> Value:
     count = scalars.number(node.expression).expr.cast(pl.Int64)
     return Value(scalars.text(node.this).str.tail(count), _TEXT)
-
-
-def _pad(scalars: Scalars, node: exp.Expr) -> Value:
-    text = scalars.text(node.this)
-    width = scalars.written(node.expression, "the width")
-    fill_node = node.args.get("fill_pattern")
-    fill = " " if fill_node is None else scalars.written(fill_node, "the fill")
-    if not isinstance(width, int) or not isinstance(fill, str) or len(fill) != 1:
-        raise refuse(node, "padding takes a width and one character")
-    padded = (
-        text.str.pad_start(width, fill)
-        if node.args.get("is_left")
-        else text.str.pad_end(width, fill)
-    )
-    return Value(padded.str.head(width), _TEXT)
-
-
-def _repeat(scalars: Scalars, node: exp.Expr) -> Value:
-    times = scalars.written(node.args["times"], "the number of times")
-    if not isinstance(times, int):
-        raise refuse(node, "repeat takes a whole number")
-    text = scalars.text(node.this)
-    return Value(pl.concat_str([text] * times) if times > 0 else text.str.head(0), _TEXT)
-
-
-def _regexp_replace(scalars: Scalars, node: exp.Expr) -> Value:
-    regex = str(scalars.written(node.expression, "a regular expression"))
-    new = scalars.written(node.args.get("replacement"), "the replacement") or ""
-    flags = str(scalars.written(node.args.get("modifiers"), "flags") or "")
-    new = re.sub(r"\\(\d)", r"${\1}", str(new).replace("$", "$$"))
-    regex = f"(?i){regex}" if "i" in flags else regex
-    text = scalars.text(node.this)
-    replaced = text.str.replace_all(regex, new) if "g" in flags else text.str.replace(regex, new)
-    return Value(replaced, _TEXT)
 
 
 def _regexp_extract(scalars: Scalars, node: exp.Expr) -> Value:
@@ -261,29 +249,6 @@ def _ends_with(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     return Value(text.str.ends_with(end), pl.Boolean())
 
 
-def _format(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    """``format('%s of %s', a, b)``: a null is written as nothing."""
-    pattern, *arguments = arguments
-    pieces = re.split(r"(%s|%%|%[^s%])", str(scalars.written(pattern, "the format")))
-    rest, parts = iter(arguments), []
-    for piece in pieces:
-        if piece == "%s":
-            argument = next(rest, None)
-            if argument is None:
-                raise refuse(pattern, "format has too few arguments")
-            parts.append(scalars.text(argument).fill_null(""))
-        elif len(piece) == 2 and piece.startswith("%") and piece != "%%":
-            raise refuse(pattern, "format knows %s and %%")
-        elif piece:
-            parts.append(pl.lit("%" if piece == "%%" else piece))
-    return Value(pl.concat_str(parts or [pl.lit("")]), _TEXT)
-
-
-def _quote_literal(text: pl.Expr) -> pl.Expr:
-    inside = text.str.replace_all("'", "''", literal=True)
-    return pl.concat_str([pl.lit("'"), inside, pl.lit("'")])
-
-
 def _initcap(text: pl.Expr) -> pl.Expr:
     """A word is letters and digits: Polars alone begins one after every digit."""
     low = text.str.to_lowercase()
@@ -296,7 +261,7 @@ def _initcap(text: pl.Expr) -> pl.Expr:
 NODES: dict[type[exp.Expr], Translator] = {
     exp.Lower: _of_text(lambda t: t.str.to_lowercase()),
     exp.Upper: _of_text(lambda t: t.str.to_uppercase()),
-    exp.Length: _of_text(lambda t: t.str.len_chars(), _COUNT),
+    exp.Length: _sized(lambda t: t.str.len_chars(), lambda n: n),
     exp.Reverse: _of_text(lambda t: t.str.reverse()),
     exp.Initcap: _of_text(_initcap),
     exp.Like: _like(ignore_case=False),
@@ -306,32 +271,25 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.RegexpILike: _matches(ignore_case=True),
     exp.DPipe: _concat,
     exp.Concat: _concat_function,
-    exp.ConcatWs: _concat_ws,
     exp.Substring: _substring,
     exp.Trim: _trim,
     exp.Replace: _replace,
     exp.StrPosition: _position,
-    exp.SplitPart: _split_part,
     exp.Left: _left,
     exp.Right: _right,
-    exp.Pad: _pad,
-    exp.Repeat: _repeat,
-    exp.RegexpReplace: _regexp_replace,
     exp.RegexpExtract: _regexp_extract,
     exp.StartsWith: _starts_with,
 }
 FUNCTIONS: dict[str, Translator] = {
     "CHAR_LENGTH": _of_text(lambda t: t.str.len_chars(), _COUNT),
-    "OCTET_LENGTH": _of_text(lambda t: t.str.len_bytes(), _COUNT),
-    "BIT_LENGTH": _of_text(lambda t: t.str.len_bytes() * 8, _COUNT),
-    "BITLENGTH": _of_text(lambda t: t.str.len_bytes() * 8, _COUNT),
-    "BYTELENGTH": _of_text(lambda t: t.str.len_bytes(), _COUNT),
+    "OCTET_LENGTH": _sized(lambda t: t.str.len_bytes(), lambda n: n),
+    "BIT_LENGTH": _sized(lambda t: t.str.len_bytes() * 8, lambda n: n * 8),
+    "BITLENGTH": _sized(lambda t: t.str.len_bytes() * 8, lambda n: n * 8),
+    "BYTELENGTH": _sized(lambda t: t.str.len_bytes(), lambda n: n),
     "TRANSLATE": Call(3, 3, _translate),
     "OVERLAY": Call(3, 4, _overlay),
     "ENDS_WITH": Call(2, 2, _ends_with),
     "ENDSWITH": Call(2, 2, _ends_with),
-    "FORMAT": Call(1, 50, _format),
-    "QUOTE_LITERAL": _of_text(_quote_literal),
     "BTRIM": _of_text(lambda t: t.str.strip_chars(" ")),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
@@ -340,15 +298,10 @@ READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.RegexpLike: ("flag",),
     exp.Length: ("encoding",),
     exp.Concat: ("safe", "coalesce"),
-    exp.ConcatWs: ("safe", "coalesce"),
     exp.DPipe: ("safe",),
     exp.Substring: ("start", "length"),
     exp.Trim: ("position",),
     exp.Replace: ("replacement",),
     exp.StrPosition: ("substr",),
-    exp.SplitPart: ("delimiter", "part_index"),
-    exp.Pad: ("is_left", "fill_pattern"),
-    exp.Repeat: ("times",),
-    exp.RegexpReplace: ("replacement", "modifiers", "single_replace"),
     exp.RegexpExtract: ("group",),
 }

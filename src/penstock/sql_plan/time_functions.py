@@ -9,10 +9,13 @@ from sqlglot import exp
 
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
+from penstock.sql_plan.instant_parts import part
+from penstock.sql_plan.number_formats import number_text, text_number
 from penstock.sql_plan.scalars import Scalars, Translator, cast
-from penstock.sql_plan.values import Value, literal_as, ratio
+from penstock.sql_plan.span_functions import part_of_span, singular, truncated_span
+from penstock.sql_plan.time_formats import read, written
+from penstock.sql_plan.values import Value, literal_as
 
-_WHOLE = ("year", "month", "day", "hour", "minute", "quarter", "week", "isoyear")
 _UNITS = {
     "year": "1y", "quarter": "1q", "month": "1mo", "week": "1w", "day": "1d", "hour": "1h",
     "minute": "1m", "second": "1s", "millisecond": "1ms", "microsecond": "1us",
@@ -29,64 +32,39 @@ def _extract(scalars: Scalars, node: exp.Expr) -> Value:
     unit = node.this.name.lower()
     value = scalars.value(node.expression)
     if value.is_interval:
-        return _part_of_span(node, value, unit)
+        return part_of_span(node, value, unit)
     return part(node, value, unit)
 
 
-def part(node: exp.Expr, value: Value, unit: str) -> Value:
-    """Return a field of an instant as a number."""
-    dt = value.expr.dt
-    if unit == "epoch":
-        micros = value.expr.cast(pl.Datetime("us")).dt.epoch("us")
-        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e6)), pl.Float64())
-    if unit == "second":
-        seconds = dt.second() + ratio(dt.nanosecond().cast(pl.Float64), pl.lit(1e9))
-        return Value(seconds.cast(pl.Decimal(10, 6)), pl.Decimal(10, 6))
-    unit = unit.removesuffix("s") if unit in ("milliseconds", "microseconds") else unit
-    if unit in ("millisecond", "microsecond"):
-        micros = dt.second().cast(pl.Int64) * 1_000_000 + dt.microsecond()
-        if unit == "microsecond":
-            return Value(micros.cast(pl.Int64), pl.Int64())
-        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e3)), pl.Float64())
-    if unit in ("century", "millennium", "decade"):
-        year = dt.year()
-        size = {"century": 100, "millennium": 1000, "decade": 10}[unit]
-        whole = year // size if unit == "decade" else (year + size - 1) // size
-        return Value(whole.cast(pl.Int32), pl.Int32())
-    if unit in ("dow", "dayofweek"):
-        return Value((dt.weekday() % 7).cast(pl.Int32), pl.Int32())
-    if unit == "isodow":
-        return Value(dt.weekday().cast(pl.Int32), pl.Int32())
-    if unit in ("doy", "dayofyear"):
-        return Value(dt.ordinal_day().cast(pl.Int32), pl.Int32())
-    names = {"isoyear": "iso_year"}
-    if unit in _WHOLE:
-        return Value(getattr(dt, names.get(unit, unit))().cast(pl.Int32), pl.Int32())
-    raise refuse(node, f"unknown field {unit!r}")
-
-
-def _part_of_span(node: exp.Expr, value: Value, unit: str) -> Value:
-    micros = value.expr.dt.total_microseconds()
-    if unit == "epoch":
-        return Value(ratio(micros.cast(pl.Float64), pl.lit(1e6)), pl.Float64())
-    sizes = {"day": (86_400_000_000, None), "hour": (3_600_000_000, 24), "minute": (60_000_000, 60)}
-    if unit == "second":
-        return Value(ratio((micros % 60_000_000).cast(pl.Float64), pl.lit(1e6)), pl.Float64())
-    if unit not in sizes:
-        raise refuse(node, f"unknown field {unit!r} of an interval")
-    size, modulus = sizes[unit]
-    whole = micros // size
-    return Value((whole % modulus if modulus else whole).cast(pl.Int64), pl.Int64())
-
-
 def _truncate(scalars: Scalars, node: exp.Expr) -> Value:
-    unit = node.args["unit"].name.lower()
+    unit = singular(node.args["unit"].name.lower())
     value = scalars.value(node.this)
-    if unit not in _UNITS:
+    if value.is_interval:
+        return truncated_span(node, value, unit)
+    if unit not in _UNITS and unit not in _YEARS:
         raise refuse(node, f"unknown unit {unit!r}")
     expr = value.expr.cast(pl.Datetime("us")) if value.dtype == pl.Date else value.expr
     dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
-    return Value(expr.dt.truncate(_UNITS[unit]), dtype)
+    zone = scalars.written(node.args.get("zone"), "the time zone")
+    if zone is None:
+        return Value(_cut(expr, unit), dtype)
+    if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
+        raise refuse(node, "a time zone is for timestamps with time zone")
+    there = _cut(expr.dt.convert_time_zone(str(zone)), unit)
+    return Value(there.dt.convert_time_zone(dtype.time_zone), dtype)
+
+
+_YEARS = {"decade": (10, 0), "century": (100, 1), "millennium": (1000, 1)}
+"""Years of a unit, and the year it begins with."""
+
+
+def _cut(moment: pl.Expr, unit: str) -> pl.Expr:
+    if unit in _UNITS:
+        return moment.dt.truncate(_UNITS[unit])
+    size, first = _YEARS[unit]
+    year = moment.dt.year() - first
+    back = (year % size).cast(pl.String)
+    return moment.dt.truncate("1y").dt.offset_by(pl.concat_str([pl.lit("-"), back, pl.lit("y")]))
 
 
 def _format(scalars: Scalars, node: exp.Expr) -> Value:
@@ -120,6 +98,55 @@ def _to_timestamp(scalars: Scalars, node: exp.Expr) -> Value:
     return Value(micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), dtype)
 
 
+def _to_char(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    value = scalars.value(arguments[0])
+    template = scalars.written(arguments[1], "the template")
+    if template is None or value.dtype == pl.Null:
+        return Value(pl.lit(None, dtype=pl.String), pl.String())
+    if value.dtype.is_numeric():
+        return Value(number_text(arguments[1], value, str(template)), pl.String())
+    if value.has_months or not value.dtype.is_temporal():
+        raise refuse(arguments[0], "to_char takes a number, an instant, or an interval of days")
+    return Value(written(arguments[1], value, str(template)), pl.String())
+
+
+def _to_date(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    template = str(scalars.written(arguments[1], "the template"))
+    moment = read(arguments[1], scalars.text(arguments[0]), template)
+    return Value(moment.dt.date(), pl.Date())
+
+
+def _to_moment(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    if len(arguments) == 1:
+        return _to_timestamp(scalars, exp.UnixToTime(this=arguments[0]))
+    template = str(scalars.written(arguments[1], "the template"))
+    moment = read(arguments[1], scalars.text(arguments[0]), template)
+    return Value(moment.dt.replace_time_zone("UTC"), pl.Datetime("us", "UTC"))
+
+
+def _to_number(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    template = str(scalars.written(arguments[1], "the template"))
+    return text_number(arguments[1], scalars.text(arguments[0]), template)
+
+
+def _finite(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    """There are no infinite instants here."""
+    value = scalars.value(arguments[0])
+    if not value.dtype.is_temporal():
+        raise refuse(arguments[0], f"an instant or an interval is needed, not {value.dtype}")
+    return Value(pl.when(value.expr.is_not_null()).then(pl.lit(value=True)), pl.Boolean())
+
+
+def _timezone(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    return scalars.value(exp.AtTimeZone(this=arguments[1], zone=arguments[0]))
+
+
+def _make_zoned(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
+    zone = str(scalars.written(arguments[6], "the time zone")) if len(arguments) > 6 else "UTC"
+    moment = _make_timestamp(scalars, arguments[:6]).expr.dt.replace_time_zone(zone)
+    return Value(moment.dt.convert_time_zone("UTC"), pl.Datetime("us", "UTC"))
+
+
 def _wholes(scalars: Scalars, arguments: list[exp.Expr]) -> list[pl.Expr]:
     return [scalars.number(part).expr.cast(pl.Int32) for part in arguments]
 
@@ -146,7 +173,7 @@ def _make_time(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
 def _bin(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     """``date_bin(stride, instant, origin)``: the start of the stride that the instant is in."""
     stride = scalars.value(exp.Cast(this=arguments[0], to=exp.DataType.build("interval")))
-    if not stride.is_interval or stride.months or not stride.literal:
+    if not stride.is_interval or stride.has_months or not stride.literal:
         raise refuse(arguments[0], "the stride is a constant interval without months")
     value, said = scalars.value(arguments[1]), arguments[2]
     said = exp.Literal.string(said.name) if isinstance(said, exp.Var) else said
@@ -197,7 +224,6 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.TimestampTrunc: _truncate,
     exp.DateTrunc: _truncate,
     exp.TimeToStr: _format,
-    exp.ToChar: _format,
     exp.UnixToTime: _to_timestamp,
     exp.AtTimeZone: _at_time_zone,
     exp.Date: _date,
@@ -206,6 +232,13 @@ NODES: dict[type[exp.Expr], Translator] = {
     exp.StrToTime: _read_instant,
 }
 FUNCTIONS: dict[str, Translator] = {
+    "TO_CHAR": Call(2, 2, _to_char),
+    "TO_DATE": Call(2, 2, _to_date),
+    "TO_TIMESTAMP": Call(1, 2, _to_moment),
+    "TO_NUMBER": Call(2, 2, _to_number),
+    "ISFINITE": Call(1, 1, _finite),
+    "TIMEZONE": Call(2, 2, _timezone),
+    "MAKE_TIMESTAMPTZ": Call(6, 7, _make_zoned),
     "MAKE_DATE": Call(3, 3, _make_date),
     "TIMESTAMPFROMPARTS": Call(6, 6, _make_timestamp),
     "TIMEFROMPARTS": Call(3, 3, _make_time),
@@ -213,11 +246,10 @@ FUNCTIONS: dict[str, Translator] = {
     "DATE_BIN": Call(3, 3, _bin),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
-    exp.TimestampTrunc: ("unit",),
-    exp.DateTrunc: ("unit",),
+    exp.TimestampTrunc: ("unit", "zone"),
+    exp.DateTrunc: ("unit", "zone"),
     exp.TimeToStr: ("format",),
     exp.StrToDate: ("format",),
     exp.StrToTime: ("format",),
-    exp.ToChar: ("format",),
     exp.AtTimeZone: ("zone",),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from sqlglot import exp
 
+from penstock.errors import closest
 from penstock.sql_plan.dialect import refuse
 
 _D = exp.DType
@@ -61,7 +62,8 @@ def dtype_of(node: exp.DataType) -> pl.DataType:
     if kind == _D.STRUCT:
         return pl.Struct({part.name: dtype_of(part.args["kind"]) for part in node.expressions})
     if kind not in _SIMPLE:
-        raise refuse(node, "unknown type")
+        near = closest(node.sql().lower(), [str(known.value).lower() for known in _SIMPLE])
+        raise refuse(node, "unknown type", hint=f"did you mean {near}?" if near else None)
     return _SIMPLE[kind]
 
 

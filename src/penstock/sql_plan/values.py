@@ -10,21 +10,23 @@ from typing import Any
 import polars as pl
 
 from penstock.sql_plan.intervals import span
-from penstock.sql_plan.types import common
+from penstock.sql_plan.types import common, sql_type
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """A Polars expression with its type.
 
-    ``months`` is the part of an interval that has no fixed length; ``literal`` the Python value of
-    a constant, ``NOT_CONSTANT`` otherwise.
+    ``literal`` is the Python value of a constant. The part of an interval that has no fixed length
+    are ``months``, or ``month_count`` where rows differ: in ``expr`` they count 30 days each, as they
+    do when PostgreSQL compares intervals; the literal does not hold them.
     """
 
     expr: pl.Expr
     dtype: pl.DataType
     months: int = 0
     literal: Any = ...
+    month_count: pl.Expr | None = None
 
     @property
     def constant(self) -> bool:
@@ -36,11 +38,49 @@ class Value:
         """Whether it is a span of time."""
         return isinstance(self.dtype, pl.Duration)
 
+    @property
+    def has_months(self) -> bool:
+        """Whether a part of it has no fixed length."""
+        return bool(self.months) or self.month_count is not None
+
+    @property
+    def counted_months(self) -> pl.Expr:
+        """The months of an interval."""
+        return pl.lit(self.months) if self.month_count is None else self.month_count
+
+    @property
+    def fixed(self) -> pl.Expr:
+        """An interval without its months."""
+        if self.constant:
+            return pl.lit(self.literal, dtype=pl.Int64).cast(pl.Duration("us"))
+        if not self.has_months:
+            return self.expr
+        return self.expr - in_days(self.counted_months)
+
     def to(self, dtype: pl.DataType) -> Value:
         """Return it as another type, where that loses nothing."""
         if dtype == self.dtype:
             return self
         return Value(self.expr.cast(dtype), dtype, literal=self.literal)
+
+
+def in_days(months: pl.Expr) -> pl.Expr:
+    """Return months as intervals of 30 days each."""
+    return (months.cast(pl.Int64) * 30 * 86_400_000_000).cast(pl.Duration("us"))
+
+
+def span_of(months: pl.Expr, micros: pl.Expr) -> Value:
+    """Return an interval whose months differ from row to row."""
+    dtype = pl.Duration("us")
+    whole = micros.cast(pl.Int64).cast(dtype) + in_days(months)
+    return Value(whole, dtype, month_count=months.cast(pl.Int64))
+
+
+def constant_span(months: int, micros: int) -> Value:
+    """Return an interval that is written down."""
+    dtype = pl.Duration("us")
+    whole = micros + months * 30 * 86_400_000_000
+    return Value(pl.lit(whole, dtype=pl.Int64).cast(dtype), dtype, months, micros)
 
 
 def aligned(*values: Value) -> list[Value] | None:
@@ -64,7 +104,15 @@ def _as(value: Value, target: pl.DataType) -> Value:
 
 
 def literal_as(value: Value, target: pl.DataType) -> Value:
-    """Read a constant text as another type."""
+    """Read a constant text as another type; ``ValueError`` that names both."""
+    try:
+        return _literal_as(value, target)
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        inner = f" ({error})" if isinstance(error, ValueError) else ""
+        raise ValueError(f"{value.literal!r} is no {sql_type(target)}{inner}") from error
+
+
+def _literal_as(value: Value, target: pl.DataType) -> Value:
     series = pl.Series([value.literal], dtype=pl.String)
     if isinstance(target, pl.Datetime):
         naive = series.str.to_datetime(time_unit=target.time_unit, strict=True)

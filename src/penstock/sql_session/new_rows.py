@@ -169,7 +169,7 @@ def _cast(column: Column, cells: list[Value]) -> pl.Series:
 def _assignable(column: Column, cell: Value) -> Value:
     if cell.constant and cell.literal is None:
         return constant(None, column.dtype)
-    if cell.months:
+    if cell.has_months:
         raise PlanError(
             f"column {column.name!r} cannot hold months, which have no fixed length",
             step="sql",
@@ -180,7 +180,9 @@ def _assignable(column: Column, cell: Value) -> Value:
             return literal_as(cell, column.dtype)
         except (pl.exceptions.PolarsError, ValueError) as error:
             raise PlanError(
-                f"{cell.literal!r} is not a {column.dtype}", step="sql", value=cell.literal
+                f"column {column.name!r}: {cell.literal!r} is not a {sql_type(column.dtype)}",
+                step="sql",
+                value=cell.literal,
             ) from error
     refuse_other_type(column, cell.dtype)
     return cell
