@@ -65,6 +65,7 @@ def unpacked(data: bytes) -> pl.DataFrame:
 def _shown(frame: pl.DataFrame) -> list[bytes]:
     """Return each row as one line of JSON, or as Python shows it where JSON has no word for it."""
     try:
-        return [line.encode() for line in frame.write_ndjson().splitlines()]
+        # by line feeds alone: splitlines ends a line also at U+2028, which JSON leaves as it is
+        return [line.encode() for line in frame.write_ndjson().removesuffix("\n").split("\n")]
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return [repr(row).encode() for row in frame.rows(named=True)]
