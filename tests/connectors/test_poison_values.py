@@ -134,12 +134,38 @@ def test_what_is_unique_beside_the_key_is_kept_by_the_first(database: Database) 
     assert len(values(letters)) == 33
 
 
+def test_rows_that_replace_others_are_not_blamed_for_those_refused(database: Database) -> None:
+    made(database, "CREATE TABLE t (k BIGINT UNIQUE, v TEXT)")
+    made(database, "CREATE UNIQUE INDEX names ON t (v)")
+    sink = begun(database.spec("t", ("k",)))
+    taken = {0: "x", 20: "y", 39: "z"}
+    sink.apply(0, [rows(*((n, f"a{n}") for n in range(40)), *((-n - 1, taken[n]) for n in taken))])
+    sink.apply(1, [rows(*((n, taken.get(n, f"b{n}")) for n in range(40)))])
+    letters = sink.refused(1)
+    sink.close()
+    assert sorted(values(letters)) == sorted(f'{{"k":{n},"v":"{taken[n]}"}}' for n in taken)
+    kept = [(n, f"a{n}" if n in taken else f"b{n}") for n in range(40)]
+    assert [row for row in table(database) if row[0] >= 0] == sorted(kept, key=repr)
+
+
 def test_a_replaced_view_is_written_without_what_is_refused(database: Database) -> None:
     made(database, STRICT)
     sink: Any = begun(database.spec("t", ("k",)))
     sink.apply(0, [changes((1, "a", 1))])
     sink.replace(1, [changes((2, "b", 1), (3, "long", 1))])
     assert values(sink.refused(1)) == ['{"k":3,"v":"long"}']
+    sink.close()
+    assert table(database) == [(2, "b")]
+
+
+def test_what_ends_a_line_elsewhere_does_not_end_a_letter(database: Database) -> None:
+    made(database, STRICT)
+    sink = begun(database.spec("t"))
+    sink.apply(0, [rows((1, "one\u2028two"), (2, "b"), (3, "three\x85\r\n"))])
+    assert values(sink.refused(0)) == [
+        '{"k":1,"v":"one\u2028two"}',
+        '{"k":3,"v":"three\x85\\r\\n"}',
+    ]
     sink.close()
     assert table(database) == [(2, "b")]
 

@@ -144,7 +144,7 @@ class DuckdbSink(TableSink):
 
         try:
             with self._registered(rows):
-                return likely(self._live, self._table, _FRAME, rows.columns)
+                return likely(self._live, self._table, _FRAME, rows.columns, self._key)
         except duckdb.Error:  # a check that calls what is not there, and the like
             return []
 
