@@ -72,7 +72,8 @@ def test_the_line_of_an_error_shows_no_password() -> None:
 def test_options_are_secret_by_name_or_by_what_they_hold() -> None:
     for name in ("password", "secret_access_key", "account_key", "auth_token", "sslpassword"):
         assert is_secret_option(name)
-    for name in ("key", "primary_key", "token_url", "region", "access_key_id", "format"):
+    public = ("token_url", "region", "access_key_id", "format", "skip_signature")
+    for name in ("key", "primary_key", "aws_skip_signature", *public):
         assert not is_secret_option(name)
     refuse_literals({"password": "${env:X}", "url": "postgresql://${env:U}:${file:/p}@h"}, step="s")
     refuse_literals({"key": "id", "limit": 4, "path": "/a:b@c"}, step="s")

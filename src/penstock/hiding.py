@@ -16,7 +16,10 @@ _SECRET_OPTION = re.compile(
     r"|\bsas\b|sas_|signature",
     re.IGNORECASE,
 )
-_PUBLIC_OPTION = re.compile(r"(url|uri|endpoint|file|path|name|_id)$", re.IGNORECASE)
+_PUBLIC_OPTION = re.compile(
+    r"(url|uri|endpoint|file|path|name|_id)$|(^|_)skip_signature$", re.IGNORECASE
+)
+"""Where a secret is, not what it is; or whether there is one."""
 _IN_URL = re.compile(r"""(://(?:\$\{[^}]*\}|[^\s:/@'"])*:)((?:\$\{[^}]*\}|[^\s@'"/])+)(?=@)""")
 _IN_WORDS = re.compile(
     r"""(\b\w*(?:passw(?:or)?d|passphrase|secret_access_key|account_key|api_key|client_secret)\b"""
