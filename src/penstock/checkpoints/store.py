@@ -36,6 +36,9 @@ and the checkpoint it is at, and closes its sources. Beyond that it hangs."""
 
 _LOOK_S = 0.02
 
+_WHOLE = b"ARROW1"
+"""How an Arrow file ends."""
+
 _log = logging.getLogger("penstock")
 
 
@@ -136,9 +139,14 @@ class CheckpointStore:
         self._written += 1
         return PieceWriter(self.storage, f"{self.token:08d}-{self._written:08d}")
 
-    def write_frame(self, path: str, frame: pl.DataFrame) -> None:
-        """Write a file that is no part of a checkpoint, and that no other run writes."""
-        self.storage.write(path, encoded(frame))
+    def keep_frame(self, path: str, frame: pl.DataFrame) -> None:
+        """Make a file that is no part of a checkpoint; one that is there stays, if it is whole.
+
+        A run that sleeps and is taken over may try it late, when it does not know all of it any more.
+        """
+        data = encoded(frame)
+        if not self.storage.create(path, data) and not self.storage.read(path).endswith(_WHOLE):
+            self.storage.write(path, data)
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Make a manifest the next link; returns it as it was written.

@@ -35,6 +35,7 @@ from penstock.lowering.graph import Graph
 from penstock.runtime.adoption import adopt, records
 from penstock.runtime.background import Background
 from penstock.runtime.dead_letters import DeadLetters
+from penstock.runtime.letter_files import letters_path
 from penstock.runtime.letters import stamped
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
@@ -194,6 +195,7 @@ class Checkpointer:
         manifest = self._manifest
         self._outlets = {n: o for n, o in outlets.items() if not o.spec.immediate}
         self._refuse_if_behind(manifest.epoch if manifest else 0)
+        self._take_back_letters(manifest.epoch if manifest else 0)
         if manifest is None:
             return {}
         self._apply_outbox(manifest, outlets)
@@ -268,17 +270,30 @@ class Checkpointer:
     def _refuse_if_behind(self, epoch: int) -> None:
         """A sink skips epochs it has: from an older checkpoint it would skip what is new.
 
-        Immediate ones are always ahead, and skip nothing.
+        Immediate ones are always ahead, and skip nothing. The topic of dead letters is like a sink.
         """
-        for outlet in self._outlets.values():
-            if outlet.applied is not None and outlet.applied > epoch:
+        held = [(f"sink {o.spec.name}", "the sink has", o.applied) for o in self._outlets.values()]
+        held.append(("its dead letters", "there are some of", self._dead.applied))
+        for what, has, applied in held:
+            if applied is not None and applied > epoch:
                 raise CheckpointError(
-                    f"the checkpoint is behind sink {outlet.spec.name}: its newest readable "
-                    f"manifest is of epoch {epoch}, the sink has epoch {outlet.applied}",
+                    f"the checkpoint is behind {what}: its newest readable "
+                    f"manifest is of epoch {epoch}, {has} epoch {applied}",
                     step="checkpoint",
                     value=self.store.storage.name,
                     hint="restore the newest manifest, or start over with a new folder and sink",
                 )
+
+    def _take_back_letters(self, epoch: int) -> None:
+        """Delete the files of dead letters of epochs that come again."""
+        found = self.store.storage.list(f"{_DEAD}/") if self.store.storage.folder is None else []
+        ahead = [path for path in found if path > letters_path(epoch)]
+        if ahead:
+            _log.warning(
+                "the dead letters after epoch %d are made again: %d files", epoch, len(ahead)
+            )
+        for path in ahead:
+            self.store.storage.delete(path)
 
     def stage(self, number: int, frame: pl.DataFrame) -> None:
         """Hold output of a sink back until the next checkpoint."""
@@ -413,7 +428,7 @@ class Checkpointer:
         if not frames:
             return
         if self.store.storage.folder is None:
-            self.store.write_frame(f"{_DEAD}/{epoch:010d}.arrow", pl.concat(frames))
+            self.store.keep_frame(letters_path(epoch), pl.concat(frames))
         else:
             self._dead.apply(epoch, frames)
 

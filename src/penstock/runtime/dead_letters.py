@@ -34,6 +34,8 @@ class DeadLetters:
         self._token = 0
         self._told: set[str] = set()
         self._kept = False
+        self.applied: int | None = None
+        """The epoch of the newest letters that the topic had when it was opened."""
 
     def keep(self) -> None:
         """Hold what comes until it is taken, to be written with a checkpoint."""
@@ -44,7 +46,7 @@ class DeadLetters:
         self._topic = Topic.ensure(str(folder), partitions=1, schema=LETTER_SCHEMA, retention=None)
         self._token = token
         self.keep()
-        self._topic.fence(_PRODUCER, token)
+        self.applied = self._topic.fence(_PRODUCER, token)
 
     def add(self, frames: Iterable[pl.DataFrame]) -> None:
         """Take the dead letters of an epoch, to be written with a checkpoint."""

@@ -28,6 +28,11 @@ REPLAYED = "replayed"
 WANTED = "dead-letters-wanted"
 
 
+def letters_path(epoch: int) -> str:
+    """Return where the dead letters of an epoch are, on an object store; in order of epochs."""
+    return f"{FOLDER}/{epoch:010d}.arrow"
+
+
 def read_letters(checkpoint: Checkpoint, options: Mapping[str, str | bool]) -> pl.DataFrame:
     """Return all dead letters of a checkpoint, and which of them were replayed."""
     storage = open_storage(checkpoint, options)
