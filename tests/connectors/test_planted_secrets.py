@@ -37,7 +37,7 @@ def planted(postgres_server: PostgresServer) -> Iterator[str]:
         finally:
             rules.write_text(before)
             connection.execute("SELECT pg_reload_conf()")
-            connection.execute("DROP TABLE IF EXISTS careful_counts, penstock_epochs")
+            connection.execute("DROP OWNED BY careful")
             connection.execute("DROP ROLE careful")
 
 
