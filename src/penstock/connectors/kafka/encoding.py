@@ -67,6 +67,14 @@ class Encoding:
             raise self._wrong(self.timestamp, schema, "a Datetime")
         if self.headers is not None and schema[self.headers] != HEADERS:
             raise self._wrong(self.headers, schema, str(HEADERS))
+        for name in self.key if self.key_format is KeyFormat.TEXT else ():
+            if schema[name].is_nested() or isinstance(schema[name], pl.Duration | pl.Object):
+                raise ConfigError(
+                    f"column {name!r} is {schema[name]}, which has no text for a key",
+                    step=self.step,
+                    value=name,
+                    hint='give key_format="json", or cast it to String',
+                )
         if self.value is ValueFormat.RAW:
             self._check_raw(schema)
         else:
@@ -134,7 +142,7 @@ class Encoding:
 
     def _upserted(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
         changes = keyed_changes([frame], self.key, self.step)
-        yield changes.deletes.select(key=self._key(), value=pl.lit(None, pl.Binary()))
+        yield changes.deletes.select(key=self._key(frame.schema), value=pl.lit(None, pl.Binary()))
         written = changes.upserts
         yield written.select(**self._beside(written), value=self._object(written.columns))
 
@@ -156,17 +164,18 @@ class Encoding:
         return frame.select(**self._beside(frame), value=value.cast(pl.Binary))
 
     def _beside(self, frame: pl.DataFrame) -> dict[str, pl.Expr]:
-        found = {KEY: self._key()} if self.key else {}
+        found = {KEY: self._key(frame.schema)} if self.key else {}
         if self.timestamp is not None and self.timestamp in frame.columns:
             found[STAMP] = pl.col(self.timestamp).dt.epoch("ms")
         if self.headers is not None and self.headers in frame.columns:
             found[HEAD] = pl.col(self.headers)
         return found
 
-    def _key(self) -> pl.Expr:
+    def _key(self, schema: pl.Schema) -> pl.Expr:
         if self.key_format is KeyFormat.JSON:
             return pl.struct(self.key).struct.json_encode().cast(pl.Binary)
-        return pl.col(self.key[0]).cast(pl.Binary)
+        key = pl.col(self.key[0])
+        return key if schema[self.key[0]] == pl.Binary else key.cast(pl.String).cast(pl.Binary)
 
     def _object(self, columns: Iterable[str]) -> pl.Expr:
         return pl.struct(self._written(columns)).struct.json_encode().cast(pl.Binary)
