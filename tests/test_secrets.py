@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from penstock import hiding
+from penstock.connectors.kafka.connection import connection
 from penstock.errors import ConfigError, ConnectorError
 from penstock.hiding import hidden, is_secret_option
 from penstock.secrets import refuse_literals, revealed, revealed_connection
@@ -33,6 +35,7 @@ def test_a_reference_is_replaced_by_what_it_names(tmp_path: Path) -> None:
         ("${env:NO_SUCH_VARIABLE}", "not set"),
         ("${file:/no/such/file}", "No such file"),
         ("${vault:a}", "available: env, file"),
+        ("${PGPASSWORD}", r"write \$\{env:PGPASSWORD\}"),
     ],
 )
 def test_a_reference_to_nothing_is_an_error_that_names_it(text: str, said: str) -> None:
@@ -61,6 +64,29 @@ def test_messages_hide_what_was_revealed_and_what_looks_like_a_password() -> Non
     assert hidden("postgresql://${env:U}:pa55@h") == "postgresql://${env:U}:***@h"
     kept = "postgresql://${env:PGUSER}:${env:PGPASSWORD}@h/db?x=1 http://host:80/a@b"
     assert hidden(kept) == kept
+
+
+@pytest.mark.parametrize("secret", ["back\\slash", 'quo"te', "li\nne", "apo'strophe"])
+def test_messages_hide_what_is_shown_with_escapes(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANTED", secret)
+    revealed("${env:PLANTED}", step="s")
+    for shown in (secret, repr(secret), repr({"a": secret}), json.dumps(secret)):
+        assert hidden(shown).count("***") == 1
+        assert secret[-4:] not in hidden(shown)
+
+
+def test_kafka_hides_values_and_not_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = connection("me:${env:NO_SUCH}@h", "kafka t")
+    with pytest.raises(
+        ConfigError, match=r"\$\{env:NO_SUCH\}: the environment variable is not set"
+    ):
+        given.client("kafka t")
+    settings = {"ssl.key.pem": "-----KEY 4711", "sasl.oauthbearer.client.secret": "bearer 4711"}
+    monkeypatch.setenv("NO_SUCH", "word 4711")
+    connection("me:${env:NO_SUCH}@h", "kafka t", settings=settings).client("kafka t")
+    assert "4711" not in hidden("-----KEY 4711, bearer 4711, word 4711")
 
 
 def test_the_line_of_an_error_shows_no_password() -> None:

@@ -13,7 +13,7 @@ SHORTEST = 4
 
 _SECRET_OPTION = re.compile(
     r"passw(or)?d|passphrase|secret|token|credential|private_?key|access_?key|account_?key|api_?key"
-    r"|\bsas\b|sas_|signature",
+    r"|key\.pem|\bsas\b|sas_|signature",
     re.IGNORECASE,
 )
 _PUBLIC_OPTION = re.compile(
@@ -32,9 +32,10 @@ _revealed: set[str] = set()
 
 
 def remember(value: str) -> None:
-    """Hide a value from now on."""
+    """Hide a value from now on, also as Python and JSON show it."""
     if len(value) >= SHORTEST:
-        _revealed.add(value)
+        doubled = value.replace("\\", "\\\\")
+        _revealed.update((value, repr(value)[1:-1], doubled, doubled.replace('"', '\\"')))
 
 
 def hidden(text: str) -> str:

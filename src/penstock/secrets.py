@@ -19,6 +19,7 @@ from penstock.hiding import is_secret_option, passwords_in, remember
 WAY_OUT = "write ${env:NAME} or ${file:/path} in its place: it is looked up when it is needed"
 
 _REFERENCE = re.compile(r"\$\{(\w+):([^${}]*)\}")
+_BARE = re.compile(r"\$\{(\w+)\}")
 _KINDS = ("env", "file")
 
 
@@ -30,13 +31,22 @@ def is_reference(text: str) -> bool:
 def revealed(text: str, *, step: str, quoted: Callable[[str], str] = str) -> str:
     """Return a text with the values of its references, ``quoted`` unless one is the whole text.
 
-    Raises ``ConfigError`` for an environment variable that is not set, or a file that cannot be read.
+    Raises ``ConfigError`` for an environment variable that is not set, a file that cannot be read, and
+    for ``${NAME}``, as a shell writes it.
 
     >>> import os
     >>> os.environ["EXAMPLE_PASSWORD"] = "s3cret"
     >>> revealed("${env:EXAMPLE_PASSWORD}", step="example")
     's3cret'
     """
+    bare = _BARE.search(text)
+    if bare is not None:
+        raise ConfigError(
+            f"{bare[0]} does not say where to look",
+            step=step,
+            value=bare[0],
+            hint=f"write ${{env:{bare[1]}}} for the environment variable",
+        )
     if _REFERENCE.fullmatch(text):
         quoted = str
     return _REFERENCE.sub(lambda match: quoted(_value(match[1], match[2], step)), text)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from penstock.errors import ConfigError
-from penstock.hiding import remember
+from penstock.hiding import is_secret_option, remember
 from penstock.secrets import revealed
 
 _log = logging.getLogger(__name__)
@@ -104,11 +104,12 @@ class Connection:
             "log_level": 0,  # errors come as errors; its own lines would go to the terminal
             "logger": _log,
         }
-        for secret in (self.password, self.key_password):
-            if secret is not None:
-                remember(secret)
         given = {k: v for k, v in found.items() if v is not None} | dict(self.settings)
-        return {k: revealed(v, step=step) if isinstance(v, str) else v for k, v in given.items()}
+        known = {k: revealed(v, step=step) if isinstance(v, str) else v for k, v in given.items()}
+        for name, value in known.items():
+            if is_secret_option(name):
+                remember(str(value))
+        return known
 
 
 def connection(
