@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import threading
@@ -188,3 +189,24 @@ def test_options_of_an_object_store_are_given_by_reference(
         ConfigError, match=r"\$\{env:NOT_SET\}: the environment variable is not set"
     ):
         open_storage(url, {**s3.options, "secret_access_key": "${env:NOT_SET}"})
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for takeover in (False, True):
+        with pytest.raises(CheckpointError, match="No locks available") as caught:
+            Guarded(LocalStorage(tmp_path)).hold(takeover=takeover)
+        assert "has locks" in str(caught.value)
+
+
+def test_a_file_in_the_way_is_no_reason_to_try_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "c"):
+        with pytest.raises(CheckpointError, match="name a folder") as caught:
+            Guarded(LocalStorage(folder)).hold(takeover=False)
+        assert not caught.value.retry

@@ -13,11 +13,23 @@ from penstock.errors import CheckpointError
 _HINTS = {
     errno.ENOSPC: "make room where the checkpoint lies",
     errno.EDQUOT: "make room where the checkpoint lies",
+    errno.EEXIST: "there is a file in the way; name a folder",
+    errno.ENOTDIR: "there is a file in the way; name a folder",
+    errno.ENOLCK: "put the checkpoint on a file system that has locks",
     errno.EROFS: "put the checkpoint where one may write",
     errno.EACCES: "give this user the right to write there",
     errno.EPERM: "give this user the right to write there",
 }
-_LASTING = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+_LASTING = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EOPNOTSUPP,
+)
 """Trying again does not help against these."""
 
 

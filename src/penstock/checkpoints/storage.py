@@ -94,6 +94,8 @@ class LocalStorage:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(handle)
+            if not isinstance(error, BlockingIOError):  # no locks on this file system, for one
+                raise
             if takeover:
                 return False
             raise CheckpointError(
