@@ -8,6 +8,9 @@ import polars as pl
 import pytest
 
 import penstock as ps
+from penstock.checkpoints.manifest import path_of
+from penstock.checkpoints.reading import chain
+from penstock.checkpoints.storage import MemoryStorage
 from penstock.cli.main import main
 from penstock.errors import CheckpointError
 from penstock.query import Query
@@ -48,6 +51,34 @@ def test_show_tells_steps_state_and_positions(
     said = capsys.readouterr().out
     for word in ("join-1", "distinct-1", "source-1", '"frame"'):
         assert word in said
+
+
+def test_texts_in_brackets_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ps.scan_batches([pl.DataFrame({"red": ["[/red]"], "n": [1]})], name="[/a]")
+    counts = rows.group_by("red").agg(n=pl.len()).named("counts")
+    assert counts.sink_topic(tmp_path / "t").start(checkpoint=tmp_path / "c").wait(60)
+    for command in (["checkpoints", "show"], ["state", "list"]):
+        assert main([*command, str(tmp_path / "c")]) == 0
+        assert "Aggregate by [red]" in capsys.readouterr().out
+    assert main(["state", "show", str(tmp_path / "c"), "counts"]) == 0
+    assert "[/red]" in capsys.readouterr().out
+
+
+class Going(MemoryStorage):
+    """A run goes on, and lets go of its oldest checkpoint, while somebody reads."""
+
+    def read(self, path: str) -> bytes:
+        self.delete(path_of(1))
+        return super().read(path)
+
+
+def test_what_a_run_lets_go_of_meanwhile_is_not_damaged() -> None:
+    storage = Going()
+    for sequence in (1, 2):
+        assert storage.create(path_of(sequence), b"damaged")
+    assert [link.sequence for link in chain(storage)] == [2]
 
 
 def test_verify_finds_a_damaged_file(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,8 +42,12 @@ class Link:
 
 
 def chain(storage: Storage) -> list[Link]:
-    """Return all links, newest first."""
-    return [Link(sequence, read_manifest(storage, sequence)) for sequence in links(storage)]
+    """Return all links, newest first; none that a run has let go of meanwhile."""
+    found = [Link(sequence, read_manifest(storage, sequence)) for sequence in links(storage)]
+    if any(link.manifest is None for link in found):
+        there = links(storage)
+        found = [link for link in found if link.manifest or link.sequence in there]
+    return found
 
 
 def chosen(storage: Storage, sequence: int | None = None) -> Manifest:

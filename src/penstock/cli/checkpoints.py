@@ -13,6 +13,7 @@ from rich.table import Table
 from penstock.checkpoints.export import export as copy_whole
 from penstock.checkpoints.manifest import Manifest
 from penstock.checkpoints.reading import Link, chain, chosen, damages
+from penstock.checkpoints.store import links
 from penstock.cli.storages import Options, Place, Sequence, opened, storage_at
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ def list_all(checkpoint: Place, option: Options = None) -> None:
     table = Table("sequence", "epoch", "made", "run", "steps", "state", "files", "bytes")
     for link in chain(opened(checkpoint, option)):
         table.add_row(*_row(link))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _row(link: Link) -> list[str]:
@@ -64,7 +65,7 @@ def _rows(manifest: Manifest, step: str | None = None) -> int:
 def show(checkpoint: Place, sequence: Sequence = None, option: Options = None) -> None:
     """Show one checkpoint: its steps, their state, positions and output still to be applied."""
     manifest = chosen(opened(checkpoint, option), sequence)
-    console = Console()
+    console = Console(markup=False)
     console.print(
         f"checkpoint {manifest.origin} of epoch {manifest.epoch}, {_instant(manifest)}, "
         f"Penstock {manifest.penstock}, format {manifest.format}",
@@ -107,6 +108,8 @@ def verify(checkpoint: Place, option: Options = None) -> None:
             sound = False
             continue
         bad = list(damages(storage, link.manifest))
+        if bad and link.sequence not in links(storage):
+            continue  # the run that goes on has let go of it meanwhile
         sound = sound and not bad
         for path in bad:
             typer.echo(f"{link.sequence}: {path} is missing or damaged")

@@ -24,7 +24,7 @@ def list_operators(checkpoint: Place, sequence: Sequence = None, option: Options
     table = Table("operator", "part", "what", "rows", "bytes", "columns")
     for name, part, text, rows, size, columns in listed(storage, chosen(storage, sequence)).rows():
         table.add_row(name, part, text, f"{rows:,}", f"{size:,}", ", ".join(columns))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @app.command()
@@ -42,7 +42,7 @@ def show(
     table = Table(*frame.columns)
     for row in frame.head(rows).rows():
         table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
+    Console(markup=False).print(table)
     typer.echo(f"{min(rows, frame.height):,} of {frame.height:,} rows")
 
 
