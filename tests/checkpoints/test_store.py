@@ -267,3 +267,56 @@ def test_a_folder_in_use_is_refused_but_can_be_taken_over(tmp_path: Path) -> Non
     checkpoint(second, 2)  # holds the lock from now on
     with pytest.raises(CheckpointError, match="another run holds"):
         CheckpointStore(LocalStorage(tmp_path)).open(created_at=0)
+
+
+class Busy(MemoryStorage):
+    """The run that is to be taken over goes on while the files of its checkpoint are read."""
+
+    go_on: Callable[[], object] | None = None
+    times = 0
+    reads = 0
+
+    def read(self, path: str) -> bytes:
+        data = super().read(path)
+        if path.startswith("runs/"):
+            self.reads += 1
+            if self.go_on is not None and self.times:
+                self.times -= 1
+                self.go_on()
+        return data
+
+
+@pytest.mark.parametrize("commits", [1, 2, 5])
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("retain", [1, 3])
+def test_a_busy_run_is_taken_over_at_its_newest_checkpoint(
+    commits: int, times: int, retain: int
+) -> None:
+    storage = Busy()
+    first = opened(storage, retain=retain)
+    epochs = iter(range(1, 100))
+    newest = checkpoint(first, next(epochs))
+
+    def go_on() -> None:
+        nonlocal newest
+        for _ in range(commits):
+            newest = checkpoint(first, next(epochs))
+
+    storage.go_on, storage.times = go_on, times
+    second, manifest = resumed(storage)
+    assert manifest.epoch == newest.epoch
+    assert stored_epoch(second, manifest) == newest.epoch
+    with pytest.raises(FencedError):
+        checkpoint(first, 100)
+    checkpoint(second, 101)
+
+
+def test_files_that_stay_are_read_once_however_often_a_claim_is_tried() -> None:
+    storage = Busy()
+    first = opened(storage)
+    newest = checkpoint(first, 1)
+    storage.go_on = lambda: first.commit(msgspec.structs.replace(newest, epoch=2))
+    storage.times, storage.reads = 1, 0
+    _, manifest = resumed(storage)
+    assert manifest.epoch == 2
+    assert storage.reads == 1

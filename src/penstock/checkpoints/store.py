@@ -21,7 +21,7 @@ import msgspec
 import polars as pl
 
 from penstock.checkpoints.guarded import Guarded
-from penstock.checkpoints.manifest import Manifest, decode, encode, path_of, sequence_of
+from penstock.checkpoints.manifest import FileRecord, Manifest, decode, encode, path_of, sequence_of
 from penstock.checkpoints.opening import RETAIN
 from penstock.checkpoints.pieces import FOLDER, PieceReader, PieceWriter, encoded
 from penstock.checkpoints.storage import PARTIAL, Storage
@@ -72,14 +72,14 @@ class CheckpointStore:
         the run with this token, else ``FencedError``.
         """
         self.storage.hold(takeover=takeover)
-        claim = None
+        claim, sound = None, set[FileRecord]()
         while claim is None:
             present = links(self.storage)
             read = (read_manifest(self.storage, sequence) for sequence in present)
             found = [manifest for manifest in read if manifest is not None]
             if after is not None and any(m.token > after for m in found):
                 raise self._fenced(present[0], after)
-            claim = self._claim(present, found, created_at)
+            claim = self._claim(present, found, created_at, sound)
         self._sequence = self.token = claim.sequence
         self.identity = claim.identity
         self._links = [_Link(m.sequence, m.origin, m.files) for m in [*found, claim]]
@@ -184,9 +184,19 @@ class CheckpointStore:
             hint="run one pipeline per checkpoint",
         )
 
-    def _claim(self, present: list[int], found: list[Manifest], created_at: int) -> Manifest | None:
-        """Commit the best checkpoint again under a token of this run; None if another was faster."""
-        base = self._best(found)
+    def _claim(
+        self, present: list[int], found: list[Manifest], created_at: int, sound: set[FileRecord]
+    ) -> Manifest | None:
+        """Commit the best checkpoint again under a token of this run; None if another was faster.
+
+        Pieces in ``sound`` are not read again, so that this comes to an end while another run goes on.
+        """
+        try:
+            base = self._best(found, sound)
+        except CheckpointError:
+            if max(links(self.storage), default=0) > max(present, default=0):
+                return None  # the other run has let go of what was being read
+            raise
         if base is None and set(present) - {_FIRST}:
             raise self._unusable("no manifest is readable")
         unread = set(present) - {m.sequence for m in found}
@@ -204,16 +214,22 @@ class CheckpointStore:
             if base is not None
             else _blank(sequence, created_at)
         )
-        return claim if self.storage.create(path_of(sequence), encode(claim)) else None
+        if not self.storage.create(path_of(sequence), encode(claim)):
+            return None
+        if max(links(self.storage)) > sequence:  # the link was made and deleted again meanwhile
+            self.storage.delete(path_of(sequence))
+            return None
+        return claim
 
-    def _best(self, found: list[Manifest]) -> Manifest | None:
+    def _best(self, found: list[Manifest], sound: set[FileRecord]) -> Manifest | None:
         """Return the newest checkpoint whose files are all there and sound."""
         bad = None
         for manifest in by_age(found):
             if not manifest.origin and bad is not None:
                 break  # starting over is for the user to decide
-            damaged = self.reader.damaged(manifest.pieces)
+            damaged = self.reader.damaged(set(manifest.pieces) - sound)
             if damaged is None:
+                sound.update(manifest.pieces)
                 return manifest
             bad = f"file {damaged} of epoch {manifest.epoch} is missing or damaged"
             _log.warning("checkpoint %s: %s", self.storage.name, bad)
