@@ -35,7 +35,7 @@ from penstock.lowering.graph import Graph
 from penstock.runtime.adoption import adopt, records
 from penstock.runtime.background import Background
 from penstock.runtime.dead_letters import DeadLetters
-from penstock.runtime.letter_files import letters_path
+from penstock.runtime.letter_files import epoch_of_letters, letters_path
 from penstock.runtime.letters import stamped
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
@@ -195,7 +195,6 @@ class Checkpointer:
         manifest = self._manifest
         self._outlets = {n: o for n, o in outlets.items() if not o.spec.immediate}
         self._refuse_if_behind(manifest.epoch if manifest else 0)
-        self._take_back_letters(manifest.epoch if manifest else 0)
         if manifest is None:
             return {}
         self._apply_outbox(manifest, outlets)
@@ -270,12 +269,13 @@ class Checkpointer:
     def _refuse_if_behind(self, epoch: int) -> None:
         """A sink skips epochs it has: from an older checkpoint it would skip what is new.
 
-        Immediate ones are always ahead, and skip nothing. The topic of dead letters is like a sink.
+        Immediate ones are always ahead, and skip nothing. What dead letters are kept in is like a sink.
         """
         held = [(f"sink {o.spec.name}", "the sink has", o.applied) for o in self._outlets.values()]
-        held.append(("its dead letters", "there are some of", self._dead.applied))
+        held.append(("its dead letters", "there are some of", self._letters_applied()))
         for what, has, applied in held:
             if applied is not None and applied > epoch:
+                self.store.refuse_overtaken()  # else it is another run that is ahead
                 raise CheckpointError(
                     f"the checkpoint is behind {what}: its newest readable "
                     f"manifest is of epoch {epoch}, {has} epoch {applied}",
@@ -284,16 +284,12 @@ class Checkpointer:
                     hint="restore the newest manifest, or start over with a new folder and sink",
                 )
 
-    def _take_back_letters(self, epoch: int) -> None:
-        """Delete the files of dead letters of epochs that come again."""
-        found = self.store.storage.list(f"{_DEAD}/") if self.store.storage.folder is None else []
-        ahead = [path for path in found if path > letters_path(epoch)]
-        if ahead:
-            _log.warning(
-                "the dead letters after epoch %d are made again: %d files", epoch, len(ahead)
-            )
-        for path in ahead:
-            self.store.storage.delete(path)
+    def _letters_applied(self) -> int | None:
+        """Return the epoch of the newest dead letters that are beside the checkpoint."""
+        if self.store.storage.folder is not None:
+            return self._dead.applied
+        found = self.store.storage.list(f"{_DEAD}/")
+        return max((epoch_of_letters(p) for p in found if p.endswith(".arrow")), default=None)
 
     def stage(self, number: int, frame: pl.DataFrame) -> None:
         """Hold output of a sink back until the next checkpoint."""

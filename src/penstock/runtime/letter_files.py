@@ -33,6 +33,11 @@ def letters_path(epoch: int) -> str:
     return f"{FOLDER}/{epoch:010d}.arrow"
 
 
+def epoch_of_letters(path: str) -> int:
+    """Return the epoch of a path that ``letters_path`` gave."""
+    return int(path.removeprefix(f"{FOLDER}/").removesuffix(".arrow"))
+
+
 def read_letters(checkpoint: Checkpoint, options: Mapping[str, str | bool]) -> pl.DataFrame:
     """Return all dead letters of a checkpoint, and which of them were replayed."""
     storage = open_storage(checkpoint, options)
