@@ -210,14 +210,17 @@ def plain_name(node: exp.Expr) -> str:
 
 
 def _named(tokens: list[Token]) -> Iterator[Token]:
-    """Read ``{bids}`` as ``bids``, ``$1`` as a parameter, and the first ``?`` as ``$1``."""
+    """Read ``{bids}`` as ``bids``, ``$1`` as a parameter, and the first ``?`` as ``$1``.
+
+    Behind an operand ``?`` is the operator that asks whether a document has a key.
+    """
     count = 0
     skipped = 0
     for at, token in enumerate(tokens):
         place = (token.line, token.col, token.start, token.end)
         if at < skipped:
             continue
-        if token.token_type is TokenType.PLACEHOLDER:
+        if token.token_type is TokenType.PLACEHOLDER and not _ends_operand(tokens[:at]):
             count += 1
             yield from _parameter(str(count), place)
         elif token.token_type is TokenType.VAR and token.text.startswith(_MARK):
@@ -229,6 +232,22 @@ def _named(tokens: list[Token]) -> Iterator[Token]:
             yield Token(token.token_type, token.text.replace(_MARK, "$"), *place)
         else:
             yield token
+
+
+_OPERANDS = (
+    TokenType.STRING,
+    TokenType.VAR,
+    TokenType.IDENTIFIER,
+    TokenType.R_PAREN,
+    TokenType.R_BRACKET,
+)
+
+
+def _ends_operand(tokens: list[Token]) -> bool:
+    """Tell whether the tokens end with a value, or with the type of a cast."""
+    if tokens[-2:-1] and tokens[-2].token_type is TokenType.DCOLON:
+        return True
+    return bool(tokens) and tokens[-1].token_type in _OPERANDS
 
 
 def _parameter(number: str, place: tuple[int, int, int, int]) -> Iterator[Token]:
