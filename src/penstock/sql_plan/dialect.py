@@ -54,6 +54,7 @@ class PenstockSQL(RisingWave):
             **RisingWave.Tokenizer.KEYWORDS,
             "MATCH_CONDITION": TokenType.MATCH_CONDITION,
         }
+        KEYWORDS.pop("?::", None)  # in ``?::int`` the mark is a parameter
 
     INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
 
@@ -210,16 +211,24 @@ def plain_name(node: exp.Expr) -> str:
 
 
 def _named(tokens: list[Token]) -> Iterator[Token]:
-    """Read ``{bids}`` as ``bids``, ``$1`` as a parameter, and the first ``?`` as ``$1``."""
+    """Read ``{bids}`` as ``bids``, ``$1`` as a parameter, and the first ``?`` as ``$1``.
+
+    Behind an operand ``?`` is the operator of ``jsonb``: ``j ? 'key'``.
+    """
     count = 0
     skipped = 0
     for at, token in enumerate(tokens):
         place = (token.line, token.col, token.start, token.end)
         if at < skipped:
             continue
-        if token.token_type is TokenType.PLACEHOLDER:
+        if token.token_type is TokenType.PLACEHOLDER and not _is_operand(tokens, at):
             count += 1
             yield from _parameter(str(count), place)
+        elif _before_bars(tokens[at : at + 2]):  # ``?||'x'``: the tokenizer reads ``?|`` and ``|``
+            count += 1
+            skipped = at + 2
+            yield from _parameter(str(count), place)
+            yield Token(TokenType.DPIPE, "||", *place)
         elif token.token_type is TokenType.VAR and token.text.startswith(_MARK):
             yield from _parameter(token.text[1:], place)
         elif _in_braces(tokens[at : at + 3]):
@@ -234,6 +243,37 @@ def _named(tokens: list[Token]) -> Iterator[Token]:
 def _parameter(number: str, place: tuple[int, int, int, int]) -> Iterator[Token]:
     yield Token(TokenType.PARAMETER, "$", *place)
     yield Token(TokenType.NUMBER, number, *place)
+
+
+_OPERANDS = {
+    TokenType.VAR,
+    TokenType.IDENTIFIER,
+    TokenType.STRING,
+    TokenType.NUMBER,
+    TokenType.R_PAREN,
+    TokenType.R_BRACKET,
+}
+
+
+_BEFORE_VALUES = {"SEPARATOR", "ZONE", "PLACING", "SYMMETRIC", "BY", "TOP", "LEADING", "TRAILING",
+                  "BOTH", "DIV", "GROUPS"}  # fmt: skip
+"""Words that the tokenizer takes for names, behind which a value stands."""
+
+
+def _is_operand(tokens: list[Token], end: int) -> bool:
+    """Tell whether what stands before is a value: ``j``, ``f(x)``, ``'{}'::jsonb``, ``?``."""
+    if end == 0:
+        return False
+    before = tokens[end - 1]
+    if before.token_type is TokenType.PLACEHOLDER:
+        return not _is_operand(tokens, end - 1)
+    cast = end > 1 and tokens[end - 2].token_type is TokenType.DCOLON
+    return cast or (before.token_type in _OPERANDS and _word(before) not in _BEFORE_VALUES)
+
+
+def _before_bars(tokens: list[Token]) -> bool:
+    kinds = [token.token_type for token in tokens]
+    return kinds == [TokenType.QMARK_PIPE, TokenType.PIPE] and tokens[1].start == tokens[0].end + 1
 
 
 def _in_braces(tokens: list[Token]) -> bool:
