@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 import penstock as ps
+from penstock import hiding
 from penstock.errors import ConfigError, PenstockError
 from tests.servers.postgres import PostgresServer
 
@@ -21,6 +22,7 @@ PLANTED = "pl4nted-s3cret"
 @pytest.fixture(autouse=True)
 def _in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANTED", PLANTED)
+    monkeypatch.setattr(hiding, "_revealed", set[str]())  # what other tests gave as passwords
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def planted(postgres_server: PostgresServer) -> Iterator[str]:
         finally:
             rules.write_text(before)
             connection.execute("SELECT pg_reload_conf()")
-            connection.execute("DROP TABLE IF EXISTS careful_counts, penstock_epochs")
+            connection.execute("DROP OWNED BY careful")
             connection.execute("DROP ROLE careful")
 
 

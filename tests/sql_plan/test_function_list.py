@@ -23,7 +23,10 @@ WRITTEN_OTHERWISE = {
     "Literal", "Column", "Boolean", "Null", "Paren", "Tuple", "Dot", "Bracket", "Not", "Neg", "Interval",
     "ByteString", "RawString", "Escape", "TsOrDsToDate", "StrToDate", "StrToTime", "TimeToStr",
     "DateTrunc", "UnixToTime", "IntDiv", "RegexpLike", "JSONBExtract", "JSONBExtractScalar",
-    "GenerateSeries", "AnyValue", "CurrentTimestamp",
+    "GenerateSeries", "AnyValue",
+    # the clock, which only sessions have: docs/sql.md
+    "CurrentTimestamp", "CurrentDate", "CurrentTime", "Localtime", "Localtimestamp", "NOW", "MZ_NOW",
+    "CLOCK_TIMESTAMP", "STATEMENT_TIMESTAMP", "TRANSACTION_TIMESTAMP",
 }  # fmt: skip
 OTHER_NAMES = {
     # keys by which older spellings of the parser are known

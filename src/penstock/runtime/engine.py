@@ -18,6 +18,7 @@ from penstock.runtime.dead_letter_limit import LimitWatch
 from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor, Fed, Injected
 from penstock.runtime.feeds import Feed
+from penstock.runtime.free_memory import FreeMemory
 from penstock.runtime.letters import stamped
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
@@ -76,6 +77,7 @@ class Engine:
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
         self._tidy_due = 0.0
+        self._free_memory = FreeMemory()
         self._epoch_at = -1.0
         self._replay_due = 0.0
         self._watch_due = self._clock.elapsed() + _WATCH_S
@@ -259,6 +261,7 @@ class Engine:
             return
         for outlet in self._outlets.values():
             outlet.tidy(self.epoch)
+        self._free_memory.give_back(self._clock.elapsed())
         self._tidy_due = self._clock.elapsed() + _TIDY_S
 
     def _check(self) -> None:

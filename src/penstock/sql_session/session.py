@@ -331,7 +331,8 @@ class Session:
             return self._listed(said)
         if verb == "EXPLAIN":
             return looking.explained(self._upkeep, self._functions, said)
-        raise refuse(marked.node, "this statement is not supported")
+        what = " ".join([verb, *said.split()[:1]])  # not all of it: it may hold a secret
+        raise PlanError(f"the statement {what} is not supported", step="sql", value=what)
 
     def _listed(self, what: str) -> pl.DataFrame:
         return looking.listed(
