@@ -136,7 +136,7 @@ def test_diff_in_python_and_on_the_command_line(
     shown = capsys.readouterr().out
     assert "lost     running-aggregate-1" in shown
     assert "3 rows" in shown
-    assert main(["run", str(program), "--checkpoint", checkpoint]) == 1
+    assert main(["run", str(program), "--checkpoint", checkpoint]) == 2
     again = ["run", str(program), "--checkpoint", checkpoint, "--allow-lost-state"]
     assert main([*again, "running-aggregate-1"]) == 0
     assert main(["diff", str(program), checkpoint]) == 0

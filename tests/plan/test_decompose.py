@@ -82,8 +82,10 @@ ANY_COLUMN = st.sampled_from([name for name in SCHEMA if name != "k"])
 
 
 @st.composite
-def inputs(draw: st.DrawFn, columns: st.SearchStrategy[str] = NUMBERS) -> pl.Expr:
-    """A column, or something row-wise made of it, perhaps filtered."""
+def inputs(
+    draw: st.DrawFn, columns: st.SearchStrategy[str] = NUMBERS, *, widened: bool = True
+) -> pl.Expr:
+    """A column, or something row-wise made of it, perhaps filtered, perhaps of a wider type."""
     name = draw(columns)
     value = pl.col(name)
     if SCHEMA[name].is_numeric() and draw(st.booleans()):
@@ -96,7 +98,7 @@ def inputs(draw: st.DrawFn, columns: st.SearchStrategy[str] = NUMBERS) -> pl.Exp
         value = value.filter(draw(PREDICATES))
     if draw(st.booleans()):
         value = value.drop_nulls()
-    if SCHEMA[name] == pl.Int32 and draw(st.booleans()):
+    if widened and SCHEMA[name] == pl.Int32 and draw(st.booleans()):
         value = value.cast(pl.Int64)
     return value
 
@@ -205,7 +207,7 @@ def exact_expressions(draw: st.DrawFn) -> pl.Expr:
     tally = draw(by_name(inputs(ANY_COLUMN), "len count null_count"))
     ignore = draw(st.booleans())
     flags = draw(inputs(st.just("b")))
-    narrow = draw(inputs(st.sampled_from(["j", "n", "u", "b"])))
+    narrow = draw(inputs(st.sampled_from(["j", "n", "u", "b"]), widened=False))
     total = draw(inputs(st.sampled_from(["w", "i", "j", "n", "u", "b", "p", "m"])))
     made: pl.Expr = draw(
         st.sampled_from(

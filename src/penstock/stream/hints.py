@@ -119,7 +119,6 @@ VERBS: dict[str, str] = {
     "sink_delta": ".sink_parquet(folder)",
     "sink_iceberg": ".sink_parquet(folder)",
     "sink_batches": ".sink_callback(function)",
-    "sink_kafka": ".sink_topic(path)",
 }
 """Verb -> how to say it."""
 
