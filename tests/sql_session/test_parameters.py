@@ -68,6 +68,13 @@ def test_no_text_is_read_as_sql(session: ps.Session, text: str) -> None:
         ("SELECT ? AS a, '?' AS b, ? AS c -- ?", [1, 2], (1, "?", 2)),
         ("SELECT %(a)s AS x, :b AS y", {"a": 1, "b": "z"}, (1, "z")),
         ("SELECT 1 AS one WHERE 3 = ANY(?) LIMIT ?", [[1, 3], 1], (1,)),
+        (
+            "SELECT ?::jsonb ? ? AS a, j ? 'b' AS b FROM (SELECT $${\"b\": 1}$$::jsonb AS j) x",
+            ['{"a": 1}', "a"],
+            (True, True),
+        ),
+        ("SELECT TIMESTAMP '2024-01-01' AT TIME ZONE ? IS NULL AS a", ["UTC"], (False,)),
+        ("SELECT ?::int + 1 AS a, ?||?||'-' AS b", ["5", "x", "y"], (6, "xy-")),
         ("SELECT 'costs $1,$2' AS a, $1 AS b", [1], ("costs $1,$2", 1)),
     ],
 )

@@ -156,7 +156,9 @@ def _in(scalars: Scalars, node: exp.Expr) -> Value:
         found = [_all_equal(_pairs(scalars, node, subject, o.unnest())) for o in node.expressions]
         return Value(_any_of(found), pl.Boolean())
     value, *others = both(scalars, node, node.this, *node.expressions)
-    if all(o.constant and o.literal is not None for o in others):
+    listable = all(o.constant and o.literal is not None for o in others)
+    # in a group Polars gives `is_in` of a value without columns the length of the list
+    if listable and value.expr.meta.root_names():
         listed = pl.Series([o.literal for o in others], dtype=value.dtype)
         return Value(value.expr.is_in(listed.implode()), pl.Boolean())
     return Value(_any_of([value.expr == other.expr for other in others]), pl.Boolean())

@@ -16,14 +16,11 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError, closest
 from penstock.sql_plan.clauses import Clauses, column_of, taken_out
+from penstock.sql_plan.parameter_marks import dollars_kept, named, word
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
 
 _BOUND = re.compile(r'"([^"]+)#\d+"')
-
-_MARK = "\ufdd0"
-_DOLLAR = re.compile(r"(?<![\w$])\$(?=\d)")
-"""The dollar of a parameter: the tokenizer would read ``$1, $`` as the opening of a quoted text."""
 
 _OURS = ("TO_CHAR", "TO_DATE", "TO_TIMESTAMP", "TO_NUMBER", "MAKE_INTERVAL", "DATE_ADD",
          "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR", "REGEXP_COUNT",
@@ -54,6 +51,7 @@ class PenstockSQL(RisingWave):
             **RisingWave.Tokenizer.KEYWORDS,
             "MATCH_CONDITION": TokenType.MATCH_CONDITION,
         }
+        KEYWORDS.pop("?::", None)  # in ``?::int`` the mark is a parameter
 
     INDEX_OFFSET = 0  # an index stays as it is written: the parser would shift some and not others
 
@@ -168,7 +166,7 @@ _CHANGELOG = ("AS", "CHANGELOG", "FROM")
 def statements(text: str) -> list[Marked]:
     """Return the statements of a text; a ``PlanError`` with the position where one cannot be read."""
     try:
-        tokens = list(_named(PenstockSQL().tokenize(_DOLLAR.sub(_MARK, text))))
+        tokens = list(named(PenstockSQL().tokenize(dollars_kept(text))))
     except TokenError as error:
         raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
     with nesting_limited():
@@ -207,58 +205,6 @@ def plain_name(node: exp.Expr) -> str:
     if schema is not None and schema.name.lower() != "public":
         raise refuse(node, "there are no schemas, other than public")
     return str(node.name)
-
-
-def _named(tokens: list[Token]) -> Iterator[Token]:
-    """Read ``{bids}`` as ``bids``, ``$1`` as a parameter, and the first ``?`` as ``$1``.
-
-    Behind an operand ``?`` is the operator that asks whether a document has a key.
-    """
-    count = 0
-    skipped = 0
-    for at, token in enumerate(tokens):
-        place = (token.line, token.col, token.start, token.end)
-        if at < skipped:
-            continue
-        if token.token_type is TokenType.PLACEHOLDER and not _ends_operand(tokens[:at]):
-            count += 1
-            yield from _parameter(str(count), place)
-        elif token.token_type is TokenType.VAR and token.text.startswith(_MARK):
-            yield from _parameter(token.text[1:], place)
-        elif _in_braces(tokens[at : at + 3]):
-            skipped = at + 3
-            yield tokens[at + 1]
-        elif _MARK in token.text:
-            yield Token(token.token_type, token.text.replace(_MARK, "$"), *place)
-        else:
-            yield token
-
-
-_OPERANDS = (
-    TokenType.STRING,
-    TokenType.VAR,
-    TokenType.IDENTIFIER,
-    TokenType.R_PAREN,
-    TokenType.R_BRACKET,
-)
-
-
-def _ends_operand(tokens: list[Token]) -> bool:
-    """Tell whether the tokens end with a value, or with the type of a cast."""
-    if tokens[-2:-1] and tokens[-2].token_type is TokenType.DCOLON:
-        return True
-    return bool(tokens) and tokens[-1].token_type in _OPERANDS
-
-
-def _parameter(number: str, place: tuple[int, int, int, int]) -> Iterator[Token]:
-    yield Token(TokenType.PARAMETER, "$", *place)
-    yield Token(TokenType.NUMBER, number, *place)
-
-
-def _in_braces(tokens: list[Token]) -> bool:
-    kinds = [token.token_type for token in tokens]
-    ends = kinds[:1] == [TokenType.L_BRACE] and kinds[2:] == [TokenType.R_BRACE]
-    return ends and _word(tokens[1]).isidentifier()
 
 
 def _unclosed(error: TokenError) -> str:
@@ -317,21 +263,15 @@ def _statement(text: str, tokens: list[Token]) -> Marked:
 
 def _changelog_at(tokens: list[Token]) -> int | None:
     """Return where ``AS CHANGELOG FROM`` stands in ``CREATE ... AS CHANGELOG FROM v``."""
-    at = next((i for i, token in enumerate(tokens) if _word(token) == "AS"), len(tokens))
-    words = tuple(map(_word, tokens[at : at + len(_CHANGELOG)]))
-    if _word(tokens[0]) != "CREATE" or words != _CHANGELOG or len(tokens) < at + 4:
+    at = next((i for i, token in enumerate(tokens) if word(token) == "AS"), len(tokens))
+    words = tuple(map(word, tokens[at : at + len(_CHANGELOG)]))
+    if word(tokens[0]) != "CREATE" or words != _CHANGELOG or len(tokens) < at + 4:
         return None
     return at
 
 
 def _ends(tokens: list[Token], words: tuple[str, ...]) -> bool:
-    return tuple(map(_word, tokens[-len(words) :])) == words
-
-
-def _word(token: Token) -> str:
-    """Return a token in capitals; one in quotes is no word of the language."""
-    quoted = token.token_type in (TokenType.STRING, TokenType.IDENTIFIER)
-    return "" if quoted else token.text.upper()
+    return tuple(map(word, tokens[-len(words) :])) == words
 
 
 def _parsed(tokens: list[Token], text: str) -> exp.Expr:
@@ -371,7 +311,7 @@ def _plainly(said: str) -> str:
 
 def _advice(tokens: list[Token], near: str) -> str | None:
     """Return what is likely meant, for mistakes that many make."""
-    words = list(map(_word, tokens))
+    words = list(map(word, tokens))
     close = closest(words[0], _STATEMENTS)
     if words[0] not in _STATEMENTS and close:
         return f"did you mean {close}?"

@@ -42,23 +42,35 @@ def item(
     if isinstance(node, exp.Values):
         return _values(context, node, name, columns)
     if isinstance(node, exp.Table):
-        require_only(node, "this", "alias", "joins", "db", "catalog")
-        function = node.this
-        if isinstance(function, exp.Anonymous):
-            if function.name.upper() == "TABLE" and len(function.expressions) == 1:
-                function = function.expressions[0]  # Flink: TABLE(TUMBLE(TABLE t, ...))
-            if not isinstance(function, exp.Anonymous) or not function.expressions:
-                raise refuse(node, "this function does not give rows")
-            inner = function.expressions[0]
-            table = exp.Table(this=inner.this) if isinstance(inner, exp.Column) else inner
-            source = item(context, table, parent, outer)
-            return renamed(
-                window_table(context, function, source), name or inner.name, columns, node
-            )
-        if isinstance(function, exp.Func):
-            return series(context, function, name, columns)
-        return renamed(_fresh(context, context.table(node)), name or node.name, columns, node)
+        return _table(context, node, name, columns, parent, outer)
     raise refuse(node, "cannot stand in FROM")
+
+
+def _table(
+    context: Context,
+    node: exp.Table,
+    name: str | None,
+    columns: list[str],
+    parent: Scope | None,
+    outer: Relation | None,
+) -> Relation:
+    """Return a table by its name, or what a function in its place gives."""
+    require_only(node, "this", "alias", "joins", "db", "catalog")
+    function = node.this
+    if isinstance(function, exp.Values):  # so they are read as the first of a parenthesis
+        return _values(context, function, name, columns)
+    if isinstance(function, exp.Anonymous):
+        if function.name.upper() == "TABLE" and len(function.expressions) == 1:
+            function = function.expressions[0]  # Flink: TABLE(TUMBLE(TABLE t, ...))
+        if not isinstance(function, exp.Anonymous) or not function.expressions:
+            raise refuse(node, "this function does not give rows")
+        inner = function.expressions[0]
+        table = exp.Table(this=inner.this) if isinstance(inner, exp.Column) else inner
+        source = item(context, table, parent, outer)
+        return renamed(window_table(context, function, source), name or inner.name, columns, node)
+    if isinstance(function, exp.Func):
+        return series(context, function, name, columns)
+    return renamed(_fresh(context, context.table(node)), name or node.name, columns, node)
 
 
 def _with_alias(node: exp.Expr, alias: exp.Expr | None) -> exp.Expr:
