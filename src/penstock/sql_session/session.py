@@ -168,9 +168,9 @@ class Session:
         >>> with ps.Session() as session:
         ...     session.register("numbers", ps.scan_rate(total=4))
         ...     session.wait()
-        ...     session.sql('SELECT sum("offset") AS total FROM numbers')["total"].to_list()
+        ...     session.sql('SELECT max("offset") AS last FROM numbers')["last"].to_list()
         True
-        [6]
+        [3]
         """
         read = as_stream(name, stream)
         with self._lock:
