@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.main import main
-from tests.child_processes import ENVIRONMENT
+from tests.child_processes import ENVIRONMENT, interruptible
 
 
 @pytest.fixture
@@ -135,14 +135,19 @@ def test_control_c_ends_a_pipeline_in_good_order(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock.cli", "run", str(file)],
         env=ENVIRONMENT,
+        preexec_fn=interruptible,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline().split() == ["offset", "timestamp"]
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().split() == ["offset", "timestamp"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 0, said
     assert "rows in" in said
     assert "Traceback" not in said
