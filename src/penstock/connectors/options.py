@@ -15,6 +15,21 @@ from penstock.instants import Duration, duration_ns
 _Choice = TypeVar("_Choice", bound=enum.Enum)
 
 
+class Start(enum.Enum):
+    """Where a run without checkpoint begins to read a topic."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+class Stop(enum.Enum):
+    """Whether the reading of a topic ends."""
+
+    NEVER = "never"
+    AT_END = "at end"
+    """At what is there when it is first opened."""
+
+
 def duration(value: Duration, *, step: str, option: str) -> timedelta:
     """Return a duration given as ``"1h30m"``, a timedelta or seconds, to the microsecond."""
     return timedelta(microseconds=duration_ns(value, step=step, option=option) // 1000)

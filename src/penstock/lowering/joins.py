@@ -39,15 +39,30 @@ def _key_schema(types: tuple[pl.DataType, ...]) -> pl.Schema:
     return pl.Schema({f"key{number}": dtype for number, dtype in enumerate(types)})
 
 
-def lower_join(node: Join) -> list[Operator]:
-    """Lower a join on equal keys."""
-    spec = operator.JoinSpec(
+def _spec(
+    node: Join | LookupJoin | IntervalJoin,
+    *,
+    changelog: bool,
+    condition: pl.Expr | None = None,
+    nulls_equal: bool = False,
+) -> operator.JoinSpec:
+    return operator.JoinSpec(
         left=_side(node.left, node.left_on),
         right=_side(node.right, node.right_on),
         how=operator.How(node.how),
         key_schema=_key_schema(node.types),
-        pairing=_pairing(node.columns, node.condition),
+        pairing=_pairing(node.columns, condition),
+        changelog=changelog,
+        nulls_equal=nulls_equal,
+    )
+
+
+def lower_join(node: Join) -> list[Operator]:
+    """Lower a join on equal keys."""
+    spec = _spec(
+        node,
         changelog=node.properties.changelog,
+        condition=node.condition,
         nulls_equal=node.nulls_equal,
     )
     if node.lapses is not None:
@@ -58,14 +73,7 @@ def lower_join(node: Join) -> list[Operator]:
 
 def lower_lookup_join(node: LookupJoin) -> list[Operator]:
     """Lower a lookup of the present contents."""
-    spec = operator.JoinSpec(
-        left=_side(node.left, node.left_on),
-        right=_side(node.right, node.right_on),
-        how=operator.How(node.how),
-        key_schema=_key_schema(node.types),
-        pairing=_pairing(node.columns),
-        changelog=False,
-    )
+    spec = _spec(node, changelog=False)
     return [LookupOperator(spec)]
 
 
@@ -80,14 +88,7 @@ def _expiry(node: Join) -> Callable[[Keys], Expiry] | None:
 
 def lower_interval_join(node: IntervalJoin) -> list[Operator]:
     """Lower an interval join, or its fallback where unmatched rows may come and go."""
-    spec = operator.JoinSpec(
-        left=_side(node.left, node.left_on),
-        right=_side(node.right, node.right_on),
-        how=operator.How(node.how),
-        key_schema=_key_schema(node.types),
-        pairing=_pairing(node.columns),
-        changelog=node.properties.changelog,
-    )
+    spec = _spec(node, changelog=node.properties.changelog)
     dtype = node.left.schema[node.left_time]
     unit, ttl_ns = unit_ns(dtype), node.ttl_ns
     lower, upper = -(-node.lower_ns // unit), node.upper_ns // unit

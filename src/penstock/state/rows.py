@@ -148,7 +148,7 @@ class RowStore:
 
     def columns(self, row_ids: Ids, names: Sequence[str]) -> pl.DataFrame:
         """Return some columns of rows by id."""
-        return pl.DataFrame([self._store.column(name).get(row_ids) for name in names])
+        return pl.DataFrame([self.values(name, row_ids) for name in names])
 
     def slots_of(self, row_ids: Ids) -> Ids:
         """Return the slots of rows by id."""

@@ -23,26 +23,11 @@ from penstock.connectors.kafka.messages import COLUMNS
 from penstock.connectors.kafka.reading import OnLost, Reading, Tombstones
 from penstock.connectors.kafka.sink import KafkaSink, Writing
 from penstock.connectors.kafka.source import KafkaSource
-from penstock.connectors.options import choice, duration, names
+from penstock.connectors.options import Start, Stop, choice, duration, names
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
 _RAW_DEFAULT = ("key", "timestamp", "offset", "partition")
-
-
-class Start(enum.Enum):
-    """Where a run without checkpoint begins."""
-
-    EARLIEST = "earliest"
-    LATEST = "latest"
-
-
-class Stop(enum.Enum):
-    """Whether the source ends."""
-
-    NEVER = "never"
-    AT_END = "at end"
-    """At the messages that are there when it is first opened."""
 
 
 class Isolation(enum.Enum):

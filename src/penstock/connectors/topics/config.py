@@ -16,7 +16,7 @@ from penstock.connectors.contract import Accepts, Guarantee, Sink, Source
 from penstock.connectors.decoding import Decoder
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
-from penstock.connectors.options import choice, duration, names
+from penstock.connectors.options import Start, Stop, choice, duration, names
 from penstock.connectors.topics.sink import TopicSink
 from penstock.connectors.topics.source import TopicSource
 from penstock.errors import ConfigError
@@ -36,21 +36,6 @@ METADATA = pl.Schema(
     }
 )
 _RAW_DEFAULT = ("key", "timestamp", OFFSET, PARTITION)
-
-
-class Start(enum.Enum):
-    """Where a run without checkpoint begins."""
-
-    EARLIEST = "earliest"
-    LATEST = "latest"
-
-
-class Stop(enum.Enum):
-    """Whether the source ends."""
-
-    NEVER = "never"
-    AT_END = "at end"
-    """At the records that are there when it is first opened."""
 
 
 class Trimmed(enum.Enum):
