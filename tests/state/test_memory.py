@@ -155,7 +155,7 @@ table = KeyedTable(
     budget=MemoryBudget(64 << 20, Path(sys.argv[1])),
 )
 before = None
-for begin in range(0, 2_500_000, 50_000):
+for begin in range(0, 5_000_000, 50_000):
     numbers = np.arange(begin, begin + 50_000)
     frame = pl.DataFrame({"a": numbers / 2, "b": numbers})
     frame = frame.with_columns(s=pl.format("a text for {}", "b"))
@@ -205,5 +205,5 @@ def test_a_few_rows_do_not_keep_the_batch_they_came_with(tmp_path: Path) -> None
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_the_process_itself_stays_near_the_limit(tmp_path: Path) -> None:
     grown, held = in_a_process_of_its_own(RSS, tmp_path)
-    assert held > 160
-    assert grown < 130
+    assert held > 280
+    assert grown < 230  # the limit is 64; the rest is what the allocator keeps
