@@ -24,6 +24,7 @@ from penstock.cli import (
     previews,
     projects,
     running,
+    shell,
     state,
     topics,
 )
@@ -50,7 +51,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=E
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(state.app, name="state")
 
-for part in (running, plans, previews, connectors, projects):
+for part in (running, plans, previews, connectors, projects, shell):
     app.add_typer(part.app)
 app.add_typer(diff_app)
 app.add_typer(sql_app)
