@@ -185,3 +185,10 @@ def test_a_new_project_runs_and_its_test_passes(
     assert "traffic" in (folder / "README.md").read_text()
     assert main(["new", str(folder)]) == 2
     assert "empty folder" in capsys.readouterr().err
+
+
+def test_bench_measures_each_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(out_of(capsys, "bench", "--rows", "65536", "--json"))
+    assert [each["name"] for each in found] == ["filter", "group by", "windows", "join"]
+    assert all(len(each["rows_per_s"]) == 3 and min(each["rows_per_s"]) > 0 for each in found)
+    assert out_of(capsys, "bench", "--rows", "65536").startswith("pipeline")

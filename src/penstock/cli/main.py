@@ -17,6 +17,7 @@ from rich.console import Console
 
 import penstock as ps
 from penstock.cli import (
+    bench,
     checkpoints,
     connectors,
     dead_letters,
@@ -51,7 +52,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=E
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(state.app, name="state")
 
-for part in (running, plans, previews, connectors, projects, shell):
+for part in (running, plans, previews, connectors, projects, shell, bench):
     app.add_typer(part.app)
 app.add_typer(diff_app)
 app.add_typer(sql_app)
