@@ -70,7 +70,7 @@ def bench(
         found = [{"name": name, "rows_per_s": speeds} for name, speeds in measured.items()]
         typer.echo(json.dumps(found, indent=2))
         return
-    lines = [("pipeline", "rows/s", "least", "most")]
+    lines: list[tuple[str, ...]] = [("pipeline", "rows/s", "least", "most")]
     for name, speeds in measured.items():
         figures = (statistics.median(speeds), speeds[0], speeds[-1])
         lines.append((name, *(f"{figure:,.0f}" for figure in figures)))
