@@ -34,6 +34,9 @@ _CASTS: dict[type[pl.DataType], type[pl.DataType]] = {
 }
 """What Polars' Arrow stream says in a way that DuckDB does not read; DuckDB casts it back."""
 
+_REHEARSED_TIMES = 3
+"""How often an epoch is rehearsed before the run is started again."""
+
 _PASSING_WORDS = ("No space left", "Input/output error", "Disk quota", "Too many open files")
 """What DuckDB repeats of the operating system's errors that pass; it gives no numbers."""
 
@@ -127,12 +130,32 @@ class DuckdbSink(TableSink):
         return self._live.execute(statement.format(table), parameters).fetchall()
 
     def _transact_carefully(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
-        """Rehearse, as there are no savepoints; the file has no other writer meanwhile."""
+        """Rehearse, as there are no savepoints; then write what went well.
+
+        No other process has the file meanwhile, but this one may: what another connection of it writes
+        between the rehearsals and the end is found by rehearsing again.
+        """
         for frame in frames[:1]:
             with self._whole():
                 self._see(frame.drop(WEIGHT, strict=False).schema)
-        trial = Rehearsals(self._transaction, self._likely, self._repeated)
-        found = self._write_all(frames, trial, replace=replace)
+        for _ in range(_REHEARSED_TIMES):
+            trial = Rehearsals(self._transaction, self._likely, self._repeated)
+            found = self._write_all(frames, trial, replace=replace)
+            try:
+                self._write_accepted(epoch, trial, found)
+            except ValueRefusedError as error:
+                refused = error
+            else:
+                return
+        raise ConnectorError(
+            f"what could be written a moment ago cannot be any more: {refused.message}",
+            step=self._step,
+            fault=Fault.REMOTE,
+            retry=True,
+            hint="something else in this process writes to the table; let it write less, or elsewhere",
+        ) from refused
+
+    def _write_accepted(self, epoch: int, trial: Rehearsals, found: list[pl.DataFrame]) -> None:
         with self._whole():
             if self._may_apply(epoch):
                 for write in trial.accepted:
