@@ -89,8 +89,20 @@ def one_thread(lag: int = 0) -> Iterator[None]:
         yield
 
 
-def run(query: Query, checkpoint: Storage, lag: int = 0, *, takeover: bool = False) -> None:
+def run(
+    query: Query,
+    checkpoint: Storage,
+    lag: int = 0,
+    *,
+    takeover: bool = False,
+    replay: bool = False,
+) -> None:
     """Run a query to its end; each epoch is a checkpoint, if the one before it is done."""
-    options = RunOptions(checkpoint=checkpoint, checkpoint_interval_s=0.0, takeover=takeover)
+    options = RunOptions(
+        checkpoint=checkpoint,
+        checkpoint_interval_s=0.0,
+        takeover=takeover,
+        replay_dead_letters=replay,
+    )
     with one_thread(lag):
         launch(query.roots, options, ManualClock()).run()

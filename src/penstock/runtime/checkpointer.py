@@ -269,6 +269,10 @@ class Checkpointer:
         self._staged.setdefault(number, []).append(frame)
         self._staged_rows += frame.height
 
+    def staged(self, number: int) -> list[pl.DataFrame]:
+        """Return the output of a sink that no checkpoint has yet."""
+        return list(self._staged.get(number, ()))
+
     @property
     def full(self) -> bool:
         """Whether so much output, or so many dead letters, wait that a checkpoint should be made early."""

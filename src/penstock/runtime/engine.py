@@ -21,6 +21,7 @@ from penstock.runtime.feeds import Feed
 from penstock.runtime.measuring import progress_of, step_progress
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet, refused_by
+from penstock.runtime.overwriting import NoOverwriting
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
 from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
@@ -154,9 +155,7 @@ class Engine:
             outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
-            identity = None
-            if self._checkpointer is not None:
-                identity = self._checkpointer.identity(vertex.name)
+            identity = self._checkpointer.identity(vertex.name) if self._checkpointer else None
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
             self._positions = self._checkpointer.resume(self._outlets, self._replay)
@@ -284,10 +283,12 @@ class Engine:
             return
         self._replayer.forget(self._checkpointer.replay_kept)
         over = [v.number for v in self.graph.sources if v.name in self._checkpointer.ended_before]
+        guard = NoOverwriting(self.executor, self._outlets, self._checkpointer, self.options)
         for batch in self._replayer.batches():
             if self._stop.is_set():
                 break
             output = self._run_epoch(batch.fed, batch.injected, over)
+            guard.sift(output, self._clock.now())
             output.dead = letters_named(output.dead, batch)
             self._deliver(output)
             self._replayer.done(batch)
@@ -354,12 +355,10 @@ class Engine:
     def _checkpoint(self) -> None:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        self._checkpointer.ended = self._ended_sources()
+        ended = [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
+        self._checkpointer.ended = ended
         self._checkpointer.begin(self.epoch, self._positions, self._rows, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
-
-    def _ended_sources(self) -> list[str]:
-        return [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
 
     def _acknowledge(self, positions: Mapping[int, Position]) -> None:
         """Let the sources forget what a checkpoint covers."""

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from penstock.connectors.contract import RefusingSink, ReplacingSink, Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import (
+    KeyedSink,
+    RefusingSink,
+    ReplacingSink,
+    Sink,
+    SinkIdentity,
+    SinkSpec,
+)
 from penstock.failures import system_refused
 from penstock.lowering.graph import Graph
 from penstock.runtime.letters import stamped
@@ -57,6 +64,11 @@ class Outlet:
         assert isinstance(self._sink, ReplacingSink)
         self._sink.replace(epoch, frames)
         self._applied(epoch)
+
+    def present(self, keys: pl.DataFrame) -> pl.Series | None:
+        """Tell of each key whether the sink has a row of it; None if it cannot tell."""
+        self.flush()
+        return self._sink.present(keys) if isinstance(self._sink, KeyedSink) else None
 
     def take_refused(self) -> list[pl.DataFrame]:
         """Hand over the rows that the sink refused since the last call."""

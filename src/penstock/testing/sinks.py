@@ -23,6 +23,7 @@ import polars as pl
 from penstock.connectors.contract import (
     Accepts,
     Guarantee,
+    KeyedSink,
     ReplacingSink,
     Sink,
     SinkIdentity,
@@ -84,6 +85,7 @@ def check_sink(
         check.changing()
     if check.facts.accepts is Accepts.UPSERT:
         check.conflicting()
+        check.looking()
     if is_replaceable(check.facts):
         check.replacing()
     check.values()
@@ -291,6 +293,22 @@ class _SinkCheck(SinkTarget):
             sink.apply(1, [rows((1, "a"), (2, "b"), (1, "c"))])
             sink.apply(2, [rows((2, "d"))])
         self._holds(target, [(1, "c"), (2, "d")], "of append-only rows of a key the last one wins")
+
+    def looking(self) -> None:
+        """Tell which keys are there, if the sink can; a replay relies on it."""
+        target, rule = self._target("looking"), "present() says of each key whether it is there"
+        asked = pl.DataFrame({"k": [2, 1, None, 1, 7]}, schema={"k": pl.Int64()})
+        with self._begun(target, SinkIdentity(target, 1), CHANGES) as sink:
+            if not isinstance(sink, KeyedSink):
+                return
+            sink.apply(1, [changes((1, "a", 1), (2, "b", 1), (None, "n", 1))])
+            sink.apply(2, [changes((2, "b", -1))])
+            found = sink.present(asked)
+        if found is not None:
+            told = found.to_list()
+            self._contract.require(
+                told == [False, True, True, True, False], rule, f"of {asked['k'].to_list()}: {told}"
+            )
 
     def values(self) -> None:
         """Write edge values, each column that ``validate`` accepts, and read them back."""

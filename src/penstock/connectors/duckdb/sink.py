@@ -17,7 +17,7 @@ from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
 from penstock.connectors.poison import LETTERS_TABLE, Likely, Rehearsals, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
-from penstock.connectors.tables import TableSink, missing_columns
+from penstock.connectors.tables import PLACE, TableSink, missing_columns
 from penstock.errors import ConnectorError, Fault
 
 if TYPE_CHECKING:
@@ -243,17 +243,22 @@ class DuckdbSink(TableSink):
 
     def _delete(self, keys: pl.DataFrame) -> None:
         for nulls, rows in split_nulls(keys, self._key):
-            tests = (
-                f"t.{quoted(name)} IS NULL"
-                if name in nulls
-                else f"t.{quoted(name)} = f.{quoted(name)}"
-                for name in self._key
-            )
             with self._registered(rows):
                 self._live.execute(
                     f"DELETE FROM {quoted(self._table)} AS t USING {_FRAME} AS f "  # noqa: S608
-                    f"WHERE {' AND '.join(tests)}"
+                    f"WHERE {_tests(self._key, nulls)}"
                 )
+
+    def _found(self, keys: pl.DataFrame, nulls: tuple[str, ...]) -> list[int]:
+        tests = _tests(self._key, nulls)
+        with self._registered(keys):
+            return [
+                place
+                for (place,) in self._live.execute(
+                    f"SELECT f.{PLACE} FROM {_FRAME} AS f WHERE EXISTS "  # noqa: S608 - quoted name
+                    f"(SELECT 1 FROM {quoted(self._table)} AS t WHERE {tests})"
+                ).fetchall()
+            ]
 
     @contextmanager
     def _registered(self, frame: pl.DataFrame) -> Iterator[None]:
@@ -266,6 +271,14 @@ class DuckdbSink(TableSink):
         self._live.register(_FRAME, _ArrowStream(frame.with_columns(casts)))
         yield
         self._live.unregister(_FRAME)  # after an error: at the roll-back, nothing works before it
+
+
+def _tests(key: Sequence[str], nulls: Sequence[str]) -> str:
+    """Return when a row ``t`` of the table has the key ``f``."""
+    return " AND ".join(
+        f"t.{quoted(name)} IS NULL" if name in nulls else f"t.{quoted(name)} = f.{quoted(name)}"
+        for name in key
+    )
 
 
 def _passes(error: duckdb.Error) -> bool:
