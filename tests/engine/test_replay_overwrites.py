@@ -93,6 +93,21 @@ def test_rows_that_wait_for_the_next_checkpoint_count(tmp_path: Path) -> None:
     assert table(tmp_path) == [(1, 10), (2, 20), (3, 3)]
 
 
+def test_where_the_pipeline_keeps_the_newest_an_old_row_changes_nothing(tmp_path: Path) -> None:
+    schema = {"k": pl.Int64, "at": pl.Int64, "v": pl.String}
+
+    def newest(number: pl.Expr) -> ps.Query:
+        script = [rows({"k": [1, 1, 2], "at": [2, 1, 1], "v": ["20", "x", "x"]}), end()]
+        read = scripted("s", schema, script=script).with_columns(number.str.to_integer())
+        latest = read.top_k(1, by="at", group_by="k").select("k", "v")
+        return latest.sink_sqlite(tmp_path / "out.db", "t", key="k")
+
+    ps.run(newest(pl.col("v")), checkpoint=tmp_path / "c")
+    repaired = newest(pl.col("v").replace("x", "10"))
+    ps.run(repaired, checkpoint=tmp_path / "c", replay_dead_letters=True)
+    assert table(tmp_path) == [(1, 20), (2, 10)]
+
+
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ps.run(query(tmp_path), checkpoint=tmp_path / "c")
     program = tmp_path / "repaired.py"
