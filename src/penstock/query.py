@@ -159,7 +159,7 @@ class Query:
         return self
 
     def diff(
-        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str] | None = None
+        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str | bool] | None = None
     ) -> PipelineDiff:
         """Show what this query would make of a checkpoint: kept, moved, new, lost. Changes nothing.
 

@@ -22,6 +22,7 @@ from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.cli.sql import app as sql_app
+from penstock.cli.storages import Options, pairs_of
 from penstock.errors import (
     ChangedPipelineError,
     ConfigError,
@@ -113,15 +114,17 @@ def run(
     ] = None,
     takeover: Takeover = False,  # noqa: FBT002
     no_restart: NoRestart = False,  # noqa: FBT002
+    option: Options = None,
 ) -> None:
     """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
-    program = load(file)
+    program, options = load(file), pairs_of(option)
     names = allow_lost_state or []
     allowed = True if "all" in names else names
     if program.queries:
         done = ps.run(
             *program.queries,
             checkpoint=checkpoint,
+            checkpoint_options=options,
             allow_lost_state=allowed,
             takeover=takeover,
             restart=None if no_restart else "auto",
@@ -133,7 +136,12 @@ def run(
             err=True,
         )
         return
-    program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
+    program.call_main(
+        checkpoint=checkpoint,
+        checkpoint_options=options,
+        allow_lost_state=allowed,
+        rebuild=rebuild,
+    )
 
 
 @app.command(epilog=_EXITS)
