@@ -57,5 +57,6 @@ def step_progress(executor: Executor, vertex: Vertex, feed: Feed | None, now: in
         lag_rows=feed.lag_rows if feed else None,
         watermark_delay_seconds=(now - watermark) / NS_PER_SECOND if known else None,
         rows_lost=feed.lost_rows if feed else 0,
+        share_read=feed.share_read if feed else None,
         epochs=stats.epochs,
     )
