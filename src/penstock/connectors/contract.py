@@ -290,6 +290,15 @@ class RefusingSink(Sink, Protocol):
         """
 
 
+@runtime_checkable
+class KeyedSink(Sink, Protocol):
+    """A live sink that can tell which keys it has rows of, so that a replay replaces no newer one."""
+
+    def present(self, keys: pl.DataFrame) -> pl.Series | None:
+        """Tell of each key (Boolean) whether a row of it is there now; None if it cannot be told."""
+        ...
+
+
 def is_replaceable(spec: SinkSpec) -> bool:
     """Tell whether the sink is a ``ReplacingSink``: its spec says so by a property ``replaceable``."""
     return bool(getattr(spec, "replaceable", False))
