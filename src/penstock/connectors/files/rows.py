@@ -9,6 +9,7 @@ import polars as pl
 
 from penstock.columns import dead_letters
 from penstock.connectors.formats.contract import Format, Framing
+from penstock.connectors.formats.marks import Marks
 from penstock.connectors.formats.messages import split_lines
 from penstock.deferred import numpy as np
 
@@ -26,7 +27,7 @@ def row_ends(block: bytes, framing: Framing) -> Ends:
     """Return the offset after each complete row (after its newline)."""
     data = np.frombuffer(block, np.uint8)
     if framing.quote is None or framing.quote not in block:
-        return np.flatnonzero(data == _NEWLINE).astype(np.int64) + 1
+        return Marks(data, np.equal, _NEWLINE).places() + 1
     quote = framing.quote[0]
     marks = np.flatnonzero((data == _NEWLINE) | (data == quote)).astype(np.int64)
     quotes = data[marks] == quote

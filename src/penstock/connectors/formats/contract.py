@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol, Self, runtime_checkable
 
 import polars as pl
@@ -24,8 +25,9 @@ from penstock.deferred import numpy as np
 ERRORS_SCHEMA = pl.Schema({"index": pl.UInt32, "reason": pl.String})
 
 
+@cache
 def no_errors() -> pl.DataFrame:
-    """Return an empty table of errors."""
+    """Return the empty table of errors."""
     return pl.DataFrame(schema=ERRORS_SCHEMA)
 
 

@@ -31,9 +31,9 @@ def matched(shape: Shape, index: Index, rows: Places) -> Match:
     rows = rows if begun.all() else rows[begun]
     at, ends, good = index.starts[rows], index.ends[rows], np.ones(len(rows), bool)
     spans = []
-    for before, text in zip(shape.texts, shape.texts[1:], strict=False):
-        start = at + len(before)
-        if text is shape.texts[-1]:
+    for number, text in enumerate(shape.texts[1:], 1):
+        start = at + len(shape.texts[number - 1])
+        if number == len(shape.values):
             at = ends - len(text)
         else:
             at = index.quotes.next(start, ends) - text.index(b'"')

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from penstock.connectors.formats.contract import Decoded, kept_without
-from penstock.connectors.formats.json_columns import Part, parts
+from penstock.connectors.formats.json_columns import Columns, Part
 from penstock.connectors.formats.json_index import Index
 from penstock.connectors.formats.json_matching import Match, matched
 from penstock.connectors.formats.json_shapes import Shape, learnt
@@ -83,7 +83,7 @@ class UniformLines:
         *,
         least: float = 0.5,
     ) -> None:
-        self._schema, self._wanted, self._least = dict(schema), dict(wanted), least
+        self._schema, self._columns, self._least = dict(schema), Columns(schema, wanted), least
         self._shapes: list[Shape] = []
         self._pause = self._paused = 0
 
@@ -94,7 +94,7 @@ class UniformLines:
             return None
         index = Index(block)
         matches = self._matches(index)
-        found = parts(self._schema, self._wanted, index, matches)
+        found = self._columns.parts(index, matches)
         waiting = np.ones(len(index), bool)
         for part in found:
             waiting[part.rows] = False

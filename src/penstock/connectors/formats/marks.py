@@ -74,7 +74,7 @@ class Marks:
         """Return the first mark at or behind each place; ``last`` if there is none before that."""
         ahead = self._ahead(places)
         found = places + ahead
-        waiting = np.flatnonzero(ahead == _WORD)
+        waiting = (ahead == _WORD).nonzero()[0]
         while len(waiting):
             at = found[waiting] - (_WORD - _SEEN)
             ahead = self._ahead(at)

@@ -51,6 +51,14 @@ def join_lines(text: pl.Series) -> bytes:
     return out.getvalue()
 
 
+def is_utf8(block: bytes) -> bool:
+    """Tell whether a block is valid UTF-8."""
+    try:
+        return block.isascii() or block.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
 def newlines(block: bytes) -> int:
     """Count the newlines: ``bytes.count`` takes five times as long for a large block."""
     if len(block) < _COUNTED_BY_NUMPY:
