@@ -217,23 +217,24 @@ class Json:
 
     def decode_block(self, block: bytes) -> pl.DataFrame | None:
         """Decode lines at once; None if one of them is blank, bad or unusual."""
+        if not is_utf8(block):
+            return None
         middle = _middle(block)
         if not middle:
-            return self._some_lines(block)
-        halves = (slice(middle), slice(middle, None))
+            return self._some_lines(block, 0, len(block))
+        halves = ((0, middle), (middle, len(block)))
         with ThreadPoolExecutor(len(halves)) as pool:  # the reader leaves the other cores idle
-            parts = list(pool.map(lambda half: self._some_lines(block[half]), halves))
+            parts = list(pool.map(lambda half: self._some_lines(block, *half), halves))
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
 
-    def _some_lines(self, block: bytes) -> pl.DataFrame | None:
-        """Read lines that are alike by columns, and the others all at once."""
-        if not is_utf8(block):
-            return None
-        many = self._nested and len(block) >= _MANY_BYTES
-        taken = self._uniform.read(block) if many else None
+    def _some_lines(self, block: bytes, start: int, stop: int) -> pl.DataFrame | None:
+        """Read lines of valid UTF-8: those that are alike by columns, the others all at once."""
+        many = self._nested and stop - start >= _MANY_BYTES
+        taken = self._uniform.read(block, start, stop) if many else None
         if taken is None:
-            whole = self._clean(block, _lines(block))
+            lines = block[start:stop]
+            whole = self._clean(lines, _lines(lines))
             return None if whole is None else cut(whole, self.schema)
         if not len(taken.left):
             return taken.completed(self._nothing).frame

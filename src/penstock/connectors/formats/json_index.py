@@ -30,27 +30,28 @@ _NEWLINE, _QUOTE, _BACKSLASH, _BLANK = b'\n"\\ '
 
 
 class Index:
-    """The lines of a block of UTF-8, the last perhaps without a newline."""
+    """The lines of a part of a block of UTF-8, the last perhaps without a newline."""
 
-    def __init__(self, block: bytes) -> None:
-        self.block = block
-        padded = np.empty(_BEFORE + len(block) + _BEHIND, np.uint8)
+    def __init__(self, block: bytes, start: int = 0, stop: int | None = None) -> None:
+        size = (len(block) if stop is None else stop) - start
+        padded = np.empty(_BEFORE + size + _BEHIND, np.uint8)
         padded[:_BEFORE] = 0
-        padded[_BEFORE + len(block) :] = 0
-        data = padded[_BEFORE : _BEFORE + len(block)]
-        data[:] = np.frombuffer(block, np.uint8)
-        self._bytes = padded[_BEFORE:]
+        padded[_BEFORE + size :] = 0
+        data = padded[_BEFORE : _BEFORE + size]
+        data[:] = np.frombuffer(block, np.uint8, size, start)
+        self._bytes, self._data = padded[_BEFORE:], data
         self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
         low = Marks(data, np.less, _BLANK).places()
         newline = data[low] == _NEWLINE
         newlines = low if newline.all() else low[newline]
-        self.ends = newlines if block.endswith(b"\n") else np.append(newlines, len(block))
+        closed = size > 0 and data[-1] == _NEWLINE
+        self.ends = newlines if closed else np.append(newlines, size)
         self.starts = np.concatenate(([0], self.ends[:-1] + 1))
         self.quotes = Marks(data, np.equal, _QUOTE)
         self.counts = np.diff(self.quotes.before(self.ends), prepend=0)
         if len(newlines) < len(low):
             self._leave_out(low[~newline])
-        if b"\\" in block:
+        if block.find(b"\\", start, start + size) >= 0:
             self._leave_out(np.flatnonzero(data == _BACKSLASH))
 
     def __len__(self) -> int:
@@ -61,9 +62,18 @@ class Index:
         """Give lines with escapes or control characters a count that no shape has."""
         self.counts[np.searchsorted(self.ends, places)] = -1
 
+    @property
+    def block(self) -> bytes:
+        """All that there is."""
+        return self._data.tobytes()
+
     def line(self, number: int) -> bytes:
         """Return a line without its newline."""
-        return self.block[int(self.starts[number]) : int(self.ends[number])]
+        return self.between(self.starts[number], self.ends[number])
+
+    def between(self, start: np.integer, end: np.integer) -> bytes:
+        """Return what stands from one place up to another."""
+        return self._data[start:end].tobytes()
 
     def says(self, places: Places, text: bytes) -> Flags | np.bool_:
         """Tell at which places a text stands; if at all of them, by one value."""

@@ -87,12 +87,12 @@ class UniformLines:
         self._shapes: list[Shape] = []
         self._pause = self._paused = 0
 
-    def read(self, block: bytes) -> Taken | None:
-        """Read what is uniform of a block of valid UTF-8; None if that is not worth while."""
+    def read(self, block: bytes, start: int = 0, stop: int | None = None) -> Taken | None:
+        """Read what is uniform of lines of valid UTF-8; None if that is not worth while."""
         if self._paused > 0:
             self._paused -= 1
             return None
-        index = Index(block)
+        index = Index(block, start, stop)
         matches = self._matches(index)
         found = self._columns.parts(index, matches)
         waiting = np.ones(len(index), bool)

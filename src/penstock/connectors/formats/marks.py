@@ -56,7 +56,7 @@ class Marks:
             if not more.any():
                 break
             words, bits = words[more], bits[more]
-        places = np.concatenate(found) if found else words
+        places: Places = np.concatenate(found) if found else words
         if len(found) > 1:
             places.sort(kind="stable")
         return places
