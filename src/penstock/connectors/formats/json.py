@@ -34,6 +34,7 @@ import polars as pl
 from penstock.connectors.formats.casting import refused
 from penstock.connectors.formats.contract import (
     LINES,
+    Block,
     Decoded,
     Framing,
     errors_table,
@@ -64,6 +65,9 @@ _MANY, _MANY_BYTES = 512, 1 << 16
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
+
+_NEAR = 1 << 16
+"""Bytes behind the middle of a block in which it can be cut; where lines are longer it is not."""
 
 
 @dataclass(frozen=True)
@@ -215,25 +219,26 @@ class Json:
         inner = self._read(one_line_each(text[kept]))
         return within(inner, kept, bad)
 
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
+    def decode_block(self, block: Block) -> pl.DataFrame | None:
         """Decode lines at once; None if one of them is blank, bad or unusual."""
         if not is_utf8(block):
             return None
         middle = _middle(block)
         if not middle:
-            return self._some_lines(block, 0, len(block))
-        halves = ((0, middle), (middle, len(block)))
+            return self._some_lines(block)
+        whole = memoryview(block)
+        halves = (whole[:middle], whole[middle:])
         with ThreadPoolExecutor(len(halves)) as pool:  # the reader leaves the other cores idle
-            parts = list(pool.map(lambda half: self._some_lines(block, *half), halves))
+            parts = list(pool.map(self._some_lines, halves))
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
 
-    def _some_lines(self, block: bytes, start: int, stop: int) -> pl.DataFrame | None:
+    def _some_lines(self, block: Block) -> pl.DataFrame | None:
         """Read lines of valid UTF-8: those that are alike by columns, the others all at once."""
-        many = self._nested and stop - start >= _MANY_BYTES
-        taken = self._uniform.read(block, start, stop) if many else None
+        many = self._nested and len(block) >= _MANY_BYTES
+        taken = self._uniform.read(block) if many else None
         if taken is None:
-            lines = block[start:stop]
+            lines = bytes(block)
             whole = self._clean(lines, _lines(lines))
             return None if whole is None else cut(whole, self.schema)
         if not len(taken.left):
@@ -341,9 +346,10 @@ def _lines(block: bytes) -> int:
     return newlines(block) + (not block.endswith(b"\n"))
 
 
-def _middle(block: bytes) -> int:
+def _middle(block: Block) -> int:
     """Return the place behind a newline near the middle of a large block; 0: leave it whole."""
     if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2:
         return 0
-    middle = block.rfind(b"\n", 0, len(block) // 2) + 1
-    return middle if middle < len(block) else 0
+    begin = len(block) // 2
+    behind = bytes(block[begin : begin + _NEAR]).find(b"\n") + 1
+    return begin + behind if behind and begin + behind < len(block) else 0

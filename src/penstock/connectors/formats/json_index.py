@@ -14,6 +14,8 @@ from penstock.deferred import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from penstock.connectors.formats.contract import Block
+
     Numbers = npt.NDArray[np.int64]
     Places = npt.NDArray[np.int64]
     Words = npt.NDArray[np.uint64]
@@ -30,15 +32,15 @@ _NEWLINE, _QUOTE, _BACKSLASH, _BLANK = b'\n"\\ '
 
 
 class Index:
-    """The lines of a part of a block of UTF-8, the last perhaps without a newline."""
+    """The lines of a block of UTF-8, the last perhaps without a newline."""
 
-    def __init__(self, block: bytes, start: int = 0, stop: int | None = None) -> None:
-        size = (len(block) if stop is None else stop) - start
+    def __init__(self, block: Block) -> None:
+        size = len(block)
         padded = np.empty(_BEFORE + size + _BEHIND, np.uint8)
         padded[:_BEFORE] = 0
         padded[_BEFORE + size :] = 0
         data = padded[_BEFORE : _BEFORE + size]
-        data[:] = np.frombuffer(block, np.uint8, size, start)
+        data[:] = np.frombuffer(block, np.uint8)
         self._bytes, self._data = padded[_BEFORE:], data
         self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
         low = Marks(data, np.less, _BLANK).places()
@@ -51,8 +53,9 @@ class Index:
         self.counts = np.diff(self.quotes.before(self.ends), prepend=0)
         if len(newlines) < len(low):
             self._leave_out(low[~newline])
-        if block.find(b"\\", start, start + size) >= 0:
-            self._leave_out(np.flatnonzero(data == _BACKSLASH))
+        escapes = data == _BACKSLASH
+        if escapes.any():
+            self._leave_out(np.flatnonzero(escapes))
 
     def __len__(self) -> int:
         """How many lines there are."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from penstock.connectors.formats.contract import Decoded, kept_without
+from penstock.connectors.formats.contract import Block, Decoded, kept_without
 from penstock.connectors.formats.json_columns import Columns, Part
 from penstock.connectors.formats.json_index import Index
 from penstock.connectors.formats.json_matching import Match, matched
@@ -87,12 +87,12 @@ class UniformLines:
         self._shapes: list[Shape] = []
         self._pause = self._paused = 0
 
-    def read(self, block: bytes, start: int = 0, stop: int | None = None) -> Taken | None:
+    def read(self, block: Block) -> Taken | None:
         """Read what is uniform of lines of valid UTF-8; None if that is not worth while."""
         if self._paused > 0:
             self._paused -= 1
             return None
-        index = Index(block, start, stop)
+        index = Index(block)
         matches = self._matches(index)
         found = self._columns.parts(index, matches)
         waiting = np.ones(len(index), bool)

@@ -80,7 +80,8 @@ class Marks:
             ahead = self._ahead(at)
             found[waiting] = at + ahead
             waiting = waiting[(ahead == _WORD) & (at + _SEEN < last[waiting])]
-        return np.minimum(found, last)
+        nearest: Places = np.minimum(found, last)
+        return nearest
 
     def _ahead(self, places: Places) -> Places:
         return _first(self._from[places >> 3] >> (places & 7).astype(np.uint64))
