@@ -8,10 +8,11 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.sql_plan.calls import Call
+from penstock.sql_plan.casts import cast
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.instant_parts import part
 from penstock.sql_plan.number_formats import number_text, text_number
-from penstock.sql_plan.scalars import Scalars, Translator, cast
+from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.span_functions import part_of_span, singular, truncated_span
 from penstock.sql_plan.time_formats import read, written
 from penstock.sql_plan.values import Value, literal_as
