@@ -8,6 +8,7 @@ from collections.abc import Callable
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.compared import equal
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, both, united
 from penstock.sql_plan.values import Value
@@ -68,7 +69,7 @@ def _coalesce(scalars: Scalars, node: exp.Expr) -> Value:
 def _nullif(scalars: Scalars, node: exp.Expr) -> Value:
     value, other = both(scalars, node, node.this, node.expression)
     return Value(
-        pl.when(~(value.expr == other.expr).fill_null(value=False)).then(value.expr), value.dtype
+        pl.when(~equal(value.expr, other.expr).fill_null(value=False)).then(value.expr), value.dtype
     )
 
 

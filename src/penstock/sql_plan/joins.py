@@ -120,12 +120,16 @@ def joined(left: Stream, right: Stream, how: str, keys: Sequence[Key]) -> Stream
 
 
 def _distinct_keys(side: Stream, keys: list[pl.Expr]) -> tuple[Stream, list[pl.Expr], list[str]]:
-    """Polars joins on a column once: one that equals several gets copies, which are dropped again."""
+    """Return keys that Polars takes, and the columns added for them, which are dropped again.
+
+    It joins on a column once, and on no expression that names a part of itself.
+    """
     on: list[pl.Expr] = []
     copies: dict[str, pl.Expr] = {}
     for key in keys:
         name = key.meta.output_name()
-        if any(name == other.meta.output_name() for other in on):
+        renames = not key.meta.eq(key.meta.undo_aliases())
+        if renames or any(name == other.meta.output_name() for other in on):
             copy = f"{name}#{len(copies) + 1} again"
             copies[copy] = key
             key = pl.col(copy)

@@ -61,10 +61,10 @@ class Scalars:
             return self._checked(node.meta[FUNCTION], node)
         for kind in type(node).__mro__:
             if kind in self._nodes:
-                return self._checked(self._nodes[kind], node)
+                return _folded(self._checked(self._nodes[kind], node), node)
         name = (node.name if isinstance(node, exp.Anonymous) else node.key).upper()
         if name in self._functions:
-            return self._called(self._functions[name], node)
+            return _folded(self._called(self._functions[name], node), node)
         raise self._unknown(node, name)
 
     def _unknown(self, node: exp.Expr, name: str) -> PlanError:
@@ -161,6 +161,25 @@ class Scalars:
         if value is None or not value.constant:
             raise refuse(node, f"{what} must be a constant")
         return value.literal
+
+
+def _folded(value: Value, node: exp.Expr) -> Value:
+    """Compute once what is made of constants: beside columns Polars may take it for one row.
+
+    A function of the user's is called for each row; what fails now fails for each row, too.
+    """
+    nested = value.dtype.is_nested() or value.dtype == pl.Null
+    if value.constant or value.is_interval or nested or value.expr.meta.root_names():
+        return value
+    if any(FUNCTION in part.meta for part in node.walk()):
+        return value
+    try:
+        cell = pl.select(value.expr).to_series()
+    except pl.exceptions.PolarsError:
+        return value
+    if len(cell) != 1 or cell.dtype != value.dtype:
+        return value
+    return replace(value, expr=pl.lit(cell.item(), dtype=value.dtype))
 
 
 _WINDOW_ONLY = ("ROWNUMBER", "NTILE", "LAG", "LEAD", "NTHVALUE", "FIRSTVALUE", "LASTVALUE")
