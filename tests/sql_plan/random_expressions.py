@@ -106,7 +106,10 @@ class Expressions(ABC):
             return self._asked(env)
         if self.one_in(12):
             return self._listed(env, depth - 1)
-        kind = self.chance.choice(KINDS)
+        return self._compared(env, self.chance.choice(KINDS), depth)
+
+    def _compared(self, env: Env, kind: str, depth: int) -> str:
+        """Return a condition on two values of a type."""
         one, two = self.expr(env, kind, depth - 1), self.expr(env, kind, depth - 1)
         form = self.chance.randrange(10)
         if form == 0:
@@ -122,7 +125,8 @@ class Expressions(ABC):
             return f"{one} {self.chance.choice(PATTERNS)}"
         if form == 6 and kind not in ("bool", "text"):
             known = self.chance.choice(LITERALS[kind])
-            return f"(coalesce({one}, {known}), coalesce({two}, {known})) {self.chance.choice(COMPARISONS)} ({known}, {known})"
+            pair = f"(coalesce({one}, {known}), coalesce({two}, {known}))"
+            return f"{pair} {self.chance.choice(COMPARISONS)} ({known}, {known})"
         if form == 5:
             test = f"({one} = {two})"
             return f"{test} IS {self.chance.choice(('TRUE', 'NOT TRUE', 'FALSE', 'NOT FALSE'))}"
@@ -264,9 +268,9 @@ CALLS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("right({}, 2)", "text"), ("left({}, {})", "text", "int"), ("split_part({}, 'y', 1)", "text"),
         ("split_part({}, 'y', -1)", "text"), ("translate({}, 'xy', 'a')", "text"),
         ("concat_ws('/', {}, {})", "text", "text"), ("overlay({} placing '#' from 1 for 1)", "text"),
-        ("substring({}, 2)", "text"), ("array_to_string({}, ',')", "list"),
+        ("substring({}, 2)", "text"), ("array_to_string(array_append({}, 0), ',')", "list"),
         ("(cast({} as json) ->> 'a')", "json"), ("(cast({} as json) -> 'b' ->> 0)", "json"),
-        ("(cast({} as json) -> 'c' ->> 'd')", "json"), ("(string_to_array({}, 'y'))[1]", "text"),
+        ("(cast({} as json) -> 'c' ->> 'd')", "json"), ("(string_to_array({} || 'x', 'y'))[1]", "text"),
     ),
     "date": (
         ("({} + 1)", "date"), ("({} - 30)", "date"), ("cast({} as date)", "ts"),

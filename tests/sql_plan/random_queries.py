@@ -72,10 +72,12 @@ class Queries(Windows):
         one, two = (f"cast({self.expr(below, 'int', 1)} as bigint)" for _ in "ab")
         filtered = f" FILTER (WHERE {self.condition(below, 1)})" if self.one_in(4) else ""
         calls = [f"avg({one})", f"avg(DISTINCT {one})", f"stddev_samp({one})", f"stddev_pop({one})",
-                 f"var_samp({one})", f"var_pop({one})", f"median({one})", f"covar_pop({one}, {two})", f"regr_slope({one}, {two})", f"regr_count({one}, {two})",
+                 f"var_samp({one})", f"var_pop({one})", f"median({one})", f"covar_pop({one}, {two})",
+                 f"regr_slope({one}, {two})", f"regr_count({one}, {two})",
                  f"regr_r2({one}, {two})", f"regr_intercept({one}, {two})",
                  f"avg({self.expr(below, 'num', 1)})"]  # fmt: skip
-        cells = [self.chance.choice(calls) + filtered for _ in range(2)]
+        chosen = (self.chance.choice(calls) + filtered for _ in range(2))
+        cells = [f"nullif({call}, cast('nan' as double precision))" for call in chosen]
         share = f"{self.chance.choice((0, 0.25, 0.5, 1))}"
         call = self.chance.choice(("percentile_cont", "percentile_disc"))
         cells.append(

@@ -23,6 +23,8 @@ def _cast(scalars: Scalars, node: exp.Expr) -> Value:
         if isinstance(target, pl.Duration):
             return scalars.value(exp.Interval(this=node.this))
         return _literal_cast(value, target, node)
+    if value.is_interval and isinstance(target, pl.Duration):
+        return value  # with its months
     strict = scalars.strict and not isinstance(node, exp.TryCast)
     found = cast(value, target, strict=strict)
     width = node.args["to"].expressions

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 from sqlglot import exp
 
-from penstock.sql_plan.as_of_joins import as_of, as_of_side, at_system_time, is_as_of
+from penstock.sql_plan.as_of_joins import as_of, as_of_side, at_system_time, is_as_of, reads_now
 from penstock.sql_plan.binding import bound, column
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse, require_only
@@ -152,11 +152,15 @@ def _add_as_of(
     context: Context, items: Items, node: exp.Expr, parent: Scope | None, join: exp.Join
 ) -> None:
     """Join one row of an item, by time, to each row since the last comma."""
-    how, version = as_of_side(join), node.args.get("version")
+    how, version, time = as_of_side(join), node.args.get("version"), exp.null()
     if version is not None:
+        require_only(version, "this", "expression", "kind")
+        time = bound(version.expression, Scope(items.fields, parent))
         node = node.copy()
         node.set("version", None)
-    relation, ties = _item(context, items, node, parent)
+    by_event_time = version is not None and not reads_now(items.pieces, time)
+    reader = context.with_queries() if by_event_time else context
+    relation, ties = _item(reader, items, node, parent)
     if ties:
         raise refuse(join, "a correlated query cannot be joined as of a time")
     named = named_by(items.of_group, relation, join)
@@ -171,8 +175,6 @@ def _add_as_of(
     if version is None:
         made = as_of(context, whole, relation, how, found, join)
     else:
-        require_only(version, "this", "expression", "kind")
-        time = bound(version.expression, Scope(items.fields, parent))
         made = at_system_time(context, whole, relation, how, found, time, join)
     items.pieces[items.group :] = [made]
     items.fields += relation.fields

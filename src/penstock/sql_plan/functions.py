@@ -7,6 +7,7 @@ import polars as pl
 from penstock.sql_plan import (
     arithmetic,
     array_shapes,
+    bucket_functions,
     casts,
     choices,
     clock,
@@ -56,6 +57,7 @@ _FUNCTIONS = {
     **array_shapes.FUNCTIONS,
     **math_functions.FUNCTIONS,
     **time_functions.FUNCTIONS,
+    **bucket_functions.FUNCTIONS,
     **clock.FUNCTIONS,
     **span_functions.FUNCTIONS,
 }
