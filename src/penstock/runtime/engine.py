@@ -466,5 +466,6 @@ class Engine:
             lag_rows=feed.lag_rows if feed else None,
             watermark_delay_seconds=delay if known else None,
             rows_lost=feed.lost_rows if feed else 0,
+            share_read=feed.share_read if feed else None,
             epochs=stats.epochs,
         )
