@@ -40,6 +40,18 @@ class Place:
         return TopicPartition(self.topic, self.partition, offset)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a topic takes, as far as its brokers tell, and what the client does.
+
+    The brokers look at a message as it is compressed, the client as it is.
+    """
+
+    message_bytes: int | None = None
+    compacted: bool = False
+    client_bytes: int | None = None
+
+
 Start = str | datetime | Mapping[Place, int]
 """``"earliest"``, ``"latest"``, an instant, or offsets; places not named begin at the earliest."""
 
@@ -197,6 +209,21 @@ class Cluster:
             fault=Fault.REMOTE,
             retry=True,
         )
+
+    def limits(self, topic: str) -> Limits:
+        """Return what a topic takes; nothing is known where we may not ask."""
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import ConfigResource
+
+        which = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        try:
+            found = self._admin.describe_configs([which], request_timeout=_REQUEST_S)[which]
+            settings = {name: entry.value for name, entry in found.result().items()}
+        except KafkaException:
+            return Limits()
+        size = settings.get("max.message.bytes")
+        compacted = "compact" in (settings.get("cleanup.policy") or "")
+        return Limits(int(size) if size else None, compacted)
 
     def exists(self, topic: str) -> bool:
         """Tell whether there is such a topic."""

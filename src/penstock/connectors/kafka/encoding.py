@@ -38,11 +38,25 @@ class KeyFormat(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Rows, and the message of each: as many, in the same order.
+
+    ``rows`` has the weight where they are changes. A row that is refused can be ``replayable``. A key
+    whose row is refused has to be deleted where ``keyed``.
+    """
+
+    rows: pl.DataFrame
+    messages: pl.DataFrame
+    replayable: bool = True
+    keyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Encoding:
     """How rows of one stream become messages.
 
-    ``encode`` gives frames with ``key`` and ``value`` (Binary), and ``timestamp`` (ms) and
-    ``headers`` where there are any.
+    Messages have columns ``key`` and ``value`` (Binary), and ``timestamp`` (ms) and ``headers``
+    where there are any.
     """
 
     step: str
@@ -107,18 +121,19 @@ class Encoding:
             f"column {name!r} is {schema[name]}, not {wanted}", step=self.step, value=name
         )
 
-    def encode(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    def encode(self, frames: Iterable[pl.DataFrame]) -> Iterator[Part]:
         """Return the messages of an epoch, in order."""
         for frame in frames:
             self._refuse_changes(frame)
             if self.value is ValueFormat.RAW:
-                yield self._raw(frame)
+                yield Part(frame, self._raw(frame))
             elif self.value is ValueFormat.DEBEZIUM:
                 yield self._enveloped(frame)
             elif WEIGHT in frame.columns:
                 yield from self._upserted(frame)
             else:
-                yield frame.select(**self._beside(frame), value=self._object(frame.columns))
+                written = frame.select(**self._beside(frame), value=self._object(frame.columns))
+                yield Part(frame, written)
 
     def _refuse_changes(self, frame: pl.DataFrame) -> None:
         keyed = bool(self.key) and self.value is ValueFormat.JSON
@@ -140,14 +155,19 @@ class Encoding:
             found[HEAD] = pl.col(HEAD)
         return frame.select(**found)
 
-    def _upserted(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def _upserted(self, frame: pl.DataFrame) -> Iterator[Part]:
+        """A change is not to be replayed: newer ones of its key may have come since."""
         changes = keyed_changes([frame], self.key, self.step)
-        yield changes.deletes.select(key=self._key(frame.schema), value=pl.lit(None, pl.Binary()))
-        written = changes.upserts
-        yield written.select(**self._beside(written), value=self._object(written.columns))
+        gone = changes.deletes.select(key=self._key(frame.schema), value=pl.lit(None, pl.Binary()))
+        weighted = changes.deletes.with_columns(pl.lit(-1, pl.Int64).alias(WEIGHT))
+        yield Part(weighted, gone, replayable=False)
+        rows = changes.upserts
+        written = rows.select(**self._beside(rows), value=self._object(rows.columns))
+        yield Part(rows, written, replayable=False, keyed=True)
 
-    def _enveloped(self, frame: pl.DataFrame) -> pl.DataFrame:
-        if WEIGHT not in frame.columns:
+    def _enveloped(self, frame: pl.DataFrame) -> Part:
+        appended = WEIGHT not in frame.columns
+        if appended:
             frame = frame.with_columns(pl.lit(1, pl.Int64).alias(WEIGHT))
         frame = frame.select(pl.all().repeat_by(pl.col(WEIGHT).abs())).explode(frame.columns)
         row = pl.struct(self._written(frame.columns)).struct.json_encode()
@@ -161,7 +181,9 @@ class Encoding:
             .then(pl.lit(',"after":null,"op":"d"}'))
             .otherwise(pl.lit(',"op":"c"}')),
         )
-        return frame.select(**self._beside(frame), value=value.cast(pl.Binary))
+        written = frame.select(**self._beside(frame), value=value.cast(pl.Binary))
+        rows = frame.drop(WEIGHT) if appended else frame.with_columns(pl.col(WEIGHT).sign())
+        return Part(rows, written, replayable=appended)
 
     def _beside(self, frame: pl.DataFrame) -> dict[str, pl.Expr]:
         found = {KEY: self._key(frame.schema)} if self.key else {}
