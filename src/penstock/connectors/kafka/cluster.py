@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.connectors.drivers import load_driver
 from penstock.connectors.kafka.connection import Connection
 from penstock.connectors.kafka.failures import connector_error, is_settled_by_user
+from penstock.connectors.kafka.handshake import certificate_fault
 from penstock.errors import ConnectorError, Fault, closest
 
 if TYPE_CHECKING:
@@ -66,10 +67,9 @@ class Cluster:
 
         self._step = step
         self._refused: Any = None
+        self._client = connection.client(step)
         try:
-            self._admin: AdminClient = AdminClient(
-                connection.client(step) | {"error_cb": self._noticed}
-            )
+            self._admin: AdminClient = AdminClient(self._client | {"error_cb": self._noticed})
         except KafkaException as error:
             raise connector_error(error.args[0], step, "setting up the client") from error
 
@@ -124,8 +124,10 @@ class Cluster:
             except KafkaException as error:
                 self._admin.poll(0)  # which brings what was noticed
                 if self._refused is not None or time.monotonic() > until:
-                    cause = self._refused or error.args[0]
-                    raise connector_error(cause, self._step, "reaching the cluster") from error
+                    found = self._refused or error.args[0]
+                    fault = certificate_fault(self._client)
+                    what = "reaching the cluster"
+                    raise connector_error(found, self._step, what, fault) from error
 
     def _ids(self, names: Sequence[str]) -> list[str]:
         from confluent_kafka import TopicCollection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from penstock.connectors.poison import ValueRefusedError
@@ -37,13 +38,16 @@ _OF_A_MESSAGE = {
 }
 """Errors of single messages, by their names, and what can be done about it."""
 
+_ALERT = re.compile(r"alert .*(certificate|unknown ca)")
+"""The broker does not like our certificate, or misses one; to the client that is a lost connection."""
+
 LOST_COUNT = ("_PURGE_QUEUE", "_PURGE_INFLIGHT", "OUT_OF_ORDER_SEQUENCE_NUMBER")
 """Errors of a transaction that is to be made anew, by their names."""
 
 
 def is_settled_by_user(error: KafkaError) -> bool:
     """Tell whether waiting cannot help."""
-    return error.name() in _CONFIGURATION
+    return error.name() in _CONFIGURATION or _ALERT.search(error.str()) is not None
 
 
 def is_of_a_message(error: KafkaError) -> bool:
@@ -51,8 +55,10 @@ def is_of_a_message(error: KafkaError) -> bool:
     return error.name() in _OF_A_MESSAGE
 
 
-def connector_error(error: KafkaError, step: str, what: str) -> ConnectorError:
-    """Build our error: ``what`` was tried."""
+def connector_error(
+    error: KafkaError, step: str, what: str, cause: str | None = None
+) -> ConnectorError:
+    """Build our error: ``what`` was tried; ``cause``: what the client does not say."""
     name = error.name()
     if is_of_a_message(error):
         return ValueRefusedError(
@@ -64,10 +70,10 @@ def connector_error(error: KafkaError, step: str, what: str) -> ConnectorError:
         )
     user = is_settled_by_user(error)
     return ConnectorError(
-        f"{what} failed: {error.str()} ({name})",
+        f"{what} failed: {cause or error.str()} ({name})",
         step=step,
         value=name,
         fault=Fault.USER if user else Fault.REMOTE,
         retry=not user,
-        hint=_CONFIGURATION.get(name),
+        hint=_CONFIGURATION.get("_SSL" if _ALERT.search(error.str()) else name),
     )

@@ -337,12 +337,6 @@ def topic(
     ``stop``: ``"never"`` or ``"at end"``. ``on_trimmed``: ``"fail"`` or ``"skip"``.
     """
     step = f"topic {path}"
-    if format is None and (schema is not None or options):
-        raise ConfigError(
-            f"{next(iter(options), 'schema')}= is for a format, and none is named",
-            step=step,
-            hint='give format="json", for example; a typed topic needs neither',
-        )
     return TopicSourceSpec(
         path,
         None if partitions is None else tuple(partitions),
@@ -350,7 +344,7 @@ def topic(
         if isinstance(start, datetime | Mapping)
         else choice(Start, start, step=step, option="start"),
         choice(Stop, stop, step=step, option="stop"),
-        None if format is None else registry.of_messages(format, schema, step=step, **options),
+        registry.of_value(format, schema, step=step, **options),
         None if metadata is None else names(metadata),
         choice(Trimmed, on_trimmed, step=step, option="on_trimmed"),
     )
