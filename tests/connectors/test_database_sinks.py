@@ -24,6 +24,7 @@ from penstock.connectors.contract import (
     SinkSpec,
     is_replaceable,
 )
+from penstock.connectors.probing import probed
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from tests.connectors.databases import Database
 
@@ -386,3 +387,13 @@ def test_any_changelog_leaves_what_a_dict_would(
         sink.apply(epoch, [changes((99, "again", 1))])
         assert dict(table(database, name)) == oracle
     sink.close()
+
+
+def test_a_database_is_probed_without_leaving_anything(database: Database) -> None:
+    spec = database.spec("probed")
+    assert probed(spec)
+    sink = spec.open()
+    sink.begin(None, pl.Schema({"k": pl.Int64()}))
+    sink.close()
+    assert probed(spec)
+    assert database.query("SELECT count(*) FROM probed") == [(0,)]

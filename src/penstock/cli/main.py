@@ -17,6 +17,7 @@ from rich.console import Console
 
 import penstock as ps
 from penstock.cli import checkpoints, dead_letters, state
+from penstock.cli.check import app as check_app
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
@@ -47,6 +48,7 @@ app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(state.app, name="state")
 
 app.add_typer(diff_app)
+app.add_typer(check_app)
 app.add_typer(sql_app)
 app.add_typer(dead_letters.app, name="dead-letters")
 

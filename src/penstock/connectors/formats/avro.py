@@ -108,7 +108,7 @@ class Reading:
             ends = frame.get_column(_END)
             whole = frame.height == len(messages) and bool((ends == pl.Series([mark])).all())
             return frame.select(columns) if whole else None
-        except pl.exceptions.PolarsError:
+        except (pl.exceptions.PolarsError, OSError, ValueError):  # too short: an OSError
             return None
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # Polars' panics are BaseExceptions

@@ -16,7 +16,7 @@ from penstock.connectors.decoding import Decoder
 from penstock.connectors.formats import registry as formats
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.schemas import SchemaLike
-from penstock.connectors.kafka.cluster import Place
+from penstock.connectors.kafka.cluster import Cluster, Place
 from penstock.connectors.kafka.connection import Connection, connecting, connection, split_url
 from penstock.connectors.kafka.encoding import Encoding, KeyFormat, ValueFormat
 from penstock.connectors.kafka.ledger import EPOCHS_TOPIC
@@ -130,6 +130,15 @@ class KafkaSourceSpec:
         """Never."""
         return False
 
+    def probe(self) -> str:
+        """Reach the brokers, look for the topics; ask the schema registry, if there is one."""
+        cluster = Cluster(self.connection, self.name)
+        topics = cluster.topic_ids(self.topics)
+        schemas = getattr(self.format, "registry", None)
+        if schemas is not None:
+            schemas.subjects()
+        return f"{len(topics)} topics, {len(cluster.places(topics))} partitions"
+
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""
         start = self.start
@@ -236,6 +245,13 @@ class KafkaSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self._encoding.check(schema)
+
+    def probe(self) -> str:
+        """Reach the brokers and look for the topic; ask the schema registry, if there is one."""
+        there = Cluster(self.connection, self.name).exists(self.topic)
+        if self.registry is not None:
+            self.registry.subjects()
+        return "the topic is there" if there else "the topic will be made"
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""

@@ -23,7 +23,7 @@ def certificate_fault(client: dict[str, Any]) -> str | None:
         where = (parts.hostname, parts.port)
         try:
             with (
-                socket.create_connection(where, timeout=_TIMEOUT_S) as plain,  # type: ignore[arg-type]
+                socket.create_connection(where, timeout=_TIMEOUT_S) as plain,
                 context.wrap_socket(plain, server_hostname=parts.hostname),
             ):
                 return None

@@ -17,6 +17,7 @@ from penstock.connectors.decoding import Decoder
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.options import Start, Stop, choice, duration, names
+from penstock.connectors.probing import writable_folder
 from penstock.connectors.topics.sink import TopicSink
 from penstock.connectors.topics.source import TopicSource
 from penstock.errors import ConfigError
@@ -194,6 +195,11 @@ class TopicSourceSpec(TopicFacts):
         """Never."""
         return False
 
+    def probe(self) -> str:
+        """Look whether the topic is there."""
+        with Topic.open(self.path) as found:
+            return f"{found.partitions} partitions"
+
     def open(self) -> Source:
         """Open the topic."""
         schema = self.schema
@@ -303,6 +309,13 @@ class TopicSinkSpec(TopicFacts):
                 step=self.name,
                 hint="cast the stream, or write to a topic of another name",
             )
+
+    def probe(self) -> str:
+        """Look whether the topic is there, or may be made."""
+        if Topic.exists(self.path):
+            with Topic.open(self.path) as found:
+                return f"{found.partitions} partitions"
+        return writable_folder(self.path, self.name)
 
     def open(self) -> Sink:
         """Return the sink; ``begin`` opens the topic."""
