@@ -149,7 +149,8 @@ def scan_websocket(
 
     ``cursor_field``: a number in each message from which the server goes on when it is asked to
     (``time_us`` of Jetstream), ``rewind`` how far behind it to begin (``"5s"``); what comes again is
-    left out. ``greeting``: messages to send when connected. More ``options``: ``docs/connectors/websocket.md``.
+    left out. ``greeting``: messages to send when connected. More ``options``:
+    ``docs/connectors/websocket.md``.
     """
     spec = websocket.websocket(
         url,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -96,6 +97,12 @@ class Connection:
             found["Authorization"] = f"Bearer {token}"
         return found
 
+    def _context(self, step: str) -> ssl.SSLContext:
+        """Return what encrypts: without https nothing does, and what the system trusts is not loaded."""
+        if self.opened_url(step).startswith("https:"):
+            return self.tls.client(step)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
     def client(self, step: str) -> httpx2.Client:
         """Return a client; nothing connects yet. Redirects are not followed: they would get the token."""
         load_driver("httpx2", "http", step)
@@ -109,7 +116,7 @@ class Connection:
         return httpx2.Client(
             headers=self.opened_headers(step),
             auth=auth,
-            verify=self.tls.client(step),
+            verify=self._context(step),
             timeout=httpx2.Timeout(
                 self.timeout.total_seconds(), connect=self.connect_timeout.total_seconds()
             ),

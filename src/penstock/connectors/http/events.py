@@ -100,7 +100,7 @@ class EventsClient:
             self._pauses.succeeded()
             if event.retry is not None:
                 self._asked_s = event.retry / 1000
-            if event.id.isprintable() and event.id.isascii():  # a header can hold no other
+            if event.id and event.id.isprintable() and event.id.isascii():  # what a header can hold
                 self._id = event.id
             wanted = not following.events or event.event in following.events
             if wanted and event.data:

@@ -23,7 +23,7 @@ import msgspec
 
 from penstock.errors import ConnectorError, Fault
 
-_LINK = re.compile(r"<([^>]*)>\s*((?:;[^,<]*)*)")
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _NEXT = re.compile(r';\s*rel\s*=\s*"?(?:[^"]*\s)?next(?:\s[^"]*)?"?', re.IGNORECASE)
 
 

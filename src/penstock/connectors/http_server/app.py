@@ -22,7 +22,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 MAX_KEY_BYTES = 255
 """Of an idempotency key: more is none that a client makes up for each request."""
-_DRAIN_S = 2.0
+_DRAIN_S = 1.0
 _DRAIN_FACTOR = 4
 """How much of a body that is too large is read all the same, in bodies of the limit: a client that is
 still sending would not see the answer otherwise."""
