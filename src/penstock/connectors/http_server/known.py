@@ -44,7 +44,7 @@ class KnownKeys:
     def __init__(self, most: int) -> None:
         self._most = most
         self._found: OrderedDict[str, Known] = OrderedDict()
-        self._written: list[Written] | None = []
+        self._written: list[list[str | int]] | None = []
 
     def restore(self, written: Sequence[Written]) -> None:
         """Take what ``written`` gave."""
@@ -64,11 +64,11 @@ class KnownKeys:
             self._found.popitem(last=False)
         self._written = None
 
-    def written(self) -> list[Written]:
+    def written(self) -> list[list[str | int]]:
         """Return all of them as JSON can hold them; never changed afterwards."""
         if self._written is None:
             self._written = [
-                (key, each.body, each.rows, each.dead, each.handed)
+                [key, each.body, each.rows, each.dead, each.handed]
                 for key, each in self._found.items()
             ]
         return self._written

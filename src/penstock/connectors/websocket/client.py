@@ -73,7 +73,8 @@ class WebSocketClient:
             return None
         marks: Any = (entry.mark for entry in entries)
         self._passed.add(marks)
-        return msgspec.to_builtins(self._passed.held())
+        held = self._passed.held()
+        return None if held is None else {"cursor": held.cursor, "seen": list(map(list, held.seen))}
 
     def close(self) -> None:
         """End the connection."""
