@@ -132,6 +132,17 @@ def lost_of(source: Source) -> int:
     return int(getattr(source, "lost", 0))
 
 
+def promise_acknowledgement(source: Source) -> None:
+    """Tell a live source, before ``seek``, that each poll is acknowledged as soon as it is durable.
+
+    One that answers its senders has a method ``acknowledged_at_once``: without the call nothing is known
+    of what becomes of the rows, and it answers when they are handed over.
+    """
+    promised = getattr(source, "acknowledged_at_once", None)
+    if promised is not None:
+        promised()
+
+
 @runtime_checkable
 class StoppingSource(Source, Protocol):
     """A live source that can end at a position, which sources of several partitions have to.
