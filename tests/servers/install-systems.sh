@@ -23,3 +23,11 @@ if [ ! -e "$servers/kafka/complete" ]; then
         -DincludeScope=runtime -DoutputDirectory="$servers/kafka"
     touch "$servers/kafka/complete"
 fi
+
+# Message brokers, as Debian has them; they are not to run by themselves. Read by tests/servers/*.py.
+missing=""
+for program in mosquitto; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $program"
+done
+# shellcheck disable=SC2086 # a list of words
+[ -z "$missing" ] || as_root_from_apt $missing

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from penstock.connectors.duckdb import config as duckdb
     from penstock.connectors.file_sink import config as file_sink
     from penstock.connectors.kafka import config as kafka
+    from penstock.connectors.mqtt import config as mqtt
     from penstock.connectors.postgres import config as postgres
     from penstock.connectors.sqlite import config as sqlite
     from penstock.connectors.topics import config as topics
@@ -45,6 +46,7 @@ else:
     duckdb = Deferred("penstock.connectors.duckdb.config")
     file_sink = Deferred("penstock.connectors.file_sink.config")
     kafka = Deferred("penstock.connectors.kafka.config")
+    mqtt = Deferred("penstock.connectors.mqtt.config")
     postgres = Deferred("penstock.connectors.postgres.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
     topics = Deferred("penstock.connectors.topics.config")
@@ -113,6 +115,29 @@ class Outputs(StreamBase):
         ``docs/connectors/kafka.md``.
         """
         spec = kafka.kafka_sink(servers, topic=topic, format=format, key=key, **options)
+        return self.sink(spec)
+
+    def sink_mqtt(
+        self,
+        broker: str,
+        topic: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word that users know
+        key: Key = (),
+        qos: int = 1,
+        retain: bool = False,
+        **options: Any,
+    ) -> Query:
+        """Publish messages to an MQTT broker, at least once (``qos=0``: nothing is confirmed).
+
+        ``topic`` may name columns: ``"totals/{user}"``. ``format`` as in ``sink_kafka``. With a ``key``
+        changes are upserts, deletions messages without payload; with ``retain`` the broker keeps the
+        newest of each topic, so that it is a table by topic. More ``options`` (security, headers,
+        version) are those of ``docs/connectors/mqtt.md``.
+        """
+        spec = mqtt.mqtt_sink(
+            broker, topic=topic, format=format, key=key, qos=qos, retain=retain, **options
+        )
         return self.sink(spec)
 
     def sink_files(
