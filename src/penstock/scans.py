@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.connectors.handover import config as handover
     from penstock.connectors.kafka import config as kafka
     from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.redis import config as redis
     from penstock.connectors.sockets import config as sockets
     from penstock.connectors.topics import config as topics
 else:
@@ -38,6 +39,7 @@ else:
     handover = Deferred("penstock.connectors.handover.config")
     kafka = Deferred("penstock.connectors.kafka.config")
     mqtt = Deferred("penstock.connectors.mqtt.config")
+    redis = Deferred("penstock.connectors.redis.config")
     sockets = Deferred("penstock.connectors.sockets.config")
     topics = Deferred("penstock.connectors.topics.config")
 
@@ -401,6 +403,45 @@ def scan_mqtt(
     """
     spec = mqtt.mqtt(
         broker, format, schema, topic=topic, metadata=metadata, qos=qos, client=client, **options
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
+
+
+def scan_redis(
+    host: str,
+    stream: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    start: str | datetime = "earliest",
+    stop: str = "never",
+    group: str | None = None,
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a stream of Redis, exactly once with a checkpoint. Needs the extra ``redis``.
+
+    Columns: what the ``format`` decodes from the field ``value``, or, without one, ``value``, ``id`` and
+    ``headers`` (the other fields); ``metadata`` adds any of ``id``, ``timestamp``, ``topic``, ``headers``.
+    ``start``: ``"earliest"``, ``"latest"``, an instant, or the id to go on after. ``stop``: ``"never"``, or
+    ``"at end"``. With a ``group`` its members divide the entries, which are acknowledged once they are
+    kept (``durable`` as in ``scan_tcp``). More ``options`` are those of ``docs/connectors/redis.md``.
+    """
+    spec = redis.redis(
+        host,
+        format,
+        schema,
+        stream=stream,
+        start=start,
+        stop=stop,
+        group=group,
+        metadata=metadata,
+        **options,
     )
     return from_source(
         spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes

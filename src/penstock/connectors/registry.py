@@ -26,6 +26,7 @@ SOURCES: dict[str, str] = {
     "kafka": "penstock.connectors.kafka.config:kafka",
     "mqtt": "penstock.connectors.mqtt.config:mqtt",
     "rate": "penstock.connectors.generators.config:rate",
+    "redis": "penstock.connectors.redis.config:redis",
     "tail": "penstock.connectors.files.config:tail",
     "tcp": "penstock.connectors.sockets.config:tcp_listen",
     "tcp-connect": "penstock.connectors.sockets.config:tcp_connect",
@@ -42,6 +43,7 @@ SINKS: dict[str, str] = {
     "mqtt": "penstock.connectors.mqtt.config:mqtt_sink",
     "postgres": "penstock.connectors.postgres.config:postgres_sink",
     "postgresql": "penstock.connectors.postgres.config:postgres_sink",
+    "redis": "penstock.connectors.redis.config:redis_sink",
     "sqlite": "penstock.connectors.sqlite.config:sqlite_sink",
     "topic": "penstock.connectors.topics.config:topic_sink",
 }

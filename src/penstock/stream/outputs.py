@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from penstock.connectors.kafka import config as kafka
     from penstock.connectors.mqtt import config as mqtt
     from penstock.connectors.postgres import config as postgres
+    from penstock.connectors.redis import config as redis
     from penstock.connectors.sqlite import config as sqlite
     from penstock.connectors.topics import config as topics
     from penstock.topics import Retention
@@ -48,6 +49,7 @@ else:
     kafka = Deferred("penstock.connectors.kafka.config")
     mqtt = Deferred("penstock.connectors.mqtt.config")
     postgres = Deferred("penstock.connectors.postgres.config")
+    redis = Deferred("penstock.connectors.redis.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
     topics = Deferred("penstock.connectors.topics.config")
 
@@ -139,6 +141,16 @@ class Outputs(StreamBase):
             broker, topic=topic, format=format, key=key, qos=qos, retain=retain, **options
         )
         return self.sink(spec)
+
+    def sink_redis(self, host: str, name: str, *, key: Key = (), **options: Any) -> Query:
+        """Write to Redis, exactly once with a checkpoint. Needs the extra ``redis``.
+
+        Without a ``key`` rows are appended to the stream ``name``, as JSON in the field ``value``. With
+        one each is a hash ``name:KEY`` (or by a name of yours, ``"user:{id}"``) with a field for each
+        column, set and deleted as the row changes. More ``options`` (format, number of entries kept,
+        security) are those of ``docs/connectors/redis.md``.
+        """
+        return self.sink(redis.redis_sink(host, name=name, key=key, **options))
 
     def sink_files(
         self,

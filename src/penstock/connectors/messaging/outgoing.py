@@ -42,6 +42,10 @@ class Target:
         """The columns that are named, each once."""
         return tuple(dict.fromkeys(_PLACE.findall(self.text)))
 
+    def pattern(self, wildcard: str) -> str:
+        """Return the name with a wildcard for each value."""
+        return _PLACE.sub(wildcard, self.text)
+
     @property
     def expression(self) -> pl.Expr:
         """The name for each row."""

@@ -51,13 +51,19 @@ class Server:
             remember(password)
         return (None if self.user is None else revealed(self.user, step=step)), password
 
+    def revealed_key_password(self, step: str) -> str | None:
+        """Return the password of the certificate's key itself."""
+        if self.key_password is None:
+            return None
+        secret = revealed(self.key_password, step=step)
+        remember(secret)
+        return secret
+
     def tls_context(self, step: str) -> ssl.SSLContext | None:
         """Return what encrypts the connection, None where it is not to be encrypted."""
         if not self.tls:
             return None
-        secret = None if self.key_password is None else revealed(self.key_password, step=step)
-        if secret is not None:
-            remember(secret)
+        secret = self.revealed_key_password(step)
         try:
             context = ssl.create_default_context(cafile=self.ca)
             if self.certificate is not None:

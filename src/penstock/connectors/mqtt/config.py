@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -57,7 +57,7 @@ class MqttSourceSpec(MessageRows):
     Dead letters have the position ``mqtt TOPIC``.
     """
 
-    server: Server = Server("localhost", PORT)
+    server: Server = field(default_factory=lambda: Server("localhost", PORT))
     topics: tuple[str, ...] = ()
     qos: int = 1
     client: str | None = None

@@ -21,6 +21,8 @@ from penstock.errors import ConnectorError, Fault
 _RECEIVE_BYTES = 1 << 18
 _UNLIMITED = 65_535
 _NEVER = 0xFFFFFFFF
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Set anew after each receipt: brokers that use Nagle's algorithm wait for the acknowledgement of TCP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,8 @@ class Session:
         if not chunk:
             raise lost_connection(self._step, "the broker closed it")
         self._heard = time.monotonic()
+        if _QUICK_ACK is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         self._received += chunk
         if len(self._received) < self._wanted:
             return []

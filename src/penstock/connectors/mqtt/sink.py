@@ -21,6 +21,9 @@ from penstock.errors import ConnectorError, Fault
 
 _MOST_IN_FLIGHT = 8_192
 """Messages without answer at once, if the broker allows it."""
+_NARROW = 256
+"""Of a window so small each answer is used at once: what is sent tells TCP that it has come, for which
+a broker with Nagle's algorithm waits (40 ms; Mosquitto's window is 20)."""
 _FAILURE = 0x80
 _IDENTIFIERS = 65_535
 
@@ -98,7 +101,7 @@ class MqttSink:
             done = len(chunk) < room
             self._take(session.send(b"".join(chunk)) + (session.receive(0) if qos else []))
             if qos and not done:
-                self._settle(limit // 2)
+                self._settle(limit // 2 if limit > _NARROW else limit - 1)
 
     def _encoded(self, messages: pl.DataFrame, session: Session) -> Iterator[bytes]:
         """Encode messages one by one, each with an identifier that is free."""
