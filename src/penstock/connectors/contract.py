@@ -213,6 +213,27 @@ def is_made_here(spec: SourceSpec) -> bool:
     return bool(getattr(spec, "made_here", False))
 
 
+class Keeper(enum.Enum):
+    """Who keeps the messages of a source that cannot be replayed, and tells it what is kept."""
+
+    TOPIC = "a topic"
+    """Rows, dead letters and each new position, at once."""
+    CHECKPOINT = "a checkpoint"
+    """Positions are acknowledged with the rows before them, some time later."""
+    NOBODY = "nobody"
+    """Nothing is ever acknowledged; the source lets go of what it has handed over."""
+
+
+def kept_by(spec: SourceSpec, keeper: Keeper) -> SourceSpec:
+    """Return a source as a run has it, told who keeps its messages if it has a method ``kept_by``."""
+    told = getattr(spec, "kept_by", None)
+    if told is None:
+        return spec
+    found = told(keeper)
+    assert isinstance(found, SourceSpec)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class SinkIdentity:
     """Who writes: the sink's stable id (pipeline and sink name) and the fencing token of the run."""
