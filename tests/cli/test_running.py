@@ -149,7 +149,7 @@ def test_a_changed_pipeline_goes_on_with_its_state(tmp_path: Path) -> None:
             before = until(lambda: shown(tmp_path, "one"))
             written(tmp_path, "two of them")
             after = until(lambda: shown(tmp_path, "two of them"))
-            process.send_signal(2)
+            process.terminate()
             _, said = process.communicate(timeout=WAIT_S)
         finally:
             process.kill()

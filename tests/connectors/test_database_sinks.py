@@ -27,6 +27,7 @@ from penstock.connectors.contract import (
     is_replaceable,
 )
 from penstock.connectors.postgres.config import PostgresSinkSpec
+from penstock.connectors.probing import probed
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from tests.connectors.databases import Database
 
@@ -418,3 +419,13 @@ def test_a_key_that_cannot_be_held_is_not_there(postgres_schema: str) -> None:
         found = sink.present(pl.DataFrame({"s": ["a", "nul \0", "c"]}))
         assert found is not None
         assert found.to_list() == [True, False, False]
+
+
+def test_a_database_is_probed_without_leaving_anything(database: Database) -> None:
+    spec = database.spec("probed")
+    assert probed(spec)
+    sink = spec.open()
+    sink.begin(None, pl.Schema({"k": pl.Int64()}))
+    sink.close()
+    assert probed(spec)
+    assert database.query("SELECT count(*) FROM probed") == [(0,)]

@@ -29,10 +29,12 @@ from penstock.cli import (
     state,
     topics,
 )
+from penstock.cli.check import app as check_app
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.exits import EXITS
+from penstock.cli.logs import LogFormat, LogLevel, log_to_stderr
 from penstock.cli.sql import app as sql_app
 from penstock.errors import (
     ChangedPipelineError,
@@ -55,6 +57,7 @@ app.add_typer(state.app, name="state")
 for part in (running, plans, previews, connectors, projects, shell, bench):
     app.add_typer(part.app)
 app.add_typer(diff_app)
+app.add_typer(check_app)
 app.add_typer(sql_app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
@@ -69,8 +72,17 @@ def _version(*, wanted: bool) -> None:
 
 
 @app.callback()
-def _penstock(version: Version = False, debug: Debug = False) -> None:  # noqa: FBT002
+def _penstock(
+    version: Version = False,  # noqa: FBT002, ARG001 - says so by its callback
+    debug: Debug = False,  # noqa: FBT002, ARG001 - main() reads it
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Write the log as text with times, or as JSON lines.")
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="What to log.")] = LogLevel.WARNING,
+) -> None:
     """Stream processing for Python, with Polars as its language."""
+    if log_format is not None or log_level is not LogLevel.WARNING:
+        log_to_stderr(log_format or LogFormat.TEXT, log_level)
 
 
 @app.command(epilog=EXITS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -130,6 +132,8 @@ def _run_queries(
     until: Callable[[], Program | None],
 ) -> Program | None:
     """Run to the end, Ctrl-C, or until there is another program to run, which is returned."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what systemd and Docker send
     query = ps.start(*program.queries, **options)
     roots = (root for each in program.queries for root in each.roots)
     screen = view(shown, has_screen=any(isinstance(root.spec, ConsoleSinkSpec) for root in roots))

@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     from penstock.connectors.console import config as console
     from penstock.connectors.duckdb import config as duckdb
     from penstock.connectors.file_sink import config as file_sink
+    from penstock.connectors.http import sink_config as http
     from penstock.connectors.kafka import config as kafka
+    from penstock.connectors.mqtt import config as mqtt
     from penstock.connectors.postgres import config as postgres
+    from penstock.connectors.redis import config as redis
     from penstock.connectors.sqlite import config as sqlite
     from penstock.connectors.topics import config as topics
+    from penstock.connectors.websocket import sink_config as websocket
     from penstock.topics import Retention
 else:
     callback = Deferred("penstock.connectors.callback.config")
@@ -43,10 +47,14 @@ else:
     console = Deferred("penstock.connectors.console.config")
     duckdb = Deferred("penstock.connectors.duckdb.config")
     file_sink = Deferred("penstock.connectors.file_sink.config")
+    http = Deferred("penstock.connectors.http.sink_config")
     kafka = Deferred("penstock.connectors.kafka.config")
+    mqtt = Deferred("penstock.connectors.mqtt.config")
     postgres = Deferred("penstock.connectors.postgres.config")
+    redis = Deferred("penstock.connectors.redis.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
     topics = Deferred("penstock.connectors.topics.config")
+    websocket = Deferred("penstock.connectors.websocket.sink_config")
 
 Key = str | Iterable[str]
 
@@ -107,6 +115,75 @@ class Outputs(StreamBase):
         """
         spec = kafka.kafka_sink(servers, topic=topic, format=format, key=key, **options)
         return self.sink(spec)
+
+    def sink_http(
+        self,
+        url: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word that users know
+        batch_rows: int = 500,
+        token: str | None = None,
+        **options: Any,
+    ) -> Query:
+        """Post rows to an HTTP server, in batches, at least once. Needs the extra ``http``.
+
+        Each request has an ``Idempotency-Key`` made of sink, epoch and rows, the same when it is sent
+        again: a server that takes a key once has each row once. ``format``: ``"json"`` (an array),
+        ``"ndjson"``, ``"csv"``, ``"row"`` (a request a row). Rows that are refused (400, 413, 422) are
+        dead letters. More ``options`` (rate, retries, headers, TLS): ``docs/connectors/http.md``.
+        """
+        return self.sink(
+            http.http_sink(url, format=format, batch_rows=batch_rows, token=token, **options)
+        )
+
+    def sink_websocket_server(
+        self,
+        address: str | int,
+        *,
+        slow: str = "drop",
+        token: str | Iterable[str] = (),
+        **options: Any,
+    ) -> Query:
+        """Send rows to all who are connected by WebSocket, at most once. Needs the extra ``websocket``.
+
+        ``slow``: a client that reads too slowly is closed (``"drop"``) or misses messages (``"skip"``).
+        More ``options``: ``docs/connectors/websocket.md``.
+        """
+        spec = websocket.websocket_server_sink(address, slow=slow, token=token, **options)
+        return self.sink(spec)
+
+    def sink_mqtt(
+        self,
+        broker: str,
+        topic: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word that users know
+        key: Key = (),
+        qos: int = 1,
+        retain: bool = False,
+        **options: Any,
+    ) -> Query:
+        """Publish messages to an MQTT broker, at least once (``qos=0``: nothing is confirmed).
+
+        ``topic`` may name columns: ``"totals/{user}"``. ``format`` as in ``sink_kafka``. With a ``key``
+        changes are upserts, deletions messages without payload; with ``retain`` the broker keeps the
+        newest of each topic, so that it is a table by topic. More ``options`` (security, headers,
+        version) are those of ``docs/connectors/mqtt.md``.
+        """
+        spec = mqtt.mqtt_sink(
+            broker, topic=topic, format=format, key=key, qos=qos, retain=retain, **options
+        )
+        return self.sink(spec)
+
+    def sink_redis(self, host: str, name: str, *, key: Key = (), **options: Any) -> Query:
+        """Write to Redis, exactly once with a checkpoint. Needs the extra ``redis``.
+
+        Without a ``key`` rows are appended to the stream ``name``, as JSON in the field ``value``. With
+        one each is a hash ``name:KEY`` (or by a name of yours, ``"user:{id}"``) with a field for each
+        column, set and deleted as the row changes. More ``options`` (format, number of entries kept,
+        security) are those of ``docs/connectors/redis.md``.
+        """
+        return self.sink(redis.redis_sink(host, name=name, key=key, **options))
 
     def sink_files(
         self,

@@ -72,6 +72,12 @@ class DuckdbSink(TableSink):
         with self._translated():
             self._connection = duckdb.connect(self._path)
 
+    def probe(self) -> str:
+        """Open the file, which is there, and close it."""
+        self._connect()
+        self._disconnect()
+        return "it opens"
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()

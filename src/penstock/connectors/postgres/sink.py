@@ -59,6 +59,18 @@ class PostgresSink(TableSink):
                 application_name="penstock",
             )
 
+    def probe(self) -> str:
+        """Log in, look whether the table is there, and leave."""
+        self._connect()
+        try:
+            with self._translated():
+                wanted = self._named(self._table).as_string(self._live)
+                row = self._live.execute("SELECT to_regclass(%s) IS NOT NULL", (wanted,)).fetchone()
+        finally:
+            self._disconnect()
+        there = row is not None and row[0]
+        return "the table is there" if there else "the table will be made"
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()

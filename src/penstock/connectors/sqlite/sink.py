@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -187,6 +188,17 @@ class SqliteSink(TableSink):
     def _insert(self, columns: Sequence[str]) -> str:
         marks = ", ".join("?" * len(columns))
         return f"INSERT INTO {quoted(self._table)} ({listed(columns)}) VALUES ({marks})"  # noqa: S608
+
+
+def probe_file(path: str, step: str) -> None:
+    """Open a database for reading only; one that is none is an error."""
+    try:
+        with closing(
+            sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+        ) as found:
+            found.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        raise _connector_error(error, step) from error
 
 
 def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:
