@@ -15,8 +15,7 @@ def array_of(arguments: list[exp.Expr]) -> exp.Expr:
         query = query.this
     if not isinstance(query, exp.Query):
         return exp.Array(expressions=arguments)
-    plain = isinstance(query, exp.Select) and len(query.expressions) == 1
-    if plain and not any(query.args.get(part) for part in _ROWS) and not _aggregates(query):
+    if isinstance(query, exp.Select) and _is_plain(query):
         gathered = query.copy()
         inside, order = gathered.expressions[0].unalias(), gathered.args.get("order")
     else:
@@ -38,8 +37,9 @@ _ROWS = ("group", "having", "distinct", "limit", "offset", "with_", "windows", "
 """Parts of a query that decide what its rows are, so that they are gathered above it."""
 
 
-def _aggregates(query: exp.Select) -> bool:
-    return query.expressions[0].find(exp.AggFunc, exp.Window) is not None
+def _is_plain(query: exp.Select) -> bool:
+    one = len(query.expressions) == 1 and not any(query.args.get(part) for part in _ROWS)
+    return one and query.expressions[0].find(exp.AggFunc, exp.Window) is None
 
 
 def _of_items(rows: exp.Query, item: exp.Column) -> exp.Order | None:
