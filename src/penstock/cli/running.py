@@ -15,6 +15,7 @@ from penstock.cli.exits import EXITS
 from penstock.cli.live import Shown, view
 from penstock.cli.programs import Program, load
 from penstock.cli.reloading import Changes
+from penstock.cli.storages import Options, pairs_of
 from penstock.connectors.console.config import ConsoleSinkSpec
 from penstock.errors import ConfigError, PenstockError
 from penstock.hiding import hidden
@@ -68,9 +69,10 @@ def run(
     watch: Watch = False,  # noqa: FBT002
     as_json: Json = False,  # noqa: FBT002
     quiet: Quiet = False,  # noqa: FBT002
+    option: Options = None,
 ) -> None:
     """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
-    program = load(file)
+    program, stored = load(file), pairs_of(option)
     names = allow_lost_state or []
     allowed = True if "all" in names else names
     if not program.queries:
@@ -82,10 +84,16 @@ def run(
                 hint="main() runs them itself, so they cannot be started again from here",
                 line=str(file),
             )
-        program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
+        program.call_main(
+            checkpoint=checkpoint,
+            checkpoint_options=stored,
+            allow_lost_state=allowed,
+            rebuild=rebuild,
+        )
         return
     options: StartOptions = {
         "checkpoint": checkpoint,
+        "checkpoint_options": stored,
         "allow_lost_state": allowed,
         "takeover": takeover,
         "restart": None if no_restart else "auto",
