@@ -39,6 +39,12 @@ check: $(STAMP)
 chaos: $(STAMP) servers
 	KILLS=$(or $(KILLS),1000) $(BIN)/python -m tests.chaos
 
+# The same over real systems, whose servers are killed too.
+chaos-connectors: $(STAMP) servers
+	tests/servers/install-systems.sh
+	KILLS=$(or $(KILLS),100) SERVER_KILLS=$(or $(SERVER_KILLS),20) $(BIN)/python -m pytest -s \
+		tests/systems/test_kafka_crashes.py
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
