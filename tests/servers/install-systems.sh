@@ -36,3 +36,10 @@ if [ ! -e "$servers/apicurio/complete" ]; then
     rm "$servers"/apicurio/*.tar.gz
     touch "$servers/apicurio/complete"
 fi
+# Message brokers, as Debian has them; they are not to run by themselves. Read by tests/servers/*.py.
+missing=""
+for program in mosquitto redis-server; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $program"
+done
+# shellcheck disable=SC2086 # a list of words
+[ -z "$missing" ] || as_root_from_apt $missing

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,9 @@ from penstock.connectors.contract import Polled, SinkSpec, Source, SourceSpec
 from penstock.connectors.kafka.config import KafkaSourceSpec
 from penstock.connectors.probing import probed
 from penstock.errors import ConfigError, ConnectorError
-from penstock.testing import check_sink, check_source, edge_values
+from penstock.testing import check_sink, check_source
 from tests.servers.kafka import KafkaServer
-
-EDGES = edge_values().rename({"row": "k"})
-KINDS = {
-    name: pl.String() if dtype == pl.Duration else dtype
-    for name, dtype in EDGES.schema.items()
-    if "Binary" not in repr(dtype)
-}
+from tests.systems.json_values import in_json, schema_of
 
 
 def new_topic(kafka: KafkaServer, partitions: int = 2, **settings: str) -> str:
@@ -79,10 +72,6 @@ def read_table(kafka: KafkaServer, topic: str, schema: dict[str, Any], **options
     return pl.concat(polled.frame for polled in polls)
 
 
-def schema_of(target: str) -> dict[str, Any]:
-    return KINDS if target.startswith("values") else {"k": pl.Int64, "v": pl.String}
-
-
 # -- the contract
 
 
@@ -119,7 +108,7 @@ def test_a_sink_keeps_the_contract(kafka: KafkaServer, key: tuple[str, ...]) -> 
             found = found.filter(last & kept)
         return found.drop("key", "offset", "partition")
 
-    check_sink(make, read, stored=_in_json)
+    check_sink(make, read, stored=in_json)
 
 
 def test_a_sink_of_any_changes_keeps_the_contract(kafka: KafkaServer) -> None:
@@ -132,22 +121,7 @@ def test_a_sink_of_any_changes_keeps_the_contract(kafka: KafkaServer) -> None:
         weight = pl.when(pl.col("op") == "c").then(1).otherwise(-1).alias("_weight")
         return found.select(pl.coalesce("after", "before").alias("row"), weight).unnest("row")
 
-    check_sink(make, read, stored=_in_json)
-
-
-def _in_json(_: str, value: Any) -> Any:
-    """NaN and infinities are null, durations ISO texts."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return _iso(value) if isinstance(value, timedelta) else value
-
-
-def _iso(value: timedelta) -> str:
-    seconds, micros = divmod(abs(value) // timedelta(microseconds=1), 1_000_000)
-    if not seconds and not micros:
-        return "P0D"
-    rest = f".{micros:06d}".rstrip("0") if micros else ""
-    return f"{'-' if value < timedelta(0) else ''}PT{seconds}{rest}S"
+    check_sink(make, read, stored=in_json)
 
 
 # -- reading

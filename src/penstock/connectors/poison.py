@@ -117,7 +117,10 @@ class Rehearsals:
         self.accepted: list[Callable[[], None]] = []
 
     def do(self, write: Callable[[], None]) -> None:
-        """Note it."""
+        """Note it; if the database refuses it, no row is to blame."""
+        error = self._attempt(write)
+        if error is not None:
+            raise error
         self.accepted.append(write)
 
     def sift(self, rows: pl.DataFrame, write: Write) -> Refused:

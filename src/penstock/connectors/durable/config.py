@@ -13,10 +13,12 @@ import polars as pl
 
 from penstock.connectors.contract import (
     Guarantee,
+    Keeper,
     Source,
     SourceSpec,
     is_changelog,
     is_made_here,
+    kept_by,
     opens_once,
 )
 from penstock.connectors.options import choice
@@ -180,7 +182,8 @@ def settled(
     for spec in specs:
         wish = spec if isinstance(spec, DurableSpec) else _default(spec)
         if wish is None or wish.keep is Keep.NEVER or not checkpoints:
-            found.append(wish.inner if isinstance(spec, DurableSpec) and wish else spec)
+            bare = wish.inner if isinstance(spec, DurableSpec) and wish else spec
+            found.append(kept_by(bare, Keeper.NOBODY))
             continue
         place = wish.folder
         if place is None and folder is not None:
@@ -192,8 +195,11 @@ def settled(
                 step=spec.name,
                 hint='name a local folder: durable="folder"',
             )
-        kept = replace(wish, folder=place, kept_checkpoints=kept_checkpoints)
-        found.append(spec if place is None else kept)
+        if place is None:
+            found.append(kept_by(spec, Keeper.CHECKPOINT))
+            continue
+        inner = kept_by(wish.inner, Keeper.TOPIC)
+        found.append(replace(wish, inner=inner, folder=place, kept_checkpoints=kept_checkpoints))
     return found
 
 
