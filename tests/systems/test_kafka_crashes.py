@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 import psycopg
@@ -76,21 +77,31 @@ def test_nothing_is_lost_and_nothing_doubled(
     for name in ("in", "counts", "rows"):
         new_named_topic(broker, f"{stem}-{name}", 3)
     with ExitStack() as closing:
+        servers: list[Server] = [broker]
         database = ""
         if target == "postgres":
-            server = closing.enter_context(running_postgres())
-            database = closing.enter_context(server.empty_schema())
+            postgres = closing.enter_context(running_postgres())
+            servers.append(postgres)
+            database = postgres.conninfo
         lane = Lane(broker, stem, tmp_path, database)
         load = Load(broker, f"{stem}-in")
         load.start()
         plan = ["process"] * KILLS + ["server"] * SERVER_KILLS
         rng.shuffle(plan)
         for what in plan:
-            lane.kill(what, rng)
+            lane.kill(rng, rng.choice(servers) if what == "server" else None)
         load.finish()
         lane.finish()
         found = _in_tables(database) if database else _in_topics(broker, stem)
     _compare(*found, load.written)
+
+
+class Server(Protocol):
+    """What can be killed and started again."""
+
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
 
 
 @dataclass
@@ -102,14 +113,14 @@ class Lane:
     folder: Path
     database: str
 
-    def kill(self, what: str, rng: random.Random) -> None:
-        """Let it run, kill the broker if that is wanted, let it run on, kill it."""
+    def kill(self, rng: random.Random, server: Server | None) -> None:
+        """Let it run, kill a server if that is wanted, let it run on, kill it."""
         child = self._start("never")
         try:
             self._goes_on(child, rng.uniform(0.5, 4.0))
-            if what == "server":
-                self.server.kill()
-                self.server.start()
+            if server is not None:
+                server.kill()
+                server.start()
                 self._goes_on(child, rng.uniform(1.0, 4.0))
         finally:
             child.kill()
