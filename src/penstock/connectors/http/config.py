@@ -21,6 +21,7 @@ from penstock.connectors.http.pages import Pages, Paging
 from penstock.connectors.http.polling import Polling, PollingClient
 from penstock.connectors.mailbox import Mailbox, MailboxSource, places
 from penstock.connectors.options import Stop, choice, duration, names
+from penstock.connectors.probing import can_connect_to
 from penstock.connectors.record_rows import RecordRows
 from penstock.errors import ConfigError
 from penstock.instants import Duration, size_bytes
@@ -91,6 +92,10 @@ class HttpSourceSpec(ReceivedFacts):
         """Whether it stops at the end."""
         return self.stop is Stop.AT_END
 
+    def probe(self) -> str:
+        """Connect, and leave."""
+        return can_connect_to(self.connection.url, self.name)
+
     def open(self) -> Source:
         """Return the live source; ``seek`` begins to ask."""
         box = Mailbox()
@@ -143,6 +148,10 @@ class SseSourceSpec(ReceivedFacts):
     def bounded(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Connect, and leave."""
+        return can_connect_to(self.connection.url, self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""

@@ -21,6 +21,7 @@ from penstock.connectors.http.connection import (
 from penstock.connectors.http.sending import BodyFormat, Encoding
 from penstock.connectors.http.sink import HttpSink, Sending
 from penstock.connectors.options import choice, duration
+from penstock.connectors.probing import can_connect_to
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -107,6 +108,10 @@ class HttpSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be sent."""
         self._encoding.check(schema)
+
+    def probe(self) -> str:
+        """Connect, and leave."""
+        return can_connect_to(self.connection.url, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; the first batch connects."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +19,7 @@ from penstock.connectors.http_server.bodies import Bodies
 from penstock.connectors.http_server.rows import METADATA, BadRows, Decoding
 from penstock.connectors.http_server.source import HttpServerSource
 from penstock.connectors.options import address, choice, duration, names
+from penstock.connectors.probing import can_listen
 from penstock.connectors.sockets.config import LOOPBACK
 from penstock.connectors.tls import Tls
 from penstock.errors import ConfigError
@@ -133,6 +135,10 @@ class HttpServerSpec:
     def frame_is_epoch(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Listen for a moment."""
+        return can_listen(self.host, self.port, socket.SOCK_STREAM, self.name)
 
     def open(self) -> Source:
         """Bind; ``seek`` begins to listen."""

@@ -139,7 +139,7 @@ class Outgoing:
         encoding = encoding or self.encoding
         columns = self.target.columns
         rows = frame.drop(columns) if encoding.value is ValueFormat.RAW else frame
-        found = pl.concat(encoding.encode([rows]))
+        found = pl.concat(part.messages for part in encoding.encode([rows]))
         if not columns:
             return found.with_columns(self.target.expression)
         return found.hstack(frame.select(self.target.expression))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,7 @@ from penstock.connectors.http.config import (
 from penstock.connectors.http.connection import Connection, connection
 from penstock.connectors.mailbox import Mailbox, MailboxSource, places
 from penstock.connectors.options import choice, duration, names
+from penstock.connectors.probing import can_connect_to, can_listen
 from penstock.connectors.record_rows import RecordRows
 from penstock.connectors.websocket.client import Following, WebSocketClient
 from penstock.connectors.websocket.connection import SCHEMES
@@ -76,6 +78,10 @@ class WebSocketSourceSpec(ReceivedFacts):
     def bounded(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Connect, and leave."""
+        return can_connect_to(self.connection.url, self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""
@@ -135,6 +141,10 @@ class WebSocketServerSpec(ReceivedFacts):
     def bounded(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Listen for a moment."""
+        return can_listen(self.listening.host, self.listening.port, socket.SOCK_STREAM, self.name)
 
     def open(self) -> Source:
         """Bind; ``seek`` begins to listen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from penstock.connectors.contract import Accepts, Guarantee, Sink
 from penstock.connectors.file_sink import formats as files
 from penstock.connectors.http.sink_config import Changes
 from penstock.connectors.options import choice
+from penstock.connectors.probing import can_listen
 from penstock.connectors.websocket.endpoint import SERVER, Listening, listening
 from penstock.connectors.websocket.sink import Broadcasting, BroadcastSink, Holds, Slow
 from penstock.errors import ConfigError
@@ -67,6 +69,10 @@ class WebSocketServerSinkSpec:
         files.check(schema, files.FileFormat.NDJSON, self.name)
         if WEIGHT in schema:
             raise ConfigError(f"a column is called {WEIGHT}", step=self.name, value=WEIGHT)
+
+    def probe(self) -> str:
+        """Listen for a moment."""
+        return can_listen(self.listening.host, self.listening.port, socket.SOCK_STREAM, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` listens."""
