@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.connectors.handover import config as handover
     from penstock.connectors.kafka import config as kafka
     from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.nats import config as nats
     from penstock.connectors.redis import config as redis
     from penstock.connectors.sockets import config as sockets
     from penstock.connectors.topics import config as topics
@@ -39,6 +40,7 @@ else:
     handover = Deferred("penstock.connectors.handover.config")
     kafka = Deferred("penstock.connectors.kafka.config")
     mqtt = Deferred("penstock.connectors.mqtt.config")
+    nats = Deferred("penstock.connectors.nats.config")
     redis = Deferred("penstock.connectors.redis.config")
     sockets = Deferred("penstock.connectors.sockets.config")
     topics = Deferred("penstock.connectors.topics.config")
@@ -446,6 +448,41 @@ def scan_redis(
     return from_source(
         spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
     )
+
+
+def scan_nats(
+    host: str,
+    stream: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    subject: str | None = None,
+    start: str | datetime | int = "earliest",
+    stop: str = "never",
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a stream of NATS JetStream, exactly once with a checkpoint.
+
+    ``subject`` reads only what fits (``orders.*``). Columns: what the ``format`` decodes, or, without
+    one, ``value``, ``sequence`` and ``topic`` (the subject); ``metadata`` adds any of ``sequence``,
+    ``timestamp``, ``topic``, ``headers``. ``start``: ``"earliest"``, ``"latest"``, an instant, or a
+    sequence. ``stop``: ``"never"``, or ``"at end"``. More ``options`` are those of
+    ``docs/connectors/nats.md``.
+    """
+    spec = nats.nats(
+        host,
+        format,
+        schema,
+        stream=stream,
+        subject=subject,
+        start=start,
+        stop=stop,
+        metadata=metadata,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
 
 
 def scan_rate(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from penstock.connectors.file_sink import config as file_sink
     from penstock.connectors.kafka import config as kafka
     from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.nats import config as nats
     from penstock.connectors.postgres import config as postgres
     from penstock.connectors.redis import config as redis
     from penstock.connectors.sqlite import config as sqlite
@@ -48,6 +49,7 @@ else:
     file_sink = Deferred("penstock.connectors.file_sink.config")
     kafka = Deferred("penstock.connectors.kafka.config")
     mqtt = Deferred("penstock.connectors.mqtt.config")
+    nats = Deferred("penstock.connectors.nats.config")
     postgres = Deferred("penstock.connectors.postgres.config")
     redis = Deferred("penstock.connectors.redis.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
@@ -151,6 +153,15 @@ class Outputs(StreamBase):
         security) are those of ``docs/connectors/redis.md``.
         """
         return self.sink(redis.redis_sink(host, name=name, key=key, **options))
+
+    def sink_nats(self, host: str, subject: str, *, key: Key = (), **options: Any) -> Query:
+        """Publish to NATS JetStream, at least once; what comes again within its window is dropped.
+
+        ``subject`` may name columns: ``"totals.{user}"``. With a ``key`` changes are upserts, deletions
+        messages without payload. ``stream=`` is created if it is not there. More ``options`` (format,
+        headers, window of duplicates, security) are those of ``docs/connectors/nats.md``.
+        """
+        return self.sink(nats.nats_sink(host, subject=subject, key=key, **options))
 
     def sink_files(
         self,
