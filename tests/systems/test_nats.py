@@ -187,7 +187,7 @@ def test_a_connection_that_is_cut_again_and_again(server: Nats) -> None:
 
         until(all_came)
         source.close()
-        assert proxy.connections >= 4
+        assert proxy.connections >= 2
     assert found == list(range(total))
 
 

@@ -21,11 +21,13 @@ from penstock.deferred import metadata
 from penstock.errors import ConfigError
 
 SOURCES: dict[str, str] = {
+    "amqp": "penstock.connectors.rabbitmq.config:rabbitmq",
     "file": "penstock.connectors.files.config:files",
     "folder": "penstock.connectors.files.config:folder",
     "kafka": "penstock.connectors.kafka.config:kafka",
     "mqtt": "penstock.connectors.mqtt.config:mqtt",
     "nats": "penstock.connectors.nats.config:nats",
+    "rabbitmq": "penstock.connectors.rabbitmq.config:rabbitmq",
     "rate": "penstock.connectors.generators.config:rate",
     "redis": "penstock.connectors.redis.config:redis",
     "tail": "penstock.connectors.files.config:tail",
@@ -37,6 +39,7 @@ SOURCES: dict[str, str] = {
 }
 
 SINKS: dict[str, str] = {
+    "amqp": "penstock.connectors.rabbitmq.config:rabbitmq_sink",
     "console": "penstock.connectors.console.config:console_sink",
     "duckdb": "penstock.connectors.duckdb.config:duckdb_sink",
     "files": "penstock.connectors.file_sink.config:files_sink",
@@ -45,6 +48,7 @@ SINKS: dict[str, str] = {
     "nats": "penstock.connectors.nats.config:nats_sink",
     "postgres": "penstock.connectors.postgres.config:postgres_sink",
     "postgresql": "penstock.connectors.postgres.config:postgres_sink",
+    "rabbitmq": "penstock.connectors.rabbitmq.config:rabbitmq_sink",
     "redis": "penstock.connectors.redis.config:redis_sink",
     "sqlite": "penstock.connectors.sqlite.config:sqlite_sink",
     "topic": "penstock.connectors.topics.config:topic_sink",
