@@ -46,6 +46,13 @@ from penstock.scans import (
 )
 from penstock.stream import GroupBy, Stream
 from penstock.version import version
+from penstock.web_scans import (
+    scan_http,
+    scan_http_server,
+    scan_sse,
+    scan_websocket,
+    scan_websocket_server,
+)
 from penstock.windows import hopping, session, sliding, tumbling
 
 if TYPE_CHECKING:
@@ -100,6 +107,8 @@ __all__ = [
     "scan_batches",
     "scan_csv",
     "scan_folder",
+    "scan_http",
+    "scan_http_server",
     "scan_ipc",
     "scan_kafka",
     "scan_mqtt",
@@ -109,6 +118,7 @@ __all__ = [
     "scan_rabbitmq",
     "scan_rate",
     "scan_redis",
+    "scan_sse",
     "scan_tail",
     "scan_tcp",
     "scan_tcp_client",
@@ -116,6 +126,8 @@ __all__ = [
     "scan_ticks",
     "scan_topic",
     "scan_udp",
+    "scan_websocket",
+    "scan_websocket_server",
     "session",
     "sliding",
     "sql",

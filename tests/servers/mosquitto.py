@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.servers.certificates import make_certificates
+from tests.servers.certificates import Authority
 from tests.servers.local import LocalServer, free_port, installed
 
 PASSWORD = "a secret of ann"
@@ -19,7 +19,9 @@ class Mosquitto(LocalServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.secured = free_port()
-        self.ca = make_certificates(folder)
+        authority = Authority(folder)
+        authority.sign("server").key.chmod(0o644)  # the server is another user
+        self.ca = authority.ca
         self._make_passwords()
         (folder / "mosquitto.conf").write_text(self._settings())
 

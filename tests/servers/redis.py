@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis
 
-from tests.servers.certificates import make_certificates
+from tests.servers.certificates import Authority
 from tests.servers.local import LocalServer, free_port, installed
 
 PASSWORD = "a secret of ann"
@@ -20,7 +20,9 @@ class Redis(LocalServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.tls_port = free_port()
-        self.ca = make_certificates(folder)
+        authority = Authority(folder)
+        authority.sign("server").key.chmod(0o644)  # the server is another user
+        self.ca = authority.ca
         (folder / "redis.conf").write_text(f"""
 bind 127.0.0.1
 port {self.port}

@@ -22,6 +22,7 @@ from penstock.connectors.contract import (
     opens_once,
 )
 from penstock.connectors.options import choice
+from penstock.connectors.probing import probed
 from penstock.deferred import Deferred
 from penstock.errors import ConfigError
 from penstock.instants import size_bytes
@@ -127,6 +128,10 @@ class DurableSpec:
     def frame_is_epoch(self) -> bool:
         """Whether the source within says so, which then goes through no topic."""
         return self.inner.frame_is_epoch
+
+    def probe(self) -> str | None:
+        """Probe the source within."""
+        return probed(self.inner)
 
     def open(self) -> Source:
         """Open the topic, then the source within."""
