@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.checkpoints.difference import PipelineDiff
     from penstock.runtime import launch as engine_room
     from penstock.runtime.supervisor import Supervisor
+    from penstock.runtime.watching import Watch
 else:
     engine_room = Deferred("penstock.runtime.launch")
 
@@ -175,8 +176,7 @@ class Query:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if ``timeout`` seconds passed first. Raises what went wrong."""
-        if self._engine is None:
-            raise PlanError("the query was not started", step="wait", hint="call start() first")
+        self._running("wait")
         # Not Thread.join: a Ctrl-C inside it makes Python take the thread for dead (bpo-46726).
         if not self._ended.wait(timeout):
             return False
@@ -204,6 +204,14 @@ class Query:
         self.request_stop()
         if self._engine is not None and not self._engine.owns(threading.current_thread()):
             self.wait()
+
+    def pause(self) -> None:
+        """Take no rows from the sources until ``resume``; what was taken is finished, time goes on."""
+        self._running("pause").pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self._running("resume").resume()
 
     def drain(self, timeout: float | None = None) -> bool:
         """Process what the sources have now, as if they ended there, and end.
@@ -236,9 +244,17 @@ class Query:
 
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state; ``print`` shows a table."""
+        return self._running("progress").progress()
+
+    @property
+    def watch(self) -> Watch:
+        """What a dashboard sees of the run beside its progress."""
+        return self._running("watch").watch
+
+    def _running(self, step: str) -> Supervisor:
         if self._engine is None:
-            raise PlanError("the query was not started", step="progress", hint="call start() first")
-        return self._engine.progress()
+            raise PlanError("the query was not started", step=step, hint="call start() first")
+        return self._engine
 
 
 def _letters(given: Wanted, *, kept: bool) -> bool | str | list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from penstock.runtime.letter_files import epoch_of_letters, letters_path
 from penstock.runtime.letters import stamped
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet
+from penstock.runtime.progress import CheckpointProgress
 from penstock.runtime.rebuilding import (
     RebuildPlan,
     Replayer,
@@ -55,6 +57,9 @@ T = TypeVar("T")
 _DEAD = "dead-letters"
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early, or waited for."""
+
+_REMEMBERED = 120
+"""Checkpoints whose size and duration are remembered: two minutes of them."""
 
 _WAITING_LETTERS = 1 << 18
 """The same of dead letters, which take some hundred bytes more than their rows."""
@@ -129,6 +134,8 @@ class Checkpointer:
         self._sinks: dict[str, str] = {}
         self._outlets: Mapping[int, Outlet] = {}
         self._dead = DeadLetters()
+        self.made: deque[CheckpointProgress] = deque(maxlen=_REMEMBERED)
+        """The latest checkpoints of this run, oldest first."""
         self.refused: deque[tuple[int, pl.DataFrame]] = deque()
         """Dead letters of sinks that are beside the checkpoint, for the engine to count."""
 
@@ -364,6 +371,7 @@ class Checkpointer:
 
     def _make(self, capture: _Capture) -> None:
         """Stage, commit, apply, acknowledge; then tidy up."""
+        began = time.perf_counter()
         self._take_finished()
         self._flush()  # what the checkpoint before had to apply, this one does not hold any more
         writer = self.store.writer()
@@ -376,7 +384,18 @@ class Checkpointer:
         self._apply_dead(capture.epoch, capture.dead, capture.created_at)
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
+        self._note_made(capture, began)
         self._merge()
+
+    def _note_made(self, capture: _Capture, began: float) -> None:
+        assert self._manifest is not None
+        applied = time.perf_counter()
+        size = sum(piece.bytes for piece in self._manifest.pieces)
+        self.made.append(
+            CheckpointProgress(
+                capture.epoch, capture.created_at * NS_PER_US, applied - began, size, applied
+            )
+        )
 
     def _merge(self) -> None:
         """Merge the parts of state that have piled up: large ones beside the next checkpoints."""

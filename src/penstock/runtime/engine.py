@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import polars as pl
 
 from penstock.connectors.contract import Position, SourceSpec
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
+from penstock.instants import NS_PER_SECOND
 from penstock.lowering.graph import Graph
 from penstock.runtime.alignment import Alignment, Held
 from penstock.runtime.checkpointer import Checkpointer
@@ -26,7 +26,9 @@ from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
 from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.replaying import Replayer, letters_named
+from penstock.runtime.step_progress import step_progress
 from penstock.runtime.switching import quick_switching
+from penstock.runtime.watching import Watch
 from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
 
@@ -87,6 +89,8 @@ class Engine:
         self._rate = RecentRate(0.0)
         self._limit = LimitWatch(options.dead_letter_limit)
         self._replayer: Replayer | None = None
+        self._paused = threading.Event()
+        self.watch = Watch()
         self.replay_noted = False
         """Whether it is noted beside the checkpoint what is to be replayed."""
 
@@ -137,9 +141,20 @@ class Engine:
         with self._wake:
             self._wake.notify()
 
+    def pause(self) -> None:
+        """Take no rows from any source until ``resume``; time goes on, checkpoints are made."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self._paused.clear()
+        with self._wake:
+            self._wake.notify()
+
     def drain(self) -> None:
         """Let every source end after what it has now, so that everything is closed, and the run ends."""
         self._draining.set()
+        self._paused.clear()
         with self._wake:
             self._wake.notify()
 
@@ -285,6 +300,9 @@ class Engine:
 
         Bounded ones with fixed epochs go in step.
         """
+        if self._paused.is_set():
+            self._held = Held(frozenset(self._feeds))
+            return []
         self._held = self._alignment.held(self._feeds, self._clock.now())
         held = self._held.numbers
         ready = [n for n, feed in self._feeds.items() if feed.ready and n not in held]
@@ -341,6 +359,10 @@ class Engine:
         output = self._run_epoch(fed, {})
         self._limit.note(sum(taken.rows for taken in fed.values()), output.dead)
         self._deliver(output)
+        if self.watch.attended:
+            arrived = min((taken.arrived for taken in fed.values()), default=None)
+            held = self._checkpointer is not None
+            self.watch.epoch(self.graph, self.epoch, arrived, output, held=held)
 
     def _run_epoch(
         self,
@@ -424,8 +446,10 @@ class Engine:
         seconds = now - self._started_at if self._started_at else 0.0
         steps = self._steps()
         rows_in = sum(s.rows_out for s in steps if s.kind == "source")
+        made = tuple(self._checkpointer.made) if self._checkpointer else ()
+        paused = self.state == "running" and self._paused.is_set()
         return Progress(
-            state=self.state,
+            state="paused" if paused else self.state,
             epoch=self.epoch,
             rows_in=rows_in,
             rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
@@ -436,35 +460,21 @@ class Engine:
             running_seconds=seconds,
             checkpoint_epoch=self._checkpointer.epoch if self._checkpointer else None,
             steps=steps,
+            checkpoints=made,
+            keeps_checkpoints=self.options.checkpoint is not None,
+            latency=self.watch.latency(made) if self.watch.attended else None,
         )
 
     def _steps(self) -> tuple[StepProgress, ...]:
-        return tuple(self._step(vertex.number) for vertex in self.graph.vertices)
-
-    def _step(self, number: int) -> StepProgress:
-        vertex, stats = self.graph.vertices[number], self.executor.stats[number]
-        state = vertex.operator.state.values() if vertex.operator else ()
-        watermark = self.executor.watermarks[number]
-        known = watermark not in (MIN_INSTANT, MAX_INSTANT)
-        delay = (self._clock.now() - watermark) / NS_PER_SECOND
-        feed = self._feeds.get(number)
-        return StepProgress(
-            name=vertex.name,
-            kind=vertex.kind,
-            text=vertex.text,
-            inputs=tuple(self.graph.vertices[i].name for i in vertex.inputs),
-            rows_in=stats.rows_in,
-            rows_out=stats.rows_out,
-            rows_late=stats.late,
-            rows_dead=stats.dead,
-            state_rows=sum(len(s) for s in state),
-            state_bytes=sum(s.nbytes for s in state),
-            seconds=stats.seconds,
-            last_epoch_seconds=stats.last_seconds,
-            watermark=watermark if known else None,
-            queued_rows=feed.queued_rows if feed else 0,
-            lag_rows=feed.lag_rows if feed else None,
-            watermark_delay_seconds=delay if known else None,
-            rows_lost=feed.lost_rows if feed else 0,
-            epochs=stats.epochs,
+        now = self._clock.now()
+        return tuple(
+            step_progress(
+                self.graph,
+                vertex,
+                self.executor,
+                now,
+                feed=self._feeds.get(vertex.number),
+                outlet=self._outlets.get(vertex.number),
+            )
+            for vertex in self.graph.vertices
         )

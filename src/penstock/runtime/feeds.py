@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from penstock.connectors.contract import (
     Polled,
@@ -14,6 +14,7 @@ from penstock.connectors.contract import (
     StoppingSource,
     lag_of,
     lost_of,
+    partition_lag_of,
 )
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
@@ -102,6 +103,16 @@ class Feed:
         return None if lag is None else self.queued_rows + lag
 
     @property
+    def full(self) -> bool:
+        """Whether it has read ahead as far as it may, so that the source waits for the engine."""
+        return self.queued_rows >= self._limit
+
+    @property
+    def partition_lag(self) -> tuple[tuple[str, int], ...]:
+        """The rows that wait in each partition of the source, where it can tell."""
+        return partition_lag_of(self._source)
+
+    @property
     def lost_rows(self) -> int:
         """Messages that were lost before the source could fetch them, as far as it knows."""
         return lost_of(self._source)
@@ -125,10 +136,13 @@ class Feed:
         with self._room:
             if not self._queue:
                 return None
-            taken = self._queue.popleft()
-            while self._queue and not self.fixed and taken.rows < max_rows:
-                taken = _joined(taken, self._queue.popleft())
-            self.queued_rows -= taken.rows
+            parts = [self._queue.popleft()]
+            rows = parts[0].rows
+            while self._queue and not self.fixed and rows < max_rows:
+                parts.append(self._queue.popleft())
+                rows += parts[-1].rows
+            taken = _joined(parts)
+            self.queued_rows -= rows
             self._partitions = taken.partitions
             self._room.notify()
         return taken
@@ -189,7 +203,7 @@ class Feed:
 
     def _gather(self, fed: Fed, epoch_rows: int, *, ended: bool) -> None:
         """Collect polls until they make exactly ``epoch_rows``, or the source ends."""
-        self._partial = _joined(self._partial, fed)
+        self._partial = _joined([self._partial, fed])
         if self._partial.rows >= epoch_rows or (ended and self._partial.rows):
             self._offer(self._partial)
             self._partial = Fed([], None, [], ())
@@ -208,6 +222,11 @@ def _fed(polled: Polled, partitions: tuple[int, ...]) -> Fed:
     return Fed(frames, polled.position, dead, partitions)
 
 
-def _joined(first: Fed, second: Fed) -> Fed:
-    frames, dead = [*first.frames, *second.frames], [*first.dead, *second.dead]
-    return Fed(frames, second.position, dead, second.partitions)
+def _joined(parts: Sequence[Fed]) -> Fed:
+    """Put what was polled one after another together; all at once, as there may be 100,000 polls."""
+    if len(parts) == 1:
+        return parts[0]
+    frames = [frame for part in parts for frame in part.frames]
+    dead = [frame for part in parts for frame in part.dead]
+    last = parts[-1]
+    return Fed(frames, last.position, dead, last.partitions, parts[0].arrived)
