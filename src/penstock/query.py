@@ -25,10 +25,13 @@ from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from penstock.checkpoints.difference import PipelineDiff
+    from penstock.dashboard import opening as dashboard_room
+    from penstock.dashboard.server import Dashboard
     from penstock.runtime import launch as engine_room
     from penstock.runtime.supervisor import Supervisor
     from penstock.runtime.watching import Watch
 else:
+    dashboard_room = Deferred("penstock.dashboard.opening")
     engine_room = Deferred("penstock.runtime.launch")
 
 
@@ -87,6 +90,7 @@ class Query:
         restart: Restart | Literal["auto"] | None = "auto",
         dead_letter_limit: Limit | None = None,
         replay_dead_letters: Wanted = False,
+        ui: bool | Dashboard = False,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -111,6 +115,8 @@ class Query:
         ``rebuild`` names steps and sinks that are computed afresh first, from all that their sources
         have handed over so far; the tables they are written to are replaced. It is ignored where
         there is no checkpoint yet.
+
+        ``ui`` shows the run in the browser: in the dashboard of this process, or in the one given.
 
         ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
         failure that may pass (a database that is away, a full disk); any other failure ends the
@@ -152,6 +158,8 @@ class Query:
         self._error = None
         self._engine = engine_room.supervise(self.roots, options, restart, clock)
         self._ended.clear()
+        if ui is not False:
+            dashboard_room.show(self, ui)
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
 
@@ -288,6 +296,7 @@ class StartOptions(TypedDict, total=False):
     restart: Restart | Literal["auto"] | None
     dead_letter_limit: Limit | None
     replay_dead_letters: Wanted
+    ui: bool | Dashboard
     clock: Clock | None
 
 
