@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { rate } from "../format";
 import { idOf } from "../live";
 import { domId } from "../names";
@@ -8,9 +8,7 @@ import { layoutOf, shapeOf } from "./layout";
 import type { Layout, Line } from "./layout";
 import { Node } from "./node";
 import { neighbour } from "./walking";
-import { useZoom, Zoom } from "./zoom";
-
-const NARROW = 640;
+import { useWidth, useZoom, Zoom } from "./zoom";
 
 interface Props {
   runs: Run[];
@@ -20,10 +18,10 @@ interface Props {
 
 export function Graph({ runs, selected, select }: Props) {
   const canvas = useRef<HTMLDivElement>(null);
-  const across = useAcross();
+  const available = useWidth(canvas);
   const shape = shapeOf(runs);
-  const layout = useMemo(() => layoutOf(runs, across), [shape, across]);
-  const zoom = useZoom(canvas, layout);
+  const layout = useMemo(() => layoutOf(runs, available), [shape, available]);
+  const zoom = useZoom(layout, available);
   const steps = new Map(runs.flatMap((run) => run.steps.map((s) => [idOf(run.name, s.name), s])));
   const walk = (event: KeyboardEvent): void => {
     const from = [...layout.nodes.keys()].find((id) => domId(id) === document.activeElement?.id);
@@ -58,16 +56,6 @@ export function Graph({ runs, selected, select }: Props) {
       <Zoom zoom={zoom} />
     </section>
   );
-}
-
-function useAcross(): boolean {
-  const [across, turn] = useState(innerWidth > NARROW);
-  useEffect(() => {
-    const turned = (): void => turn(innerWidth > NARROW);
-    addEventListener("resize", turned);
-    return () => removeEventListener("resize", turned);
-  }, []);
-  return across;
 }
 
 function Frames({ layout, runs }: { layout: Layout; runs: Run[] }) {

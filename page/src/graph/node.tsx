@@ -4,13 +4,13 @@ import { history } from "../live";
 import { domId, namesOf } from "../names";
 import { Sparkline } from "../parts/sparkline";
 import type { Step } from "../types";
-import type { Box } from "./layout";
+import type { Box } from "./geometry";
 
 const GLYPHS: [RegExp, string][] = [
   [/^source$/, "▶"],
   [/^sink$/, "■"],
   [/join/, "⋈"],
-  [/session/, "⧗"],
+  [/session/, "◔"],
   [/window/, "⊞"],
   [/aggregate|distinct/, "Σ"],
   [/watermark/, "≈"],

@@ -1,4 +1,5 @@
-import type { Box, Layout } from "./layout";
+import type { Box } from "./geometry";
+import type { Layout } from "./layout";
 
 const WAYS: Record<string, [number, number]> = {
   ArrowRight: [1, 0],

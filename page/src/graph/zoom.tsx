@@ -2,10 +2,10 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import type { RefObject } from "preact";
 import type { Layout } from "./layout";
 
-const LEAST = 0.35;
+const LEAST = 0.3;
 const MOST = 1.5;
 const STEP = 1.2;
-const LEGIBLE = 0.62;
+const LEGIBLE = 0.7;
 
 export interface Zooming {
   scale: number;
@@ -15,18 +15,32 @@ export interface Zooming {
 
 const bounded = (scale: number): number => Math.min(MOST, Math.max(LEAST, scale));
 
-// As large as fits the window's width, but never so small that names cannot be read: then it scrolls.
-export function useZoom(canvas: RefObject<HTMLDivElement | null>, layout: Layout): Zooming {
-  const [scale, set] = useState(1);
-  const fit = useCallback(() => {
-    const width = canvas.current?.clientWidth ?? layout.width;
-    set(Math.min(1, Math.max(LEGIBLE, (width - 8) / layout.width)));
-  }, [layout]);
+export function useWidth(element: RefObject<HTMLElement | null>): number {
+  const [width, set] = useState(0);
   useEffect(() => {
-    fit();
-    addEventListener("resize", fit);
-    return () => removeEventListener("resize", fit);
-  }, [fit]);
+    const shown = element.current;
+    if (!shown) return;
+    const watch = new ResizeObserver(() => set(innerWidthOf(shown)));
+    watch.observe(shown);
+    set(innerWidthOf(shown));
+    return () => watch.disconnect();
+  }, []);
+  return width;
+}
+
+function innerWidthOf(element: HTMLElement): number {
+  const style = getComputedStyle(element);
+  return element.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+}
+
+// As large as fits the width, but never so small that names cannot be read: then it scrolls.
+export function useZoom(layout: Layout, available: number): Zooming {
+  const [scale, set] = useState(1);
+  const fit = useCallback(
+    () => set(Math.min(1, Math.max(LEGIBLE, available / layout.width))),
+    [layout, available],
+  );
+  useEffect(fit, [fit]);
   const by = (factor: number): void => set((known) => bounded(known * factor));
   return { scale, by, fit };
 }

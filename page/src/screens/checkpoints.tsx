@@ -13,8 +13,8 @@ export function Checkpoints({ snapshot }: { snapshot: Snapshot }) {
           </div>
           {run.checkpoints.length > 0 && <Timeline checkpoints={run.checkpoints} />}
           <div class="pair">
-            <Latest run={run} />
-            <State run={run} />
+            {run.checkpoints.length > 0 && <Latest run={run} />}
+            {run.steps.some((step) => step.state_rows > 0) && <State run={run} />}
           </div>
         </section>
       ))}

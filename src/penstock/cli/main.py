@@ -7,6 +7,7 @@ that would lose state, before anything started.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from pathlib import Path
@@ -17,11 +18,13 @@ from rich.console import Console
 
 import penstock as ps
 from penstock.cli import checkpoints, dead_letters, state
+from penstock.cli.dashboards import opened
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
 from penstock.cli.programs import load
 from penstock.cli.sql import app as sql_app
+from penstock.dashboard.guard import LOOPBACK
 from penstock.errors import (
     ChangedPipelineError,
     ConfigError,
@@ -62,6 +65,12 @@ Takeover = Annotated[
 NoRestart = Annotated[
     bool, typer.Option("--no-restart", help="End at a failure, even if it may pass.")
 ]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="The dashboard's port (0: any free one).")
+]
+NoBrowser = Annotated[
+    bool, typer.Option("--no-browser", help="Open no browser; the dashboard's address is said.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
 
 
@@ -86,12 +95,15 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(help="Where to put the results: a new or empty folder.")
     ] = None,
+    port: Port = None,
+    no_browser: NoBrowser = False,  # noqa: FBT002
 ) -> None:
     """Follow a web server's log, analyse it as it comes, store the results and show them live."""
     if log is not None and not log.is_file():
         raise ConfigError("no such file", step="demo", value=str(log), hint=str(log), line="")
     console = Console()
-    summary = run_demo(console, log=log, seconds=seconds, folder=folder)
+    with opened(LOOPBACK, port, browser=not no_browser) as dashboard:
+        summary = run_demo(console, log=log, seconds=seconds, folder=folder, dashboard=dashboard)
     for line in summary.lines():
         typer.echo(line)
 
@@ -113,12 +125,26 @@ def run(
     ] = None,
     takeover: Takeover = False,  # noqa: FBT002
     no_restart: NoRestart = False,  # noqa: FBT002
+    ui: Annotated[bool, typer.Option("--ui", help="Show the run in the browser.")] = False,  # noqa: FBT002
+    port: Port = None,
+    host: Annotated[
+        str, typer.Option(help="Where the dashboard listens; other than loopback takes a token.")
+    ] = LOOPBACK,
+    no_browser: NoBrowser = False,  # noqa: FBT002
 ) -> None:
     """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
     program = load(file)
     names = allow_lost_state or []
     allowed = True if "all" in names else names
-    if program.queries:
+    with contextlib.ExitStack() as closing:
+        shown: ps.Dashboard | bool = False
+        if ui:
+            shown = closing.enter_context(opened(host, port, browser=not no_browser))
+        if not program.queries:
+            program.call_main(
+                checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild, ui=shown
+            )
+            return
         done = ps.run(
             *program.queries,
             checkpoint=checkpoint,
@@ -126,14 +152,13 @@ def run(
             takeover=takeover,
             restart=None if no_restart else "auto",
             rebuild=rebuild or (),
+            ui=shown,
         ).progress()
-        typer.echo(
-            f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
-            f"{done.running_seconds:.1f} s",
-            err=True,
-        )
-        return
-    program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
+    typer.echo(
+        f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
+        f"{done.running_seconds:.1f} s",
+        err=True,
+    )
 
 
 @app.command(epilog=_EXITS)

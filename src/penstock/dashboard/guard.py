@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+LOOPBACK = "127.0.0.1"
 COOKIE = "penstock_token"
 _OPEN = ("/health", "/ready")
 """What asks for these (systemd, a load balancer) has no token, and learns the states of runs only."""

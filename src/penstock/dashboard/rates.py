@@ -13,6 +13,7 @@ from penstock.dashboard.views import (
     RunView,
     StepView,
 )
+from penstock.hiding import hidden
 from penstock.runtime.progress import Progress, StepProgress
 
 _OVER_S = 2.0
@@ -71,8 +72,8 @@ def _step(step: StepProgress, old: StepProgress, seconds: float, *, blocked: boo
     return StepView(
         name=step.name,
         kind=step.kind,
-        text=step.text,
-        line=step.line,
+        text=hidden(step.text),
+        line=None if step.line is None else hidden(step.line),
         inputs=list(step.inputs),
         load=load,
         busy=busy,

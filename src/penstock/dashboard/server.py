@@ -15,12 +15,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from penstock.dashboard.contract import Watched
-from penstock.dashboard.guard import Guard, is_loopback
+from penstock.dashboard.guard import LOOPBACK, Guard, is_loopback
 from penstock.dashboard.hub import Hub
 from penstock.dashboard.routes import ENDPOINTS, Routes
 from penstock.errors import ConfigError
 
-LOOPBACK = "127.0.0.1"
 PORT = 4747
 """The first port that is tried where none is given."""
 
@@ -129,7 +128,6 @@ def _listening(host: str, port: int | None) -> socket.socket:
             refusal = error
         else:
             found.listen(128)
-            found.set_inheritable(True)
             return found
     raise ConfigError(
         f"the dashboard cannot listen on {host}:{wanted[-1]}: {refusal.strerror or refusal}",

@@ -15,6 +15,9 @@ SHOWN_ROWS = 500
 _TEXT_LENGTH = 300
 _MAX_BARS = 50
 _LINES = 4
+_SPREAD = 12
+"""Distinct values below which a number is a code (a status, a level), and no quantity."""
+
 _SAFE_INTEGER = 2**53
 _NOT_DRAWN = ("window_end",)
 
@@ -23,7 +26,7 @@ def rows_view(found: Rows) -> RowsView:
     """Return the last rows as plain values; an empty frame as no rows."""
     frame = found.frame.tail(SHOWN_ROWS)
     columns = [_column(name, dtype) for name, dtype in frame.schema.items()]
-    chart, x, y = chart_of(columns, frame.height, view=found.view, key=found.key)
+    chart, x, y = chart_of(frame, columns, view=found.view, key=found.key)
     return RowsView(
         columns=columns,
         rows=[list(row) for row in zip(*map(_values, frame.get_columns()), strict=True)],
@@ -39,20 +42,21 @@ def rows_view(found: Rows) -> RowsView:
 
 
 def chart_of(
-    columns: Sequence[ColumnView], height: int, *, view: bool, key: Sequence[str]
+    frame: pl.DataFrame, columns: Sequence[ColumnView], *, view: bool, key: Sequence[str]
 ) -> tuple[Chart | None, str | None, list[str]]:
     """Choose a chart: over time, of a view's rows by name, or how one number is distributed."""
     numbers = [c.name for c in columns if c.kind == "number" and c.name not in key][:_LINES]
     times = [c.name for c in columns if c.kind == "instant" and c.name not in _NOT_DRAWN]
     names = [c.name for c in columns if c.kind in ("text", "flag") or c.name in key]
     names = [name for name in names if name not in times]
-    if not numbers or height < 2:
+    if not numbers or frame.height < 2:
         return None, None, []
     if times and not names:
         return "time", times[0], numbers
-    if names and view and height <= _MAX_BARS:
+    if names and view and frame.height <= _MAX_BARS:
         return "bars", names[0], numbers[:1]
-    return "histogram", numbers[0], numbers[:1]
+    spread = [name for name in numbers if frame[name].n_unique() >= _SPREAD]
+    return ("histogram", spread[0], spread[:1]) if spread else (None, None, [])
 
 
 def _column(name: str, dtype: pl.DataType) -> ColumnView:
