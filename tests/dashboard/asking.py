@@ -45,7 +45,7 @@ def command(address: str, path: str) -> tuple[int, Any]:
     return status, json.loads(body)
 
 
-def eventually(look: Callable[[], T]) -> T:
+def eventually(look: Callable[[], T | None]) -> T:
     """Return the first true value; fail after a generous while."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
