@@ -12,10 +12,13 @@ FOREIGN = (
     "duckdb",
     "numpy",
     "pandas",
+    "prometheus_client",
     "psycopg",
     "pyarrow",
     "rich",
+    "starlette",
     "typer",
+    "uvicorn",
     "zstandard",
 )
 ENGINE = ("penstock.lowering", "penstock.operators", "penstock.runtime.engine")
