@@ -20,7 +20,7 @@ BUILT = PAGE.parent / "src" / "penstock" / "dashboard" / "static"
 OLDEST_NODE = (20, 19)
 """What Vite asks for."""
 
-_STAMP = BUILT / ".sources"
+_STAMP = PAGE / "node_modules" / ".built-from"
 _NOT_SOURCES = ("node_modules", "__pycache__")
 
 
@@ -57,7 +57,8 @@ def packaged_node() -> str | None:
 def build() -> None:
     """Build the page, unless it is there."""
     digest = sources()
-    if _STAMP.is_file() and _STAMP.read_text() == digest:
+    built = (BUILT / "index.html").is_file() and _STAMP.is_file()
+    if built and _STAMP.read_text() == digest:
         return
     node = machine_node() or packaged_node()
     if node is None:
