@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
 import penstock as ps
 from penstock.dashboard.opening import open_browser
+
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="The dashboard's port (0: any free one).")
+]
+Host = Annotated[
+    str, typer.Option(help="Where the dashboard listens; other than loopback it takes a token.")
+]
+NoBrowser = Annotated[
+    bool, typer.Option("--no-browser", help="Open no browser; the dashboard's address is said.")
+]
 
 
 @contextmanager

@@ -125,6 +125,15 @@ def partition_lag_of(source: Source) -> tuple[tuple[str, int], ...]:
     return found
 
 
+def share_of(source: Source) -> float | None:
+    """Return how much of a source that ends was read, from 0 to 1; None if unknown.
+
+    A source that can tell has an attribute ``share``, which any thread may read.
+    """
+    share: float | None = getattr(source, "share", None)
+    return share
+
+
 def lost_of(source: Source) -> int:
     """Return how many messages the source knows were lost before it could fetch them.
 

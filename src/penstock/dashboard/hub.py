@@ -13,6 +13,7 @@ from penstock.dashboard.views import Health, Snapshot
 from penstock.version import version
 
 _GONE = ("failed",)
+_OVER = ("finished", "stopped", "failed")
 _NOT_YET = ("created", "rebuilding", "restarting")
 
 
@@ -29,15 +30,19 @@ class Hub:
         self._encoded = b""
 
     def add(self, run: Watched, name: str) -> str:
-        """Show a run from now on; return its name, made unique."""
+        """Show a run from now on, in the place of one of the same name that has ended."""
         run.watch.attend()
         with self._lock:
             unique, number = name, 2
-            while unique in self._runs:
+            while unique in self._runs and not self._is_over(unique):
                 unique, number = f"{name}-{number}", number + 1
             self._runs[unique] = (run, Meter())
             self._made = float("-inf")
         return unique
+
+    def _is_over(self, name: str) -> bool:
+        run, _ = self._runs[name]
+        return run.progress().state in _OVER
 
     def run(self, name: str) -> Watched | None:
         """Return a run by its name."""

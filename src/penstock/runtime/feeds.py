@@ -15,6 +15,7 @@ from penstock.connectors.contract import (
     lag_of,
     lost_of,
     partition_lag_of,
+    share_of,
 )
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
@@ -111,6 +112,11 @@ class Feed:
     def partition_lag(self) -> tuple[tuple[str, int], ...]:
         """The rows that wait in each partition of the source, where it can tell."""
         return partition_lag_of(self._source)
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of a source that ends was read, from 0 to 1; None if that is unknown."""
+        return 1.0 if self._read_all else share_of(self._source)
 
     @property
     def lost_rows(self) -> int:

@@ -42,6 +42,7 @@ def step_progress(
         watermark_delay_seconds=(now - watermark) / NS_PER_SECOND if known else None,
         rows_lost=feed.lost_rows if feed else 0,
         epochs=stats.epochs,
+        share_read=feed.share_read if feed else None,
         line=vertex.line,
         changelog=vertex.changelog,
         blocked=(feed is not None and feed.full) or (outlet is not None and outlet.full),
