@@ -3,6 +3,7 @@
 const SIZES = ["B", "kB", "MB", "GB", "TB"];
 
 export function count(value: number): string {
+  if (Math.abs(value) < 1) return String(Number(value.toPrecision(3)));
   if (value < 10_000) return Math.round(value).toLocaleString("en");
   if (value < 1e6) return `${(value / 1e3).toPrecision(3)}k`;
   if (value < 1e9) return `${(value / 1e6).toPrecision(3)}M`;

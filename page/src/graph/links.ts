@@ -11,6 +11,11 @@ function placeOf(step: Step): string {
   return step.text.split(" ").slice(1).join(" ");
 }
 
+// Runs that read what no other run has put there: their rows are counted once.
+export function firstRuns(runs: Run[]): Run[] {
+  return runs.filter((run) => !runs.some((other) => other !== run && linkBetween(other, run)));
+}
+
 export function linkBetween(above: Run | undefined, below: Run): Link | null {
   for (const sink of above?.steps ?? []) {
     const source = below.steps.find(

@@ -7,9 +7,11 @@ export function Promises({ runs }: { runs: Run[] }) {
   return (
     <section class="promises" aria-label="Guarantees and checkpoints">
       {runs.map((run) => (
-        <article class="card" key={run.name}>
-          <h2>{run.name}</h2>
-          <Guarantee run={run} />
+        <article key={run.name}>
+          <div>
+            <h2>{run.name}</h2>
+            <Guarantee run={run} />
+          </div>
           {run.keeps_checkpoints && <Newest run={run} />}
           {run.checkpoints.length > 0 && <Timeline checkpoints={run.checkpoints} />}
         </article>

@@ -1,5 +1,6 @@
 import type { Run } from "../types";
 import { count, rate, span } from "../format";
+import { firstRuns } from "../graph/links";
 import { history, idOf } from "../live";
 import { Sparkline } from "./sparkline";
 
@@ -55,13 +56,14 @@ function tiles(runs: Run[]): Tile[] {
 }
 
 export function Tiles({ runs }: { runs: Run[] }) {
-  const first = runs[0];
+  const first = firstRuns(runs);
+  const [only] = first;
   return (
     <section class="tiles" aria-label="Figures">
       <div class="tile wide" title="Rows that the sources bring">
-        <b>{rate(runs.reduce((all, run) => all + run.in_per_second, 0))}</b>
+        <b>{rate(first.reduce((all, run) => all + run.in_per_second, 0))}</b>
         <span>rows</span>
-        {first && <Sparkline values={history(idOf(first.name, ""))} width={120} height={34} />}
+        {only && <Sparkline values={history(idOf(only.name, ""))} width={120} height={34} />}
       </div>
       {tiles(runs).map((tile) => (
         <div class={tile.bad ? "tile bad" : "tile"} key={tile.label} title={tile.title}>

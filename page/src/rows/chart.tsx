@@ -1,3 +1,4 @@
+import { count } from "../format";
 import type { Rows, Value } from "../types";
 import { Bars } from "./bars";
 import { TimeChart } from "./time_chart";
@@ -44,14 +45,14 @@ function Histogram({ values, name }: { values: number[]; name: string }) {
           <i
             key={i}
             style={{ height: `${(100 * rows) / highest}%` }}
-            title={`${(least + i * width).toPrecision(4)}: ${rows} rows`}
+            title={`from ${count(least + i * width)}: ${rows} rows`}
           />
         ))}
       </div>
       <figcaption>
-        <span>{least.toPrecision(4)}</span>
+        <span>{count(least)}</span>
         <span>{name}, latest rows</span>
-        <span>{most.toPrecision(4)}</span>
+        <span>{count(most)}</span>
       </figcaption>
     </figure>
   );

@@ -25,8 +25,8 @@ export function Pipeline({ snapshot, selected }: { snapshot: Snapshot; selected:
     <div class={step ? "pipeline with-detail" : "pipeline"}>
       <div class="overview">
         <Tiles runs={snapshot.runs} />
-        <Graph runs={snapshot.runs} selected={selected} select={select} />
         <Promises runs={snapshot.runs} />
+        <Graph runs={snapshot.runs} selected={selected} select={select} />
       </div>
       {run && step && <Detail run={run} step={step} />}
     </div>

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import penstock as ps
+from penstock.dashboard.guard import LOOPBACK
 from penstock.dashboard.opening import open_browser
 
 Port = Annotated[
@@ -23,9 +24,11 @@ NoBrowser = Annotated[
 
 
 @contextmanager
-def opened(host: str, port: int | None, *, browser: bool) -> Iterator[ps.Dashboard]:
+def opened(
+    title: str, *, host: str = LOOPBACK, port: int | None, browser: bool
+) -> Iterator[ps.Dashboard]:
     """Listen, say where, and open a browser where there is a display."""
-    with ps.Dashboard(host=host, port=port) as dashboard:
+    with ps.Dashboard(host=host, port=port, title=title) as dashboard:
         typer.echo(f"dashboard: {dashboard.address}", err=True)
         if browser:
             open_browser(dashboard.address)

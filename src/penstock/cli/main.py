@@ -36,7 +36,6 @@ from penstock.cli.doctor import examine
 from penstock.cli.exits import EXITS
 from penstock.cli.logs import LogFormat, LogLevel, log_to_stderr
 from penstock.cli.sql import app as sql_app
-from penstock.dashboard.guard import LOOPBACK
 from penstock.errors import (
     ChangedPipelineError,
     ConfigError,
@@ -102,7 +101,7 @@ def demo(
     if log is not None and not log.is_file():
         raise ConfigError("no such file", step="demo", value=str(log), hint=str(log), line="")
     console = Console()
-    with opened(LOOPBACK, port, browser=not no_browser) as dashboard:
+    with opened("demo", port=port, browser=not no_browser) as dashboard:
         summary = run_demo(console, log=log, seconds=seconds, folder=folder, dashboard=dashboard)
     for line in summary.lines():
         typer.echo(line)

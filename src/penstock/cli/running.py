@@ -92,7 +92,9 @@ def run(
     with contextlib.ExitStack() as closing:
         dashboard: ps.Dashboard | bool = False
         if ui:
-            dashboard = closing.enter_context(opened(host, port, browser=not no_browser))
+            dashboard = closing.enter_context(
+                opened(file.name, host=host, port=port, browser=not no_browser)
+            )
         if not program.queries:
             program.call_main(
                 checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild, ui=dashboard

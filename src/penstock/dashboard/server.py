@@ -35,7 +35,7 @@ class Dashboard:
 
     ``host``: loopback unless another is given, which then takes a token (one is made up if none is
     given). ``port``: this one, or the first free one from 4747 on; 0: any. Raises ``ConfigError`` if
-    the port is taken.
+    the port is taken. ``title``: what the page is headed by; the program's name if none is given.
 
     >>> import penstock as ps
     >>> with ps.Dashboard(port=0) as dashboard:
@@ -51,12 +51,13 @@ class Dashboard:
         host: str = LOOPBACK,
         port: int | None = None,
         token: str | None = None,
+        title: str | None = None,
         interval_s: float = _INTERVAL_S,
     ) -> None:
         if token is None and not is_loopback(host):
             token = secrets.token_urlsafe(24)
         self._host, self._token = host, token
-        self._hub = Hub(Path(sys.argv[0]).name or "python", interval_s)
+        self._hub = Hub(title or Path(sys.argv[0]).name or "python", interval_s)
         self._socket = _listening(host, port)
         self._port = self._socket.getsockname()[1]
         document = Path(__file__).with_name("openapi.json").read_bytes()
