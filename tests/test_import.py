@@ -10,6 +10,8 @@ from tests.child_processes import ENVIRONMENT
 FOREIGN = (
     "cloudpickle",
     "duckdb",
+    "httptools",
+    "httpx2",
     "numpy",
     "pandas",
     "prometheus_client",
@@ -19,6 +21,7 @@ FOREIGN = (
     "starlette",
     "typer",
     "uvicorn",
+    "websockets",
     "zstandard",
 )
 ENGINE = ("penstock.lowering", "penstock.operators", "penstock.runtime.engine")

@@ -29,9 +29,11 @@ from penstock.scans import (
     scan_folder,
     scan_ipc,
     scan_kafka,
+    scan_mqtt,
     scan_ndjson,
     scan_parquet,
     scan_rate,
+    scan_redis,
     scan_tail,
     scan_tcp,
     scan_tcp_client,
@@ -42,6 +44,13 @@ from penstock.scans import (
 )
 from penstock.stream import GroupBy, Stream
 from penstock.version import version
+from penstock.web_scans import (
+    scan_http,
+    scan_http_server,
+    scan_sse,
+    scan_websocket,
+    scan_websocket_server,
+)
 from penstock.windows import hopping, session, sliding, tumbling
 
 if TYPE_CHECKING:
@@ -99,11 +108,16 @@ __all__ = [
     "scan_batches",
     "scan_csv",
     "scan_folder",
+    "scan_http",
+    "scan_http_server",
     "scan_ipc",
     "scan_kafka",
+    "scan_mqtt",
     "scan_ndjson",
     "scan_parquet",
     "scan_rate",
+    "scan_redis",
+    "scan_sse",
     "scan_tail",
     "scan_tcp",
     "scan_tcp_client",
@@ -111,6 +125,8 @@ __all__ = [
     "scan_ticks",
     "scan_topic",
     "scan_udp",
+    "scan_websocket",
+    "scan_websocket_server",
     "session",
     "sliding",
     "sql",

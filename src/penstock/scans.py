@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from penstock.connectors.generators import config as generators
     from penstock.connectors.handover import config as handover
     from penstock.connectors.kafka import config as kafka
+    from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.redis import config as redis
     from penstock.connectors.sockets import config as sockets
     from penstock.connectors.topics import config as topics
 else:
@@ -36,6 +38,8 @@ else:
     generators = Deferred("penstock.connectors.generators.config")
     handover = Deferred("penstock.connectors.handover.config")
     kafka = Deferred("penstock.connectors.kafka.config")
+    mqtt = Deferred("penstock.connectors.mqtt.config")
+    redis = Deferred("penstock.connectors.redis.config")
     sockets = Deferred("penstock.connectors.sockets.config")
     topics = Deferred("penstock.connectors.topics.config")
 
@@ -367,6 +371,81 @@ def scan_kafka(
         **options,
     )
     return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_mqtt(
+    broker: str,
+    topic: str | Iterable[str],
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    metadata: str | Iterable[str] | None = None,
+    qos: int = 1,
+    client: str | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Subscribe to topics of an MQTT broker (5 or 3.1.1); it never ends.
+
+    ``broker``: ``host:port``. ``topic``: one or several filters: ``sensors/+/temperature``,
+    ``sensors/#``, ``$share/group/sensors/#``. Columns: what the ``format`` decodes from the payload, or,
+    without one, ``value`` and ``topic``; ``metadata`` adds any of ``topic``, ``qos``, ``retain``,
+    ``headers``. In a run with a checkpoint the broker is answered once the rows are kept (``durable`` as
+    in ``scan_tcp``), and keeps the session of ``client`` while nobody reads: nothing is lost, and with
+    ``qos=2`` nothing doubled. More ``options`` (security, version, expiry of the session) are those of
+    ``docs/connectors/mqtt.md``.
+
+    >>> import penstock as ps
+    >>> ps.scan_mqtt("localhost", "sensors/#", "json", {"degrees": float}, metadata="topic").columns
+    ['degrees', 'topic']
+    """
+    spec = mqtt.mqtt(
+        broker, format, schema, topic=topic, metadata=metadata, qos=qos, client=client, **options
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
+
+
+def scan_redis(
+    host: str,
+    stream: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    start: str | datetime = "earliest",
+    stop: str = "never",
+    group: str | None = None,
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a stream of Redis, exactly once with a checkpoint. Needs the extra ``redis``.
+
+    Columns: what the ``format`` decodes from the field ``value``, or, without one, ``value``, ``id`` and
+    ``headers`` (the other fields); ``metadata`` adds any of ``id``, ``timestamp``, ``topic``, ``headers``.
+    ``start``: ``"earliest"``, ``"latest"``, an instant, or the id to go on after. ``stop``: ``"never"``, or
+    ``"at end"``. With a ``group`` its members divide the entries, which are acknowledged once they are
+    kept (``durable`` as in ``scan_tcp``). More ``options`` are those of ``docs/connectors/redis.md``.
+    """
+    spec = redis.redis(
+        host,
+        format,
+        schema,
+        stream=stream,
+        start=start,
+        stop=stop,
+        group=group,
+        metadata=metadata,
+        **options,
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
 
 
 def scan_rate(

@@ -154,7 +154,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-WITH_SERVERS = {"kafka"}
+WITH_SERVERS = {"kafka", "mqtt", "redis"}
 """Checked in tests/systems, by ``make test-connectors``."""
 
 

@@ -29,6 +29,7 @@ from penstock.cli import (
     state,
     topics,
 )
+from penstock.cli.check import app as check_app
 from penstock.cli.dashboards import NoBrowser, Port, opened
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
@@ -57,6 +58,7 @@ app.add_typer(state.app, name="state")
 for part in (running, plans, previews, connectors, projects, shell, bench):
     app.add_typer(part.app)
 app.add_typer(diff_app)
+app.add_typer(check_app)
 app.add_typer(sql_app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -17,6 +17,7 @@ from penstock.cli.exits import EXITS
 from penstock.cli.live import Shown, view
 from penstock.cli.programs import Program, load
 from penstock.cli.reloading import Changes
+from penstock.cli.storages import Options, pairs_of
 from penstock.connectors.console.config import ConsoleSinkSpec
 from penstock.dashboard.guard import LOOPBACK
 from penstock.errors import ConfigError, PenstockError
@@ -72,13 +73,14 @@ def run(
     watch: Watch = False,  # noqa: FBT002
     as_json: Json = False,  # noqa: FBT002
     quiet: Quiet = False,  # noqa: FBT002
+    option: Options = None,
     ui: Ui = False,  # noqa: FBT002
     port: Port = None,
     host: Host = LOOPBACK,
     no_browser: NoBrowser = False,  # noqa: FBT002
 ) -> None:
     """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
-    program = load(file)
+    program, stored = load(file), pairs_of(option)
     names = allow_lost_state or []
     allowed = True if "all" in names else names
     if watch and not program.queries:
@@ -97,11 +99,16 @@ def run(
             )
         if not program.queries:
             program.call_main(
-                checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild, ui=dashboard
+                checkpoint=checkpoint,
+                checkpoint_options=stored,
+                allow_lost_state=allowed,
+                rebuild=rebuild,
+                ui=dashboard,
             )
             return
         options: StartOptions = {
             "checkpoint": checkpoint,
+            "checkpoint_options": stored,
             "allow_lost_state": allowed,
             "takeover": takeover,
             "restart": None if no_restart else "auto",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -18,32 +19,22 @@ from penstock.runtime.dead_letter_limit import LimitWatch
 from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor, Fed, Injected
 from penstock.runtime.feeds import Feed
-from penstock.runtime.free_memory import FreeMemory
-from penstock.runtime.letters import stamped
+from penstock.runtime.measuring import progress_of, step_progress
 from penstock.runtime.options import RunOptions
-from penstock.runtime.outlets import Outlet
+from penstock.runtime.outlets import Outlet, refused_by
+from penstock.runtime.overwriting import NoOverwriting
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
 from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.replaying import Replayer, letters_named
-from penstock.runtime.step_progress import step_progress
 from penstock.runtime.switching import quick_switching
+from penstock.runtime.upkeep import Upkeep
 from penstock.runtime.watching import Watch
 from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
 
-_REPLAY_S = 1.0
-"""How late a run may notice that dead letters are wanted."""
-
 _BETWEEN_TIMERS_S = 0.01
 """The least time from an epoch to one that only timers ask for: each row may have one of its own."""
-
-_WATCH_S, _WATCH_FAR_S = 1.0, 5.0
-"""How often a run looks whether another one has taken over: on a disk, on an object store, where
-each look is a request. A run that makes checkpoints notices with these, too."""
-
-_TIDY_S = 1.0
-"""How late a sink may notice that a file has been open for long enough."""
 
 
 class Engine:
@@ -78,12 +69,8 @@ class Engine:
         self._rows: dict[int, int] = {}
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
-        self._tidy_due = 0.0
-        self._free_memory = FreeMemory()
+        self._upkeep = Upkeep(self._clock)
         self._epoch_at = -1.0
-        self._replay_due = 0.0
-        self._watch_due = self._clock.elapsed() + _WATCH_S
-        self._asked = False
         self._replayed = False
         self._started_at = 0.0
         self._rate = RecentRate(0.0)
@@ -183,9 +170,7 @@ class Engine:
             outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
-            identity = None
-            if self._checkpointer is not None:
-                identity = self._checkpointer.identity(vertex.name)
+            identity = self._checkpointer.identity(vertex.name) if self._checkpointer else None
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
             self._positions = self._checkpointer.resume(self._outlets, self._replay)
@@ -234,7 +219,7 @@ class Engine:
             self._epoch(ready)
             if self._limit.exceeded:
                 return
-            self._tidy()
+            self._upkeep.tidy(self._outlets.values(), self.epoch)
             self._note_refused()
             if self._checkpoint_wanted():
                 self._checkpoint()
@@ -260,24 +245,12 @@ class Engine:
                 ready = self._ready()
                 if ready or self._ended():
                     return ready
-                self._tidy()
+                self._upkeep.tidy(self._outlets.values(), self.epoch)
                 timeout = self._timeout()
                 if timeout <= 0 or self._look_for_replays():
                     return []
-                self._wake.wait(min(timeout, self._untidy_s()))
+                self._wake.wait(min(timeout, self._upkeep.untidy_s()))
         return []
-
-    def _untidy_s(self) -> float:
-        return max(0.0, self._tidy_due - self._clock.elapsed())
-
-    def _tidy(self) -> None:
-        """Let sinks act on the time that has passed, though nothing may arrive."""
-        if self._untidy_s() > 0:
-            return
-        for outlet in self._outlets.values():
-            outlet.tidy(self.epoch)
-        self._free_memory.give_back(self._clock.elapsed())
-        self._tidy_due = self._clock.elapsed() + _TIDY_S
 
     def _check(self) -> None:
         for feed in self._feeds.values():
@@ -290,10 +263,7 @@ class Engine:
         keeper = self._checkpointer
         if keeper is not None:
             keeper.check()
-            if self._clock.elapsed() >= self._watch_due:
-                keeper.watch()
-                far = keeper.store.storage.folder is None
-                self._watch_due = self._clock.elapsed() + (_WATCH_FAR_S if far else _WATCH_S)
+            self._upkeep.watch(keeper)
 
     def _ready(self) -> list[int]:
         """Return the sources to take from: none that is far ahead of those it is read with.
@@ -329,24 +299,22 @@ class Engine:
         """Give the dead letters that are wanted to the steps that refused them."""
         if self._replayer is None or self._checkpointer is None:
             return
-        self._asked = False
         self._replayer.forget(self._checkpointer.replay_kept)
         over = [v.number for v in self.graph.sources if v.name in self._checkpointer.ended_before]
+        guard = NoOverwriting(self.executor, self._outlets, self._checkpointer, self.options)
         for batch in self._replayer.batches():
             if self._stop.is_set():
                 break
             output = self._run_epoch(batch.fed, batch.injected, over)
+            guard.sift(output, self._clock.now())
             output.dead = letters_named(output.dead, batch)
             self._deliver(output)
             self._replayer.done(batch)
             self._replayed = True
 
     def _look_for_replays(self) -> bool:
-        """Look, once a second, whether somebody has asked for a replay."""
-        if self._replayer is not None and self._clock.elapsed() >= self._replay_due:
-            self._replay_due = self._clock.elapsed() + _REPLAY_S
-            self._asked = self._replayer.asked
-        return self._asked
+        """Look whether somebody has asked for a replay."""
+        return self._replayer is not None and self._replayer.asked(self._clock.elapsed())
 
     def _epoch(self, ready: Sequence[int]) -> None:
         fed = {}
@@ -400,24 +368,19 @@ class Engine:
             self._limit.note(0, [frame])
 
     def _refused_by_sinks(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        if self._checkpointer is not None:
-            while self._checkpointer.refused:
-                yield self._checkpointer.refused.popleft()
+        if self._checkpointer is None:
+            yield from refused_by(self._outlets, self.graph, self._clock.now())
             return
-        for number, outlet in self._outlets.items():
-            for frame in outlet.take_refused():
-                name = self.graph.vertices[number].name
-                yield number, stamped(frame, name, self._clock.now())
+        while self._checkpointer.refused:
+            yield self._checkpointer.refused.popleft()
 
     def _checkpoint(self) -> None:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        self._checkpointer.ended = self._ended_sources()
+        ended = [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
+        self._checkpointer.ended = ended
         self._checkpointer.begin(self.epoch, self._positions, self._rows, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
-
-    def _ended_sources(self) -> list[str]:
-        return [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
 
     def _acknowledge(self, positions: Mapping[int, Position]) -> None:
         """Let the sources forget what a checkpoint covers."""
@@ -446,32 +409,30 @@ class Engine:
         seconds = now - self._started_at if self._started_at else 0.0
         steps = self._steps()
         rows_in = sum(s.rows_out for s in steps if s.kind == "source")
-        made = tuple(self._checkpointer.made) if self._checkpointer else ()
-        paused = self.state == "running" and self._paused.is_set()
-        return Progress(
-            state="paused" if paused else self.state,
-            epoch=self.epoch,
-            rows_in=rows_in,
-            rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
-            rows_per_second=rows_in / seconds if seconds > 0 else 0.0,
-            recent_rows_per_second=self._rate.per_second(now, rows_in) if seconds > 0 else 0.0,
-            dead_letters=sum(s.rows_dead for s in steps),
-            late_rows=sum(s.rows_late for s in steps),
-            running_seconds=seconds,
-            checkpoint_epoch=self._checkpointer.epoch if self._checkpointer else None,
-            steps=steps,
+        recent = self._rate.per_second(now, rows_in) if seconds > 0 else 0.0
+        keeper = self._checkpointer
+        found = progress_of(
+            steps, self._shown_state, self.epoch, seconds, recent, keeper.epoch if keeper else None
+        )
+        made = tuple(keeper.made) if keeper else ()
+        return replace(
+            found,
             checkpoints=made,
             keeps_checkpoints=self.options.checkpoint is not None,
             latency=self.watch.latency(made) if self.watch.attended else None,
         )
 
+    @property
+    def _shown_state(self) -> str:
+        paused = self.state == "running" and self._paused.is_set()
+        return "paused" if paused else self.state
+
     def _steps(self) -> tuple[StepProgress, ...]:
         now = self._clock.now()
         return tuple(
             step_progress(
-                self.graph,
-                vertex,
                 self.executor,
+                vertex,
                 now,
                 feed=self._feeds.get(vertex.number),
                 outlet=self._outlets.get(vertex.number),

@@ -61,7 +61,7 @@ def _part(value: object, change: Callable[[exp.Expr], exp.Expr | None]) -> objec
 def is_query(node: exp.Expr) -> bool:
     """Tell whether a node is a query used as a value or a condition."""
     if isinstance(node, (exp.Any, exp.All)):
-        return isinstance(node.this, (exp.Query, exp.Subquery))
+        return isinstance(node.this.unnest(), (exp.Query, exp.Subquery))
     return isinstance(node, (exp.Subquery, exp.Exists, exp.Query))
 
 

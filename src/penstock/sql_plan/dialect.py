@@ -41,6 +41,13 @@ def _by_name(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
     return lambda args: exp.Anonymous(this=name, expressions=args)
 
 
+def _quantifier(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
+    """Read ``ALL ((SELECT ...))``, in which the parser sees a function, as what it is."""
+    kind = exp.All if name == "ALL" else exp.Any
+    by_name = _by_name(name)
+    return lambda args: kind(this=args[0]) if len(args) == 1 else by_name(args)
+
+
 class PenstockSQL(RisingWave):
     """PostgreSQL expressions, RisingWave's streaming statements, Flink's window functions."""
 
@@ -74,6 +81,7 @@ class PenstockSQL(RisingWave):
             **RisingWaveParser.FUNCTIONS,
             "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
             **{name: _by_name(name) for name in _OURS},
+            **{name: _quantifier(name) for name in ("ANY", "SOME", "ALL")},
         }
 
         def _parse_interval(self, *given: bool, **named: bool) -> exp.Expr | None:  # type: ignore[override]

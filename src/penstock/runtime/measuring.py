@@ -1,25 +1,44 @@
-"""The snapshot of one step, put together from all that takes part in it."""
+"""What a run and its steps have done so far, read off from vertices, counters and feeds."""
 
 from __future__ import annotations
 
 from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
-from penstock.lowering.graph import Graph, Vertex
+from penstock.lowering.graph import Vertex
 from penstock.runtime.executor import Executor
 from penstock.runtime.feeds import Feed
 from penstock.runtime.outlets import Outlet
-from penstock.runtime.progress import StepProgress
+from penstock.runtime.progress import Progress, StepProgress
+
+
+def progress_of(
+    steps: tuple[StepProgress, ...],
+    state: str,
+    epoch: int,
+    seconds: float,
+    recent: float,
+    checkpoint_epoch: int | None,
+) -> Progress:
+    """Return a snapshot of a run: ``seconds`` since its start, ``recent`` rows a second."""
+    rows_in = sum(s.rows_out for s in steps if s.kind == "source")
+    return Progress(
+        state=state,
+        epoch=epoch,
+        rows_in=rows_in,
+        rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
+        rows_per_second=rows_in / seconds if seconds > 0 else 0.0,
+        recent_rows_per_second=recent,
+        dead_letters=sum(s.rows_dead for s in steps),
+        late_rows=sum(s.rows_late for s in steps),
+        running_seconds=seconds,
+        checkpoint_epoch=checkpoint_epoch,
+        steps=steps,
+    )
 
 
 def step_progress(
-    graph: Graph,
-    vertex: Vertex,
-    executor: Executor,
-    now: int,
-    *,
-    feed: Feed | None,
-    outlet: Outlet | None,
+    executor: Executor, vertex: Vertex, now: int, *, feed: Feed | None, outlet: Outlet | None
 ) -> StepProgress:
-    """Return how a step is doing; a source has a feed, a sink an outlet. Safe from any thread."""
+    """Return a snapshot of one step: a source has a feed, a sink an outlet. Safe from any thread."""
     stats, watermark = executor.stats[vertex.number], executor.watermarks[vertex.number]
     state = vertex.operator.state.values() if vertex.operator else ()
     known = watermark not in (MIN_INSTANT, MAX_INSTANT)
@@ -27,7 +46,7 @@ def step_progress(
         name=vertex.name,
         kind=vertex.kind,
         text=vertex.text,
-        inputs=tuple(graph.vertices[i].name for i in vertex.inputs),
+        inputs=tuple(executor.graph.vertices[i].name for i in vertex.inputs),
         rows_in=stats.rows_in,
         rows_out=stats.rows_out,
         rows_late=stats.late,
@@ -41,8 +60,8 @@ def step_progress(
         lag_rows=feed.lag_rows if feed else None,
         watermark_delay_seconds=(now - watermark) / NS_PER_SECOND if known else None,
         rows_lost=feed.lost_rows if feed else 0,
-        epochs=stats.epochs,
         share_read=feed.share_read if feed else None,
+        epochs=stats.epochs,
         line=vertex.line,
         changelog=vertex.changelog,
         blocked=(feed is not None and feed.full) or (outlet is not None and outlet.full),
