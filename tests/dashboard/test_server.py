@@ -129,8 +129,8 @@ def test_pause_resume_and_stop(tmp_path: Path) -> None:
 )
 def test_health_and_readiness(state: str, health: int, ready: int) -> None:
     with ps.Dashboard(port=0) as dashboard:
-        assert dashboard.add(MadeUp(progress(state=state)), "one") == "one"
-        assert dashboard.add(MadeUp(progress()), "one") == "one-2"
+        assert dashboard.add(MadeUp(progress()), "one") == "one"
+        assert dashboard.add(MadeUp(progress(state=state)), "one") == "one-2"
         assert ask(dashboard.address, "/health")[0] == health
         assert ask(dashboard.address, "/ready")[0] == ready
 

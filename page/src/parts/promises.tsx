@@ -1,6 +1,9 @@
 import type { Run } from "../types";
 import { clock, exact, size, span } from "../format";
+import { namesOf } from "../names";
 import { Timeline } from "./timeline";
+
+const EXACTLY = "exactly once";
 
 // What becomes of a row across crashes, and the checkpoints that the promise rests on.
 export function Promises({ runs }: { runs: Run[] }) {
@@ -24,15 +27,21 @@ function Guarantee({ run }: { run: Run }) {
   if (!run.keeps_checkpoints) {
     return <p class="promise none">✕ No checkpoint: nothing survives the process.</p>;
   }
-  const said = run.steps.flatMap((step) => (step.guarantee ? [step.guarantee] : []));
-  const weak = [...new Set(said.filter((text) => !text.startsWith("exactly once")))];
+  const sinks = run.steps.filter((step) => step.guarantee !== null);
+  const weak = sinks.filter((step) => !step.guarantee?.startsWith(EXACTLY));
   if (weak.length === 0) return <p class="promise good">✓ Exactly once, end to end.</p>;
+  const names = weak.map((step) => namesOf(step).title).join(", ");
   return (
-    <div class="promise weak">
-      {weak.map((text) => (
-        <p key={text}>⚠ {text.replace(", when run with a checkpoint", "")}</p>
-      ))}
-    </div>
+    <p class="promise">
+      {weak.length < sinks.length && (
+        <span class="good">
+          ✓ Exactly once into {sinks.length - weak.length} of {sinks.length} sinks.{" "}
+        </span>
+      )}
+      <span class="weak" title={weak.map((step) => step.guarantee).join("\n")}>
+        ⚠ Weaker: {names}
+      </span>
+    </p>
   );
 }
 
