@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-connectors test-all check chaos chaos-connectors soak bench bench-connectors bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
+.PHONY: demo page test test-connectors test-all check chaos chaos-connectors soak bench bench-connectors bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
 
-demo: $(STAMP)
+demo: $(STAMP) page
 	$(BIN)/penstock demo --seconds 20
 
-test: $(STAMP) servers
+test: $(STAMP) page servers
 	$(BIN)/python -m pytest
+
+# The page of the dashboard, which a wheel has in it; nothing is done where it is up to date.
+page: $(STAMP)
+	$(BIN)/python page/build.py
 
 # Connectors against real servers of Kafka and others, which are installed where they are missing.
 test-connectors: $(STAMP) servers
@@ -29,7 +33,7 @@ test-all: servers
 		$(MAKE) test PYTHON="$$python" VENV=".venv-$$version" || exit 1; \
 	done
 
-check: $(STAMP)
+check: $(STAMP) page
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -73,7 +77,7 @@ sql-fuzz: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(or $(SECONDS),3600)
 
-nightly: $(STAMP) servers
+nightly: $(STAMP) page servers
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m "nightly or not nightly"
 
 servers:

@@ -56,15 +56,17 @@ from penstock.web_scans import (
 from penstock.windows import hopping, session, sliding, tumbling
 
 if TYPE_CHECKING:
+    from penstock.dashboard.server import Dashboard
     from penstock.sql_plan import sql
     from penstock.sql_session import Session, sql_script
 
 _WHEN_ASKED_FOR = {
+    "Dashboard": "penstock.dashboard.server",
     "Session": "penstock.sql_session",
     "sql": "penstock.sql_plan",
     "sql_script": "penstock.sql_session",
 }
-"""SQL brings its parser with it, which takes as long to load as the rest."""
+"""SQL brings its parser with it, which takes as long to load as the rest; the dashboard a server."""
 
 
 def __getattr__(name: str) -> Any:
@@ -81,6 +83,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "ConnectorError",
+    "Dashboard",
     "DeadLetterLimitError",
     "FencedError",
     "GroupBy",

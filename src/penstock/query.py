@@ -25,9 +25,13 @@ from penstock.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from penstock.checkpoints.difference import PipelineDiff
+    from penstock.dashboard import opening as dashboard_room
+    from penstock.dashboard.server import Dashboard
     from penstock.runtime import launch as engine_room
     from penstock.runtime.supervisor import Supervisor
+    from penstock.runtime.watching import Watch
 else:
+    dashboard_room = Deferred("penstock.dashboard.opening")
     engine_room = Deferred("penstock.runtime.launch")
 
 
@@ -87,6 +91,7 @@ class Query:
         dead_letter_limit: Limit | None = None,
         replay_dead_letters: Wanted = False,
         replay_overwrites: bool = False,
+        ui: bool | Dashboard = False,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -113,6 +118,8 @@ class Query:
         ``rebuild`` names steps and sinks that are computed afresh first, from all that their sources
         have handed over so far; the tables they are written to are replaced. It is ignored where
         there is no checkpoint yet.
+
+        ``ui`` shows the run in the browser: in the dashboard of this process, or in the one given.
 
         ``restart`` says how often and how fast to start again, from the newest checkpoint, after a
         failure that may pass (a database that is away, a full disk); any other failure ends the
@@ -155,6 +162,8 @@ class Query:
         self._error = None
         self._engine = engine_room.supervise(self.roots, options, restart, clock)
         self._ended.clear()
+        if ui is not False:
+            dashboard_room.show(self, ui)
         threading.Thread(target=self._run, name="penstock", daemon=True).start()
         return self
 
@@ -179,8 +188,7 @@ class Query:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if ``timeout`` seconds passed first. Raises what went wrong."""
-        if self._engine is None:
-            raise PlanError("the query was not started", step="wait", hint="call start() first")
+        self._running("wait")
         # Not Thread.join: a Ctrl-C inside it makes Python take the thread for dead (bpo-46726).
         if not self._ended.wait(timeout):
             return False
@@ -208,6 +216,14 @@ class Query:
         self.request_stop()
         if self._engine is not None and not self._engine.owns(threading.current_thread()):
             self.wait()
+
+    def pause(self) -> None:
+        """Take no rows from the sources until ``resume``; what was taken is finished, time goes on."""
+        self._running("pause").pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self._running("resume").resume()
 
     def drain(self, timeout: float | None = None) -> bool:
         """Process what the sources have now, as if they ended there, and end.
@@ -240,9 +256,17 @@ class Query:
 
     def progress(self) -> Progress:
         """Return a frozen snapshot of rows, rates, watermarks and state; ``print`` shows a table."""
+        return self._running("progress").progress()
+
+    @property
+    def watch(self) -> Watch:
+        """What a dashboard sees of the run beside its progress."""
+        return self._running("watch").watch
+
+    def _running(self, step: str) -> Supervisor:
         if self._engine is None:
-            raise PlanError("the query was not started", step="progress", hint="call start() first")
-        return self._engine.progress()
+            raise PlanError("the query was not started", step=step, hint="call start() first")
+        return self._engine
 
 
 def _letters(given: Wanted, *, kept: bool) -> bool | str | list[int]:
@@ -277,6 +301,7 @@ class StartOptions(TypedDict, total=False):
     dead_letter_limit: Limit | None
     replay_dead_letters: Wanted
     replay_overwrites: bool
+    ui: bool | Dashboard
     clock: Clock | None
 
 

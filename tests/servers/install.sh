@@ -21,3 +21,8 @@ if [ ! -e "$servers/node_modules/.bin/azurite-blob" ]; then
     command -v npm >/dev/null || as_root_from_apt nodejs npm
     npm install --no-audit --no-fund --prefix "$servers" azurite@3.35.0
 fi
+
+# The browser that looks at the dashboard: tests/dashboard.
+if ! command -v chromium >/dev/null; then
+    as_root_from_apt chromium fonts-dejavu-core
+fi

@@ -14,7 +14,10 @@ import polars as pl
 
 import penstock as ps
 
-_CORE = ("polars", "numpy", "msgspec", "cloudpickle", "typer", "rich")
+_CORE = (
+    *("polars", "numpy", "msgspec", "cloudpickle", "typer", "rich"),
+    *("starlette", "uvicorn", "prometheus-client"),
+)
 _EXTRAS = {
     "arrow": ("pyarrow",),
     "duckdb": ("duckdb",),

@@ -30,6 +30,7 @@ from penstock.cli import (
     topics,
 )
 from penstock.cli.check import app as check_app
+from penstock.cli.dashboards import NoBrowser, Port, opened
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
@@ -95,12 +96,15 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(help="Where to put the results: a new or empty folder.")
     ] = None,
+    port: Port = None,
+    no_browser: NoBrowser = False,  # noqa: FBT002
 ) -> None:
     """Follow a web server's log, analyse it as it comes, store the results and show them live."""
     if log is not None and not log.is_file():
         raise ConfigError("no such file", step="demo", value=str(log), hint=str(log), line="")
     console = Console()
-    summary = run_demo(console, log=log, seconds=seconds, folder=folder)
+    with opened("demo", port=port, browser=not no_browser) as dashboard:
+        summary = run_demo(console, log=log, seconds=seconds, folder=folder, dashboard=dashboard)
     for line in summary.lines():
         typer.echo(line)
 

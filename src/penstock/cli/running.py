@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -11,12 +12,14 @@ from typing import Annotated
 import typer
 
 import penstock as ps
+from penstock.cli.dashboards import Host, NoBrowser, Port, opened
 from penstock.cli.exits import EXITS
 from penstock.cli.live import Shown, view
 from penstock.cli.programs import Program, load
 from penstock.cli.reloading import Changes
 from penstock.cli.storages import Options, pairs_of
 from penstock.connectors.console.config import ConsoleSinkSpec
+from penstock.dashboard.guard import LOOPBACK
 from penstock.errors import ConfigError, PenstockError
 from penstock.hiding import hidden
 from penstock.query import StartOptions
@@ -47,6 +50,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print a snapshot each second, one JSON object a line.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Ui = Annotated[bool, typer.Option("--ui", help="Show the run in the browser.")]
 
 
 @app.command(epilog=EXITS)
@@ -70,40 +74,52 @@ def run(
     as_json: Json = False,  # noqa: FBT002
     quiet: Quiet = False,  # noqa: FBT002
     option: Options = None,
+    ui: Ui = False,  # noqa: FBT002
+    port: Port = None,
+    host: Host = LOOPBACK,
+    no_browser: NoBrowser = False,  # noqa: FBT002
 ) -> None:
     """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
     program, stored = load(file), pairs_of(option)
     names = allow_lost_state or []
     allowed = True if "all" in names else names
-    if not program.queries:
-        if watch:
-            raise ConfigError(
-                "--watch needs queries at the top level of the file",
-                step="run",
-                value=str(file),
-                hint="main() runs them itself, so they cannot be started again from here",
-                line=str(file),
-            )
-        program.call_main(
-            checkpoint=checkpoint,
-            checkpoint_options=stored,
-            allow_lost_state=allowed,
-            rebuild=rebuild,
+    if watch and not program.queries:
+        raise ConfigError(
+            "--watch needs queries at the top level of the file",
+            step="run",
+            value=str(file),
+            hint="main() runs them itself, so they cannot be started again from here",
+            line=str(file),
         )
-        return
-    options: StartOptions = {
-        "checkpoint": checkpoint,
-        "checkpoint_options": stored,
-        "allow_lost_state": allowed,
-        "takeover": takeover,
-        "restart": None if no_restart else "auto",
-        "rebuild": rebuild or (),
-    }
-    shown = Shown.JSON if as_json else Shown.NOTHING if quiet else Shown.AUTO
-    if watch:
-        _run_watched(program, options, shown)
-    else:
-        _run_queries(program, options, shown, until=lambda: None)
+    with contextlib.ExitStack() as closing:
+        dashboard: ps.Dashboard | bool = False
+        if ui:
+            dashboard = closing.enter_context(
+                opened(file.name, host=host, port=port, browser=not no_browser)
+            )
+        if not program.queries:
+            program.call_main(
+                checkpoint=checkpoint,
+                checkpoint_options=stored,
+                allow_lost_state=allowed,
+                rebuild=rebuild,
+                ui=dashboard,
+            )
+            return
+        options: StartOptions = {
+            "checkpoint": checkpoint,
+            "checkpoint_options": stored,
+            "allow_lost_state": allowed,
+            "takeover": takeover,
+            "restart": None if no_restart else "auto",
+            "rebuild": rebuild or (),
+            "ui": dashboard,
+        }
+        shown = Shown.JSON if as_json else Shown.NOTHING if quiet else Shown.AUTO
+        if watch:
+            _run_watched(program, options, shown)
+        else:
+            _run_queries(program, options, shown, until=lambda: None)
 
 
 def _run_watched(program: Program, options: StartOptions, shown: Shown) -> None:

@@ -115,6 +115,16 @@ def lag_of(source: Source) -> int | None:
     return found
 
 
+def partition_lag_of(source: Source) -> tuple[tuple[str, int], ...]:
+    """Return the rows that wait in each partition, by the partition's name; empty if unknown.
+
+    A source that can tell has a method ``partition_lag``, under the terms of ``lag``.
+    """
+    told = getattr(source, "partition_lag", None)
+    found: tuple[tuple[str, int], ...] = () if told is None else told()
+    return found
+
+
 def share_of(source: Source) -> float | None:
     """Return how much of a source that ends was read, from 0 to 1; None if unknown.
 

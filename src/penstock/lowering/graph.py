@@ -34,8 +34,8 @@ class Vertex:
     in a checkpoint: the user's (``named``), else one that is stable for an unchanged plan, and that
     a checkpoint of a changed one corrects; ``identity`` is equal while the
     step and all its options, expressions and functions included, are the same. ``schema``, of a
-    sink only: the columns of its frames, of a changelog with the weight. ``reads``: of the first
-    operator of a step, and of a sink of append-only rows, what comes in.
+    sink only, as ``guarantee``: the columns of its frames, of a changelog with the weight.
+    ``reads``: of the first operator of a step, and of a sink of append-only rows, what comes in.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Vertex:
     sink: SinkSpec | None = None
     schema: pl.Schema | None = None
     key: tuple[str, ...] = ()
+    guarantee: str | None = None
     reads: tuple[Edge, ...] = ()
 
 

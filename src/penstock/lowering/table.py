@@ -53,6 +53,7 @@ from penstock.plan.equal_groups import one_of_equal_groups
 from penstock.plan.functions import Function, MapBatches, MapRows, Remember
 from penstock.plan.gap_filling import Filling, GapFill
 from penstock.plan.grouping import Aggregate, Final, Over, Verb
+from penstock.plan.guarantees import end_to_end
 from penstock.plan.identity import identity
 from penstock.plan.interval_joins import IntervalJoin
 from penstock.plan.joins import Join
@@ -236,7 +237,14 @@ class _Builder:
             spec, schema = node.spec, frame_schema(node)
             reads = () if node.properties.changelog else self._reads(node.inputs)
             return self._add(
-                node, inputs, kind="sink", sink=spec, key=spec.key, schema=schema, reads=reads
+                node,
+                inputs,
+                kind="sink",
+                sink=spec,
+                key=spec.key,
+                schema=schema,
+                reads=reads,
+                guarantee=str(end_to_end(node)),
             )
         chain = guarded(node, TABLE[type(node)](node))
         keeper = next((operator for operator in chain if operator.state), chain[-1])

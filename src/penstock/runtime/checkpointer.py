@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -31,6 +32,7 @@ from penstock.runtime.letter_files import epoch_of_letters, letters_path
 from penstock.runtime.merging import Merging
 from penstock.runtime.options import RunOptions
 from penstock.runtime.outlets import Outlet, refused_by
+from penstock.runtime.progress import CheckpointProgress
 from penstock.runtime.rebuilding import (
     RebuildPlan,
     Replayer,
@@ -45,6 +47,9 @@ _log = logging.getLogger("penstock")
 T = TypeVar("T")
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early, or waited for."""
+
+_REMEMBERED = 120
+"""Checkpoints whose size and duration are remembered: two minutes of them."""
 
 _WAITING_LETTERS = 1 << 18
 """The same of dead letters, which take some hundred bytes more than their rows."""
@@ -102,6 +107,8 @@ class Checkpointer:
         self._sinks: dict[str, str] = {}
         self._outlets: Mapping[int, Outlet] = {}
         self._dead = DeadLetters()
+        self.made: deque[CheckpointProgress] = deque(maxlen=_REMEMBERED)
+        """The latest checkpoints of this run, oldest first."""
         self.refused: deque[tuple[int, pl.DataFrame]] = deque()
         """Dead letters of sinks that are beside the checkpoint, for the engine to count."""
 
@@ -341,6 +348,7 @@ class Checkpointer:
 
     def _make(self, capture: Capture) -> None:
         """Stage, commit, apply, acknowledge; then tidy up."""
+        began = time.perf_counter()
         self._merging.take_finished()
         self._flush()  # what the checkpoint before had to apply, this one does not hold any more
         writer = self.store.writer()
@@ -361,7 +369,18 @@ class Checkpointer:
         self._apply_dead(capture.epoch, capture.dead, capture.created_at)
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
+        self._note_made(capture, began)
         self._merging.merge()
+
+    def _note_made(self, capture: Capture, began: float) -> None:
+        assert self._manifest is not None
+        applied = time.perf_counter()
+        size = sum(piece.bytes for piece in self._manifest.pieces)
+        self.made.append(
+            CheckpointProgress(
+                capture.epoch, capture.created_at * NS_PER_US, applied - began, size, applied
+            )
+        )
 
     def _apply_dead(self, epoch: int, found: list[pl.DataFrame], created_at: int) -> None:
         """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -28,6 +29,7 @@ from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.replaying import Replayer, letters_named
 from penstock.runtime.switching import quick_switching
 from penstock.runtime.upkeep import Upkeep
+from penstock.runtime.watching import Watch
 from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
 
@@ -74,6 +76,8 @@ class Engine:
         self._rate = RecentRate(0.0)
         self._limit = LimitWatch(options.dead_letter_limit)
         self._replayer: Replayer | None = None
+        self._paused = threading.Event()
+        self.watch = Watch()
         self.replay_noted = False
         """Whether it is noted beside the checkpoint what is to be replayed."""
 
@@ -124,9 +128,20 @@ class Engine:
         with self._wake:
             self._wake.notify()
 
+    def pause(self) -> None:
+        """Take no rows from any source until ``resume``; time goes on, checkpoints are made."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self._paused.clear()
+        with self._wake:
+            self._wake.notify()
+
     def drain(self) -> None:
         """Let every source end after what it has now, so that everything is closed, and the run ends."""
         self._draining.set()
+        self._paused.clear()
         with self._wake:
             self._wake.notify()
 
@@ -255,6 +270,9 @@ class Engine:
 
         Bounded ones with fixed epochs go in step.
         """
+        if self._paused.is_set():
+            self._held = Held(frozenset(self._feeds))
+            return []
         self._held = self._alignment.held(self._feeds, self._clock.now())
         held = self._held.numbers
         ready = [n for n, feed in self._feeds.items() if feed.ready and n not in held]
@@ -309,6 +327,10 @@ class Engine:
         output = self._run_epoch(fed, {})
         self._limit.note(sum(taken.rows for taken in fed.values()), output.dead)
         self._deliver(output)
+        if self.watch.attended:
+            arrived = min((taken.arrived for taken in fed.values()), default=None)
+            held = self._checkpointer is not None
+            self.watch.epoch(self.graph, self.epoch, arrived, output, held=held)
 
     def _run_epoch(
         self,
@@ -388,12 +410,32 @@ class Engine:
         steps = self._steps()
         rows_in = sum(s.rows_out for s in steps if s.kind == "source")
         recent = self._rate.per_second(now, rows_in) if seconds > 0 else 0.0
-        made = self._checkpointer.epoch if self._checkpointer else None
-        return progress_of(steps, self.state, self.epoch, seconds, recent, made)
+        keeper = self._checkpointer
+        found = progress_of(
+            steps, self._shown_state, self.epoch, seconds, recent, keeper.epoch if keeper else None
+        )
+        made = tuple(keeper.made) if keeper else ()
+        return replace(
+            found,
+            checkpoints=made,
+            keeps_checkpoints=self.options.checkpoint is not None,
+            latency=self.watch.latency(made) if self.watch.attended else None,
+        )
+
+    @property
+    def _shown_state(self) -> str:
+        paused = self.state == "running" and self._paused.is_set()
+        return "paused" if paused else self.state
 
     def _steps(self) -> tuple[StepProgress, ...]:
         now = self._clock.now()
         return tuple(
-            step_progress(self.executor, vertex, self._feeds.get(vertex.number), now)
+            step_progress(
+                self.executor,
+                vertex,
+                now,
+                feed=self._feeds.get(vertex.number),
+                outlet=self._outlets.get(vertex.number),
+            )
             for vertex in self.graph.vertices
         )

@@ -21,7 +21,7 @@ from penstock.runtime.letters import shown, stamped
 
 @dataclass(slots=True)
 class Fed:
-    """What a source hands over for one epoch: frames by partition, in order.
+    """What a source hands over for one epoch, which ``arrived`` then: frames by partition, in order.
 
     ``partitions`` are those that may bring rows after these; they travel with the rows because a
     partition that has ended must hold the watermark until its last rows were processed.
@@ -31,6 +31,7 @@ class Fed:
     position: Position
     dead: list[pl.DataFrame]
     partitions: tuple[int, ...] = (0,)
+    arrived: float = field(default_factory=time.perf_counter)
 
     @property
     def rows(self) -> int:
@@ -76,10 +77,15 @@ class VertexStats:
 
 @dataclass(slots=True)
 class EpochOutput:
-    """What an epoch hands to the sinks, by vertex number, and all its dead letters."""
+    """What an epoch hands to the sinks, by vertex number, all its dead letters, and every delta."""
 
     sinks: dict[int, pl.DataFrame] = field(default_factory=dict)
     dead: list[pl.DataFrame] = field(default_factory=list)
+    deltas: list[pl.DataFrame | None] = field(default_factory=list)
+
+    def rows_of(self, number: int) -> pl.DataFrame | None:
+        """Return what a step handed on, or a sink was given."""
+        return self.sinks.get(number, self.deltas[number])
 
 
 class Executor:
@@ -160,6 +166,7 @@ class Executor:
                 output.dead.extend(letters)
                 dead[number] = [shown(frame) for frame in letters]
                 self.stats[number].dead += sum(f.height for f in dead[number])
+        output.deltas = deltas
         return output
 
     def _source(self, vertex: Vertex, fed: Fed | None, sides: Sides) -> pl.DataFrame | None:

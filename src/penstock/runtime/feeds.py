@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from penstock.connectors.contract import (
     Polled,
@@ -14,6 +14,7 @@ from penstock.connectors.contract import (
     StoppingSource,
     lag_of,
     lost_of,
+    partition_lag_of,
     share_of,
 )
 from penstock.failures import system_refused
@@ -106,6 +107,16 @@ class Feed:
         return None if lag is None else self.queued_rows + lag
 
     @property
+    def full(self) -> bool:
+        """Whether it has read ahead as far as it may, so that the source waits for the engine."""
+        return self.queued_rows >= self._limit
+
+    @property
+    def partition_lag(self) -> tuple[tuple[str, int], ...]:
+        """The rows that wait in each partition of the source, where it can tell."""
+        return partition_lag_of(self._source)
+
+    @property
     def share_read(self) -> float | None:
         """How much of a source that ends was read, from 0 to 1; None if that is unknown."""
         return 1.0 if self._read_all else share_of(self._source)
@@ -134,10 +145,13 @@ class Feed:
         with self._room:
             if not self._queue:
                 return None
-            taken = self._queue.popleft()
-            while self._queue and not self.fixed and taken.rows < max_rows:
-                taken = _joined(taken, self._queue.popleft())
-            self.queued_rows -= taken.rows
+            parts = [self._queue.popleft()]
+            rows = parts[0].rows
+            while self._queue and not self.fixed and rows < max_rows:
+                parts.append(self._queue.popleft())
+                rows += parts[-1].rows
+            taken = _joined(parts)
+            self.queued_rows -= rows
             self._partitions = taken.partitions
             self._room.notify()
         return taken
@@ -198,7 +212,7 @@ class Feed:
 
     def _gather(self, fed: Fed, epoch_rows: int, *, ended: bool) -> None:
         """Collect polls until they make exactly ``epoch_rows``, or the source ends."""
-        self._partial = _joined(self._partial, fed)
+        self._partial = _joined([self._partial, fed])
         if self._partial.rows >= epoch_rows or (ended and self._partial.rows):
             self._offer(self._partial)
             self._partial = Fed([], None, [], ())
@@ -217,6 +231,11 @@ def _fed(polled: Polled, partitions: tuple[int, ...]) -> Fed:
     return Fed(frames, polled.position, dead, partitions)
 
 
-def _joined(first: Fed, second: Fed) -> Fed:
-    frames, dead = [*first.frames, *second.frames], [*first.dead, *second.dead]
-    return Fed(frames, second.position, dead, second.partitions)
+def _joined(parts: Sequence[Fed]) -> Fed:
+    """Put what was polled one after another together; all at once, as there may be 100,000 polls."""
+    if len(parts) == 1:
+        return parts[0]
+    frames = [frame for part in parts for frame in part.frames]
+    dead = [frame for part in parts for frame in part.dead]
+    last = parts[-1]
+    return Fed(frames, last.position, dead, last.partitions, parts[0].arrived)

@@ -6,6 +6,7 @@ from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
 from penstock.lowering.graph import Vertex
 from penstock.runtime.executor import Executor
 from penstock.runtime.feeds import Feed
+from penstock.runtime.outlets import Outlet
 from penstock.runtime.progress import Progress, StepProgress
 
 
@@ -34,8 +35,10 @@ def progress_of(
     )
 
 
-def step_progress(executor: Executor, vertex: Vertex, feed: Feed | None, now: int) -> StepProgress:
-    """Return a snapshot of one step; safe from any thread."""
+def step_progress(
+    executor: Executor, vertex: Vertex, now: int, *, feed: Feed | None, outlet: Outlet | None
+) -> StepProgress:
+    """Return a snapshot of one step: a source has a feed, a sink an outlet. Safe from any thread."""
     stats, watermark = executor.stats[vertex.number], executor.watermarks[vertex.number]
     state = vertex.operator.state.values() if vertex.operator else ()
     known = watermark not in (MIN_INSTANT, MAX_INSTANT)
@@ -59,4 +62,11 @@ def step_progress(executor: Executor, vertex: Vertex, feed: Feed | None, now: in
         rows_lost=feed.lost_rows if feed else 0,
         share_read=feed.share_read if feed else None,
         epochs=stats.epochs,
+        line=vertex.line,
+        changelog=vertex.changelog,
+        blocked=(feed is not None and feed.full) or (outlet is not None and outlet.full),
+        partition_lag=feed.partition_lag if feed else (),
+        waiting_epochs=outlet.waiting if outlet else 0,
+        applied_epoch=outlet.applied if outlet else None,
+        guarantee=vertex.guarantee,
     )

@@ -96,6 +96,16 @@ class Outlet:
             self._queue.join()
         self.check()
 
+    @property
+    def waiting(self) -> int:
+        """Epochs that were handed over and are not written yet."""
+        return self._queue.unfinished_tasks
+
+    @property
+    def full(self) -> bool:
+        """Whether the engine has to wait for the sink."""
+        return self._queue.full()
+
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether a thread is the sink's own."""
         return thread is self._thread

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
+
 from penstock.tables_of_text import short, table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,7 +20,9 @@ class StepProgress:
     unread (None: the source cannot tell), ``rows_lost`` were dropped before anything could fetch them
     (datagrams), and ``share_read`` is how much of a source that ends was read, from 0 to 1 (None: not
     known). ``watermark_delay_seconds`` is the processing time less the
-    watermark: how old the newest complete results are.
+    watermark: how old the newest complete results are. ``blocked``: it waits for those below it, or,
+    of a sink, has them wait. Of a sink, ``waiting_epochs`` have still to be written, ``applied_epoch``
+    is the newest that was, and ``guarantee`` what it promises. ``line`` is the user's.
     """
 
     name: str
@@ -40,6 +44,13 @@ class StepProgress:
     epochs: int = 0
     rows_lost: int = 0
     share_read: float | None = None
+    line: str | None = None
+    changelog: bool = False
+    blocked: bool = False
+    partition_lag: tuple[tuple[str, int], ...] = ()
+    waiting_epochs: int = 0
+    applied_epoch: int | None = None
+    guarantee: str | None = None
 
     @property
     def refuses_all(self) -> bool:
@@ -49,12 +60,47 @@ class StepProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointProgress:
+    """A checkpoint that was made; ``applied``, seconds of ``time.perf_counter``, when sinks had it."""
+
+    epoch: int
+    created_at: int
+    seconds: float
+    size_bytes: int
+    applied: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from the arrival of rows to their result in the sinks, over the last ten seconds."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows to show, ``taken`` at an instant of ``time.perf_counter``.
+
+    ``view``: they are all that a sink holds, unless it was ``too_large`` to be followed.
+    """
+
+    frame: pl.DataFrame
+    taken: float
+    view: bool = False
+    key: tuple[str, ...] = ()
+    too_large: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A whole query. Counts and rates are of the time since it was started or restarted.
 
     ``recent_rows_per_second`` is of the last ten seconds. ``print(progress)`` shows a table.
 
-    ``state``: created, running, restarting (waiting to be started again), finished, stopped, failed.
+    ``checkpoints`` are the latest, oldest first. ``latency`` is known while somebody watches.
+
+    ``state``: created, running, paused, restarting (waiting to be started again), finished, stopped, failed.
     ``restarts``: how often it was started again after a failure; ``last_error``: what that said.
     """
 
@@ -71,6 +117,9 @@ class Progress:
     recent_rows_per_second: float = 0.0
     restarts: int = 0
     last_error: str | None = None
+    checkpoints: tuple[CheckpointProgress, ...] = ()
+    latency: Latency | None = None
+    keeps_checkpoints: bool = False
 
     def step(self, name: str) -> StepProgress:
         """Return one step by its name."""

@@ -27,6 +27,7 @@ from penstock.runtime.clock import Clock, SystemClock
 from penstock.runtime.dead_letters import DeadLetters
 from penstock.runtime.engine import Engine
 from penstock.runtime.progress import Progress
+from penstock.runtime.watching import Watch
 
 _log = logging.getLogger("penstock")
 
@@ -43,7 +44,9 @@ class Supervisor:
         self._launch = launch
         self._policy = restart
         self._clock = clock or SystemClock()
+        self.watch = Watch()
         self._engine = launch(None)
+        self._engine.watch = self.watch
         self._state: str | None = None
         self._restarts = 0
         self._in_a_row = 0
@@ -52,6 +55,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._draining = False
+        self._paused = False
 
     def run(self) -> None:
         """Run until the query ends, or fails in a way that a restart cannot mend."""
@@ -109,9 +113,13 @@ class Supervisor:
     def _relaunch(self) -> None:
         self._token = self._engine.token or self._token
         engine = self._launch(self._token)
+        self.watch.restarted()
+        engine.watch = self.watch
         with self._lock:
             self._engine = engine
             self._restarts += 1
+            if self._paused:
+                engine.pause()
             if self._stopping.is_set():
                 engine.stop()
             if self._draining:
@@ -136,8 +144,20 @@ class Supervisor:
     def drain(self) -> None:
         """Let every source end after what it has now; a run that is to be restarted does so then."""
         with self._lock:
-            self._draining = True
+            self._draining, self._paused = True, False
             self._engine.drain()
+
+    def pause(self) -> None:
+        """Take no rows until ``resume``, across restarts."""
+        with self._lock:
+            self._paused = True
+            self._engine.pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        with self._lock:
+            self._paused = False
+            self._engine.resume()
 
     def progress(self) -> Progress:
         """Return a snapshot of the engine that runs, with what happened before it."""

@@ -49,7 +49,12 @@ class Summary:
 
 
 def run_demo(
-    console: Console, *, log: Path | None, seconds: float | None, folder: Path | None
+    console: Console,
+    *,
+    log: Path | None,
+    seconds: float | None,
+    folder: Path | None,
+    dashboard: ps.Dashboard | None = None,
 ) -> Summary:
     """Run until ``seconds`` have passed or Ctrl-C, and end with every window closed."""
     logging.getLogger("penstock").addHandler(
@@ -72,8 +77,13 @@ def run_demo(
         *figures.follow(traffic),
         checkpoint=results.folder / "analyse.checkpoint",
     )
+    if dashboard is not None:
+        dashboard.add(collecting, "collect")
+        dashboard.add(analysing, "analyse")
     meter = PulseMeter(collecting, analysing)
     title = f"follows {log}" if log else f"made-up traffic, {SPEED:.0f} times as fast as real"
+    if dashboard is not None:
+        title += f"; dashboard: {dashboard.address}"
     view = (Screen if console.is_terminal else Lines)(console, title)
     with view:
         try:

@@ -34,12 +34,12 @@ class Figures:
     def follow(self, traffic: Traffic) -> list[ps.Query]:
         """Return the sinks that keep these figures up to date."""
         return [
-            traffic.totals.sink_callback(self._take_totals),
-            traffic.statuses.sink_callback(self._take_statuses),
-            traffic.top_pages.sink_callback(self._take_pages),
-            traffic.minutes.sink_callback(self._take_minutes),
-            traffic.sessions.sink_callback(self._take_sessions),
-            traffic.alerts.sink_callback(self._take_alerts),
+            traffic.totals.sink_callback(self._take_totals).named("terminal-totals"),
+            traffic.statuses.sink_callback(self._take_statuses).named("terminal-statuses"),
+            traffic.top_pages.sink_callback(self._take_pages).named("terminal-pages"),
+            traffic.minutes.sink_callback(self._take_minutes).named("terminal-minutes"),
+            traffic.sessions.sink_callback(self._take_sessions).named("terminal-sessions"),
+            traffic.alerts.sink_callback(self._take_alerts).named("terminal-alerts"),
         ]
 
     def _take_totals(self, delta: pl.DataFrame) -> None:

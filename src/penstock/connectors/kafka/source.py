@@ -124,6 +124,13 @@ class KafkaSource:
             return None
         return sum(self._behind(consumer, part) for part in list(places))
 
+    def partition_lag(self) -> tuple[tuple[str, int], ...]:
+        """Return the same for each partition, by topic and number."""
+        consumer, parts = self._consumer, self._parts
+        if consumer is None or self._closed:
+            return ()
+        return tuple((str(part.place), self._behind(consumer, part)) for part in list(parts))
+
     def _behind(self, consumer: Consumer, part: _Part) -> int:
         try:
             found = consumer.get_watermark_offsets(part.place.client(), cached=True)

@@ -56,7 +56,7 @@ class TopicSource:
         self._ahead: dict[int, Records] = {}  # read from the topic, not yet handed over
         self._turn = -1
         self._closed = False
-        self._lag: int | None = None
+        self._partition_lag: tuple[tuple[str, int], ...] = ()
 
     def seek(self, position: Position | None) -> None:
         """Begin at ``position``, or where the spec says."""
@@ -97,7 +97,7 @@ class TopicSource:
                 ends = self._ends()
             behind = self._behind(ends)
             if not behind:
-                self._lag = 0
+                self._partition_lag = tuple((str(number), 0) for number in self._offsets)
                 empty = pl.DataFrame(schema=self._schema)
                 return Polled(empty, self._position(), caught_up=True, ended=self._ended())
             return self._take(self._next_of(behind), ends, max_rows)
@@ -108,13 +108,14 @@ class TopicSource:
 
     def lag(self) -> int | None:
         """Return the records that were there at the last poll and were not handed over by it."""
-        return self._lag
+        return sum(rows for _, rows in self._partition_lag) if self._partition_lag else None
+
+    def partition_lag(self) -> tuple[tuple[str, int], ...]:
+        """Return the same for each partition."""
+        return self._partition_lag
 
     def _ends(self) -> dict[int, int]:
         return self._topic.end_offsets() if self._stop_at is None else self._stop_at
-
-    def _left(self, ends: Mapping[int, int]) -> int:
-        return sum(max(0, ends[number] - offset) for number, offset in self._offsets.items())
 
     def _behind(self, ends: Mapping[int, int]) -> list[int]:
         return [number for number, offset in self._offsets.items() if offset < ends[number]]
@@ -131,7 +132,9 @@ class TopicSource:
     def _take(self, partition: int, ends: Mapping[int, int], max_rows: int) -> Polled:
         records = self._records(partition, ends[partition], max_rows)
         self._offsets[partition] = records.next_offset
-        self._lag = self._left(ends)
+        self._partition_lag = tuple(
+            (str(number), max(0, ends[number] - offset)) for number, offset in self._offsets.items()
+        )
         frame, dead = self._rows(records)
         caught_up = not self._behind(ends)
         return Polled(

@@ -1,0 +1,57 @@
+import type { Run } from "../types";
+import { clock, exact, size, span } from "../format";
+import { namesOf } from "../names";
+import { Timeline } from "./timeline";
+
+const EXACTLY = "exactly once";
+
+// What becomes of a row across crashes, and the checkpoints that the promise rests on.
+export function Promises({ runs }: { runs: Run[] }) {
+  return (
+    <section class="promises" aria-label="Guarantees and checkpoints">
+      {runs.map((run) => (
+        <article key={run.name}>
+          <div>
+            <h2>{run.name}</h2>
+            <Guarantee run={run} />
+          </div>
+          {run.keeps_checkpoints && <Newest run={run} />}
+          {run.checkpoints.length > 0 && <Timeline checkpoints={run.checkpoints} />}
+        </article>
+      ))}
+    </section>
+  );
+}
+
+function Guarantee({ run }: { run: Run }) {
+  if (!run.keeps_checkpoints) {
+    return <p class="promise none">✕ No checkpoint: nothing survives the process.</p>;
+  }
+  const sinks = run.steps.filter((step) => step.guarantee !== null);
+  const weak = sinks.filter((step) => !step.guarantee?.startsWith(EXACTLY));
+  if (weak.length === 0) return <p class="promise good">✓ Exactly once, end to end.</p>;
+  const names = weak.map((step) => namesOf(step).title).join(", ");
+  return (
+    <p class="promise">
+      {weak.length < sinks.length && (
+        <span class="good">
+          ✓ Exactly once into {sinks.length - weak.length} of {sinks.length} sinks.{" "}
+        </span>
+      )}
+      <span class="weak" title={weak.map((step) => step.guarantee).join("\n")}>
+        ⚠ Weaker: {names}
+      </span>
+    </p>
+  );
+}
+
+function Newest({ run }: { run: Run }) {
+  const newest = run.checkpoints.at(-1);
+  if (!newest) return <p class="quiet">No checkpoint was made since the start.</p>;
+  return (
+    <p class="quiet">
+      Last checkpoint {clock(newest.at)}, epoch {exact(newest.epoch)}, took {span(newest.seconds)},{" "}
+      {size(newest.size_bytes)}
+    </p>
+  );
+}

@@ -1,0 +1,1 @@
+"""The dashboard: server, snapshots, page."""
