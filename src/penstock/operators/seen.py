@@ -11,10 +11,13 @@ import polars as pl
 
 from penstock.operators.grouped_values import GROUP, VALUE, GroupedValues
 from penstock.state.arrays import Ids
+from penstock.state.physical import physical_type, to_numpy, to_series
 
 FLAGS = "flags"
 MOST_FILTERS = 64
 """Filters that share one table: bits of the widest integer."""
+
+_WORD_BITS = 64
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -26,7 +29,7 @@ class Seen:
 
     ``count(DISTINCT x)`` and ``count(DISTINCT x) FILTER (WHERE p)`` over the same ``x`` look up a
     value once, and keep it once. Of Nexmark's q16, with eight such counts over two columns, an
-    epoch of 60,000 bids takes 25 ms of processor time; a table for each count took 60 ms.
+    epoch of 60,000 bids takes 23 ms of processor time; a table for each count took 60 ms.
     """
 
     def __init__(
@@ -53,19 +56,31 @@ class Seen:
 
         Each count has a number for each of ``groups``, ascending.
         """
-        group = pl.Series(GROUP, slots.astype(np.uint32))
-        terms = rows.select(self._value.alias(VALUE), self._flags).with_columns(group)
-        terms = terms.filter(pl.col(FLAGS) != 0).group_by(GROUP, VALUE).agg(FLAGS)
-        if not terms.height:
+        terms = rows.select(self._value.alias(VALUE), self._flags)
+        keys, bits = self._distinct(slots, terms[VALUE], terms[FLAGS].to_numpy())
+        if not keys.height:
             return [np.zeros(len(groups), dtype=np.int64) for _ in self._filters]
-        fresh = self._note(terms.select(GROUP, VALUE), _together(terms[FLAGS]))
+        fresh = self._note(keys, bits)
         place = np.empty(int(groups[-1]) + 1, dtype=np.int64)
         place[groups] = np.arange(len(groups))
-        places = place[terms[GROUP].to_numpy()]
+        places = place[keys[GROUP].to_numpy()]
         return [
             np.bincount(places[(fresh & (1 << number)) != 0], minlength=len(groups))
             for number in range(len(self._filters))
         ]
+
+    def _distinct(self, slots: Ids, values: pl.Series, bits: Words) -> tuple[pl.DataFrame, Words]:
+        """Return group and value of the rows that a filter takes, once each, and all their bits."""
+        taken = bits != 0
+        if not taken.all():
+            slots, values, bits = slots[taken], values.filter(pl.Series(taken)), bits[taken]
+        found = packed_distinct(slots, values, bits, len(self._filters))
+        if found is not None:
+            return found
+        group = pl.Series(GROUP, slots.astype(np.uint32))
+        terms = pl.DataFrame([group, values, pl.Series(FLAGS, bits)])
+        terms = terms.group_by(GROUP, VALUE).agg(FLAGS)
+        return terms.select(GROUP, VALUE), _together(terms[FLAGS])
 
     def _note(self, keys: pl.DataFrame, bits: Words) -> Words:
         """Set bits of values (unique) of groups; return those of them that were not set."""
@@ -82,6 +97,40 @@ class Seen:
         if new.any():
             table.set_physical(entries[new], [(old | bits)[new]])
         return fresh
+
+
+def packed_distinct(
+    slots: Ids, values: pl.Series, bits: Words, width: int
+) -> tuple[pl.DataFrame, Words] | None:
+    """Return each group and value once with all their bits; None where they do not fit one word.
+
+    Group, value and bits of a row are one number of 64 bits if the values lie close enough. Sorting
+    60,000 of these takes 0.4 ms of processor time; a ``group_by`` of two columns takes 4.5 ms.
+    """
+    if not len(values) or values.null_count() or physical_type(values.dtype) is None:
+        return None
+    physical, _ = to_numpy(values, values.dtype)
+    if physical.dtype.kind == "f":
+        return None
+    lowest = int(physical.min())
+    of_value = (int(physical.max()) - lowest).bit_length()
+    if int(slots.max()).bit_length() + of_value + width > _WORD_BITS:
+        return None
+    signed = physical.dtype.kind == "i"
+    above = physical.astype(np.int64 if signed else np.uint64).view(np.uint64)
+    above = above - np.uint64(lowest % (1 << _WORD_BITS))  # modulo 2^64, as the sum below
+    words = (slots.astype(np.uint64) << np.uint64(of_value)) | above
+    words = (words << np.uint64(width)) | bits
+    words.sort()
+    keys = words >> np.uint64(width)
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    keys = keys[starts]
+    group = (keys >> np.uint64(of_value)).astype(np.uint32)
+    found = (keys & np.uint64((1 << of_value) - 1)) + np.uint64(lowest % (1 << _WORD_BITS))
+    value = to_series(VALUE, found.astype(physical.dtype), None, values.dtype)
+    mask = np.uint64((1 << width) - 1)
+    together = np.bitwise_or.reduceat(words & mask, starts).astype(bits.dtype)
+    return pl.DataFrame([pl.Series(GROUP, group), value]), together
 
 
 def _together(lists: pl.Series) -> Words:

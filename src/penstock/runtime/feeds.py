@@ -14,6 +14,7 @@ from penstock.connectors.contract import (
     StoppingSource,
     lag_of,
     lost_of,
+    share_of,
 )
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
@@ -23,6 +24,9 @@ POLL_TIMEOUT_S = 0.25
 
 POLL_ROWS = 65_536
 """Rows asked for in one poll: large enough for columnar speed, small enough for the cache."""
+
+AHEAD = 4
+"""Epochs of a given size read ahead: more take memory and save no time."""
 
 
 class Feed:
@@ -40,7 +44,7 @@ class Feed:
         self.error: BaseException | None = None
         self.queued_rows = 0
         self._wake = wake
-        self._limit = limit_rows
+        self._limit = limit_rows if epoch_rows is None else min(limit_rows, AHEAD * epoch_rows)
         self._epoch_rows = epoch_rows
         self._source: Source = spec.open()
         self._queue: deque[Fed] = deque()
@@ -100,6 +104,11 @@ class Feed:
         """Rows that are there and wait, in the queue or in the source; None if that is unknown."""
         lag = lag_of(self._source)
         return None if lag is None else self.queued_rows + lag
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of a source that ends was read, from 0 to 1; None if that is unknown."""
+        return 1.0 if self._read_all else share_of(self._source)
 
     @property
     def lost_rows(self) -> int:

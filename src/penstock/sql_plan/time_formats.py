@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 from sqlglot import exp
 
-from penstock.sql_plan.columnar import over_columns
+from penstock.sql_plan.columnar import over_columns, over_instants
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.values import Value
 
@@ -87,6 +87,16 @@ _SPAN_NUMBERS: dict[str, tuple[_Number, int]] = {
 }
 _NAMES = ("MONTH", "MON", "DAY", "DY", "RM", "A.M.", "P.M.", "AM", "PM", "B.C.", "A.D.", "BC", "AD",
           "TZH", "TZM", "TZ", "OF", "Y,YYY")  # fmt: skip
+_DAY_NS = 86_400_000_000_000
+_GRAINS = {
+    **dict.fromkeys(("HH24", "HH12", "HH", "AM", "PM", "A.M.", "P.M."), 3_600_000_000_000),
+    "MI": 60_000_000_000,
+    **dict.fromkeys(("SS", "SSSS", "SSSSS"), 1_000_000_000),
+    "MS": 1_000_000,
+    "US": 1_000,
+    **{f"FF{n}": 10 ** (9 - n) for n in range(1, 7)},
+}
+"""Tokens that change within a day, and how often, in nanoseconds."""
 _TOKENS = sorted({*_NUMBERS, *_NAMES}, key=len, reverse=True)
 _PIECE = re.compile(
     r'"((?:[^"\\]|\\.)*)"?|(FM|TM|FX)?(' + "|".join(map(re.escape, _TOKENS)) + r")(TH)?|\\(.)|(.)",
@@ -136,7 +146,15 @@ def written(node: exp.Expr, value: Value, template: str) -> pl.Expr:
         else:
             parts.append(_named(expr, token, piece, zoned=zoned))
     whole = pl.when(expr.is_not_null()).then(pl.concat_str(parts or [pl.lit("")]))
-    return over_columns(whole, pl.String(), x=given)
+    if value.is_interval:
+        return over_columns(whole, pl.String(), x=given)
+    return over_instants(whole, pl.String(), given, _grain_ns(template))
+
+
+def _grain_ns(template: str) -> int:
+    """Return a part of a day such that all instants within it are the same text by a template."""
+    tokens = [piece.token.upper() for piece in pieces(template)]
+    return min((_GRAINS.get(token, _DAY_NS) for token in tokens), default=_DAY_NS)
 
 
 def _digits(number: pl.Expr, width: int, piece: Piece) -> pl.Expr:

@@ -10,12 +10,13 @@ as a dead letter, up to its first newline; so is a quoted row that does not end 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import polars as pl
 
-from penstock.connectors.files.opening import damaged, open_bytes
+from penstock.connectors.files.opening import compressed, damaged, open_bytes
 from penstock.connectors.files.rows import (
     DEAD_BYTES,
     Rows,
@@ -83,6 +84,11 @@ class LineReader:
         if offset > self.offset:
             self._jump(offset, line)
         return True
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes there are; None of a compressed file."""
+        return None if compressed(self._path) else os.fstat(self._file.fileno()).st_size
 
     @property
     def form(self) -> Format:

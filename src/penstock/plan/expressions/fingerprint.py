@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import pickle
+from dataclasses import fields, is_dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -111,11 +112,18 @@ def _normal_instance(value: Any, above: tuple[int, ...]) -> Any:
         inner = None if owner is None or hasattr(owner, "__path__") else type(owner).__qualname__
         return ("named", getattr(value, "__module__", None), named, inner)
     kind = (type(value).__module__, type(value).__qualname__)
-    fields = getattr(value, "__dict__", None)
-    if fields:
-        return (*kind, _normal_object(fields, above))
+    held = _fields(value)
+    if held:
+        return (*kind, _normal_object(held, above))
     text = repr(value)
     return kind if " at 0x" in text else (*kind, text)
+
+
+def _fields(value: Any) -> dict[str, Any] | None:
+    """Return what an object holds; a dataclass may hold it in slots."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return getattr(value, "__dict__", None)
 
 
 def _normal_function(function: FunctionType, above: tuple[int, ...]) -> Any:
