@@ -12,7 +12,7 @@ lines of no shape (lists, escapes, long numbers, bad rows) cost a comparison mor
 Why: Polars' reader builds each field of a struct value by value, and instants inside structs have to be
 converted with nulls between them. Events of three kinds, 305 bytes each, on two cores busy with much
 else, us of processor time a row: 8.0 that way, 2.7 this way; 1 % of the rows bad: 59 and 9. About
-0.4 go into finding the quotes, 0.25 into comparing texts, 0.5 into values, 0.1 into the order of
+0.3 go into finding the quotes, 0.25 into comparing texts, 0.5 into values, 0.1 into the order of
 rows. Flat rows gain nothing and are left to the reader.
 """
 

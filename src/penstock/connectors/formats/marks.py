@@ -2,8 +2,8 @@
 
     a "b" \\n   ->   00101010 for quotes   ->   next(0) = 2, next(3) = 4, before(4) = 1, places 2 4
 
-Bits are made for eight bytes in the time that a list of places takes for one, and the next place is
-found in them for 8 ns, however many there are.
+A list of places takes 7 ns for each. Bits take as long however many there are, and the next place is
+found in them for 8 ns. Rare places are listed from the bits three times as fast as from the bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SEEN = _WORD - 7
 """Places that a word surely shows, as it begins at any of eight."""
 
 _AT_ONCE = 1 << 18
-"""Bytes that are compared at once, so that their flags stay in the cache; eights of eights."""
+"""Bytes that are compared at once, so that their flags stay in the cache; a multiple of eight."""
 
 _BEHIND = 4096
 """Places behind a block for which there are zeros."""
