@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -15,9 +14,10 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from penstock.errors import PlanError, closest
+from penstock.errors import PlanError
 from penstock.sql_plan.array_queries import array_of
 from penstock.sql_plan.clauses import Clauses, column_of, taken_out
+from penstock.sql_plan.mistakes import advice, plainly, refuse_joined_numbers, unclosed
 from penstock.sql_plan.parameter_marks import dollars_kept, named, word
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of every statement of ours
@@ -179,24 +179,10 @@ def statements(text: str) -> list[Marked]:
     try:
         tokens = list(named(PenstockSQL().tokenize(dollars_kept(text))))
     except TokenError as error:
-        raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
-    _refuse_joined_numbers(tokens)
+        raise PlanError(f"cannot read the SQL: {unclosed(error)}", step="sql") from None
+    refuse_joined_numbers(tokens)
     with nesting_limited():
         return [_statement(text, part) for part in _split(tokens)]
-
-
-def _refuse_joined_numbers(tokens: list[Token]) -> None:
-    """Refuse ``1_000``, which would be 1 under the name ``_000``."""
-    for number, name in itertools.pairwise(tokens):
-        joined = number.token_type is TokenType.NUMBER and name.token_type is TokenType.VAR
-        if joined and name.start == number.end + 1:
-            text = number.text + name.text
-            raise PlanError(
-                f"{text!r} at line {number.line}, column {column_of(number)} is no number",
-                step="sql",
-                value=text,
-                hint="a name after a number is set off by a blank",
-            )
 
 
 @contextlib.contextmanager
@@ -231,12 +217,6 @@ def plain_name(node: exp.Expr) -> str:
     if schema is not None and schema.name.lower() != "public":
         raise refuse(node, "there are no schemas, other than public")
     return str(node.name)
-
-
-def _unclosed(error: TokenError) -> str:
-    """Say what the tokenizer missed, without the text around it, which may hold a password."""
-    said = str(error)
-    return said if said.startswith("Missing") else "a quote or a comment is not closed"
 
 
 def _split(tokens: list[Token]) -> Iterator[list[Token]]:
@@ -308,46 +288,14 @@ def _parsed(tokens: list[Token], text: str) -> exp.Expr:
         near = str(first.get("highlight") or "")
         raise PlanError(
             f"cannot read the SQL at line {first.get('line')}, column {first.get('col')}, "
-            f"near {near!r}: {_plainly(str(first.get('description')))}",
+            f"near {near!r}: {plainly(str(first.get('description')))}",
             step="sql",
             value=near,
-            hint=_advice(tokens, near),
+            hint=advice(tokens, near),
         ) from None
     if len(found) != 1 or found[0] is None:
         raise PlanError("cannot read the SQL: no statement", step="sql", value=text)
     return found[0]
-
-
-_STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "WITH", "VALUES", "EXPLAIN",
-               "SHOW", "DESCRIBE", "TRUNCATE")  # fmt: skip
-_MISSING = re.compile(r"Required keyword: '\w+' missing for <class '[\w.]*\.(\w+)'>")
-
-
-def _plainly(said: str) -> str:
-    """Say what the parser says without the names of its classes."""
-    missing = _MISSING.search(said)
-    if missing:
-        return f"something is missing in {missing[1].upper()}"
-    if "SENTINEL" in said:
-        return f"{said.partition(' but got')[0]}, but the text ends"
-    if said.startswith("Invalid expression"):
-        return "this does not fit here"
-    return said.partition(" <Token")[0]
-
-
-def _advice(tokens: list[Token], near: str) -> str | None:
-    """Return what is likely meant, for mistakes that many make."""
-    words = list(map(word, tokens))
-    close = closest(words[0], _STATEMENTS)
-    if words[0] not in _STATEMENTS and close:
-        return f"did you mean {close}?"
-    if near == "`":
-        return 'names are quoted with ": "id"'
-    if "TOP" in words[:3]:
-        return "LIMIT 5 stands at the end"
-    if "FORM" in words and "FROM" not in words:
-        return "did you mean FROM?"
-    return None
 
 
 def position(node: exp.Expr) -> str:
