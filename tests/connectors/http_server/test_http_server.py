@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import ssl
 import threading
@@ -356,7 +357,7 @@ def test_a_large_request_is_stored_in_pieces_and_goes_on_after_a_crash() -> None
     source = _opened(bad_rows="dead letter")
     with closing(source):
         _posting(source, body, NDJSON, headers=key)
-        _wait_for(lambda: source.lag() == 1)
+        _wait_for(lambda: source.lag() == 11)
         polls = [source.poll(4, LIMIT_S) for _ in range(2)]
         position = json.loads(json.dumps(polls[-1].position))
     assert [p.frame.height + (0 if p.dead is None else p.dead.height) for p in polls] == [4, 4]
@@ -377,6 +378,24 @@ def test_after_the_close_what_was_taken_is_still_answered() -> None:
     polled = source.poll(100, 0.0)
     source.acknowledge(polled.position)
     assert (polled.frame.height, sender.status()) == (1, 200)
+
+
+def test_who_is_not_polled_any_more_is_told_so() -> None:
+    source = _opened(promised=False)
+    sender = _posting(source, b'{"a": 1}')
+    _wait_for(lambda: source.lag() == 1)
+    source.close()
+    assert sender.status() == 503
+
+
+def test_a_refused_sender_is_not_listened_to_for_long() -> None:
+    head = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 99999999\r\n\r\n"
+    with running(token="t") as found:
+        assert raw(found.address, head, *[b"x" * 100_000] * 20).startswith(b"HTTP/1.1 401 ")
+        small = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n%b\r\n{}"
+        last = small % b"authorization: Bearer t\r\nconnection: close\r\n"
+        replies = raw(found.address, small % b"" + last)
+        assert re.findall(rb"HTTP/1.1 (\d+)", replies) == [b"401", b"200"]
 
 
 def test_it_keeps_the_contract_of_sources() -> None:
@@ -418,7 +437,7 @@ def test_garbage_harms_nobody(server: Running, pieces: list[bytes]) -> None:
             "text/csv",
             "application/x-www-form-urlencoded",
             "x/y",
-            "\x7f;",
+            "\xe9;",
         ]
     ),
 )

@@ -8,7 +8,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.connectors.http_server.bodies import Bodies, BodyError, UnknownTypeError
@@ -26,6 +26,8 @@ _DRAIN_S = 1.0
 _DRAIN_FACTOR = 4
 """How much of a body that is too large is read all the same, in bodies of the limit: a client that is
 still sending would not see the answer otherwise."""
+_SMALL_BYTES = 1 << 20
+"""Of a body that is refused unread, so much is read all the same, for the same reason."""
 _RETRY_S = 1
 _CLIENTS = 10_000
 """Clients whose rate is known at a time."""
@@ -59,6 +61,11 @@ class _RefusedError(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
         self.answer = answer
+
+    def close(self) -> None:
+        """Have the connection closed behind the answer."""
+        headers = (*self.answer.headers, (b"connection", b"close"))
+        self.answer = replace(self.answer, headers=headers)
 
 
 class _GoneError(Exception):
@@ -121,7 +128,12 @@ class App:
     async def _answered(self, scope: Mapping[str, Any], receive: Receive) -> Answer:
         headers = dict(reversed(scope["headers"]))  # of one given twice the first counts
         client = scope["client"] or ("unknown", 0)
-        self._check(scope, headers, str(client[0]))
+        try:
+            self._check(scope, headers, str(client[0]))
+        except _RefusedError as refused:
+            if not await self._drained(headers, receive, _SMALL_BYTES):
+                refused.close()
+            raise
         expected = self._expected_bytes(headers)
         if expected > self._limits.max_body_bytes:
             raise await self._too_large(headers, receive)
@@ -136,6 +148,9 @@ class App:
             self._held_bytes -= held[0]
 
     def _check(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], client: str) -> None:
+        wait = 0.0 if self._rates is None else self._rates.wait_s(client, time.monotonic())
+        if wait:
+            raise _refuse(429, "too many requests", (b"retry-after", b"%d" % math.ceil(wait)))
         if scope["path"] != self._limits.path:
             raise _refuse(404, "nothing is taken at this path")
         if scope["method"] not in ("POST", "PUT"):
@@ -145,9 +160,6 @@ class App:
             given = bearer(given)
         if not self._tokens.admit(given):
             raise _refuse(401, "no token, or a wrong one", (b"www-authenticate", b"Bearer"))
-        wait = 0.0 if self._rates is None else self._rates.wait_s(client, time.monotonic())
-        if wait:
-            raise _refuse(429, "too many requests", (b"retry-after", b"%d" % math.ceil(wait)))
         if self._inbox.closed:
             raise _busy("the server is being stopped")
 
@@ -157,22 +169,27 @@ class App:
 
     async def _too_large(self, headers: Mapping[bytes, bytes], receive: Receive) -> _RefusedError:
         most = self._limits.max_body_bytes
-        if headers.get(b"expect", b"").lower() != b"100-continue":
-            left = _DRAIN_FACTOR * most
-            try:
-                async with asyncio.timeout(_DRAIN_S):
-                    while left > 0:
-                        message = await receive()
-                        if message["type"] == "http.disconnect":
-                            raise _GoneError
-                        left -= len(message["body"])
-                        if not message["more_body"]:
-                            break
-            except TimeoutError:
-                pass
+        await self._drained(headers, receive, _DRAIN_FACTOR * most)
         return _refuse(
             413, f"a body has {most} bytes at most; send several", (b"connection", b"close")
         )
+
+    async def _drained(self, headers: Mapping[bytes, bytes], receive: Receive, most: int) -> bool:
+        """Read what is left of a body, up to a limit of bytes and of time; True if that was all."""
+        if headers.get(b"expect", b"").lower() == b"100-continue":
+            return False  # it is not sent before we ask for it
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while most > 0:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _GoneError
+                    most -= len(message["body"])
+                    if not message["more_body"]:
+                        return True
+        except TimeoutError:
+            pass
+        return False
 
     def _hold(self, held: list[int], size: int) -> None:
         """Count bytes of a request that are in memory, ``held`` those of this one before."""

@@ -123,6 +123,13 @@ class Inbox:
                 max_lines -= delivery.cut.lines
         return found
 
+    def take_all(self) -> list[Delivery]:
+        """Take what is there."""
+        with self._changed:
+            found = list(self._waiting)
+            self._waiting.clear()
+        return found
+
     def put_back(self, deliveries: Iterable[Delivery]) -> None:
         """Have deliveries come next again."""
         with self._changed:
@@ -134,9 +141,10 @@ class Inbox:
         return not self._waiting
 
     @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
+    def lines(self) -> int:
+        """How many messages wait."""
+        with self._changed:
+            return sum(delivery.cut.lines for delivery in self._waiting)
 
     def close(self) -> None:
         """Take no more, and wake who waits; what is there can still be taken."""

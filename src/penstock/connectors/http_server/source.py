@@ -119,11 +119,14 @@ class HttpServerSource(OnePartition):
     def close(self) -> None:
         """Stop listening. What was read already can still be polled, acknowledged and answered."""
         self._inbox.close()
+        if not self._durable:  # who does not acknowledge polls no more
+            said = told(503, (b"retry-after", b"1"), error="the server is being stopped")
+            self._answer([(delivery, said) for delivery in self._inbox.take_all()])
         self._listener.close()
 
     def lag(self) -> int | None:
-        """Return the requests that wait."""
-        return self._inbox.waiting
+        """Return the messages of requests that wait."""
+        return self._inbox.lines
 
     def _next(self, max_rows: int, timeout_s: float) -> Handing | None:
         self._inbox.wait(timeout_s)
