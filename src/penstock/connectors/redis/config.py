@@ -18,6 +18,7 @@ from penstock.connectors.messaging.outgoing import Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.options import Start, Stop, choice, names
+from penstock.connectors.redis.connection import Connection
 from penstock.connectors.redis.sink import Appending, RedisSink, Upserting, Way, Writing
 from penstock.connectors.redis.source import Connector, Reading
 from penstock.errors import ConfigError
@@ -99,6 +100,14 @@ class RedisSourceSpec(MessageRows):
         """Return it as a run has it."""
         return replace(self, keeper=keeper)
 
+    def probe(self) -> str:
+        """Connect, and look how many entries there are."""
+        connection = Connection(self.server, self.db, self.name)
+        try:
+            return f"{connection.call('XLEN', self.stream):,} entries"
+        finally:
+            connection.close()
+
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
         reading = Reading(
@@ -178,6 +187,15 @@ class RedisSinkSpec:
                 )
         texts = pl.Schema({n: d for n, d in schema.items() if d != pl.Binary})
         files.check(texts, files.FileFormat.NDJSON, self.name)
+
+    def probe(self) -> str:
+        """Connect."""
+        connection = Connection(self.server, self.db, self.name)
+        try:
+            connection.call("PING")
+        finally:
+            connection.close()
+        return "it answers"
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""
