@@ -18,7 +18,7 @@ from penstock.connectors.messaging.outgoing import Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.options import Start, Stop, choice, names
-from penstock.connectors.redis.connection import Connection
+from penstock.connectors.redis.connection import ping
 from penstock.connectors.redis.sink import Appending, RedisSink, Upserting, Way, Writing
 from penstock.connectors.redis.source import Connector, Reading
 from penstock.errors import ConfigError
@@ -101,12 +101,8 @@ class RedisSourceSpec(MessageRows):
         return replace(self, keeper=keeper)
 
     def probe(self) -> str:
-        """Connect, and look how many entries there are."""
-        connection = Connection(self.server, self.db, self.name)
-        try:
-            return f"{connection.call('XLEN', self.stream):,} entries"
-        finally:
-            connection.close()
+        """Log in, and leave."""
+        return ping(self.server, self.db, self.name)
 
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
@@ -189,13 +185,8 @@ class RedisSinkSpec:
         files.check(texts, files.FileFormat.NDJSON, self.name)
 
     def probe(self) -> str:
-        """Connect."""
-        connection = Connection(self.server, self.db, self.name)
-        try:
-            connection.call("PING")
-        finally:
-            connection.close()
-        return "it answers"
+        """Log in, and leave."""
+        return ping(self.server, self.db, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""
