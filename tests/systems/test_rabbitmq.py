@@ -19,7 +19,7 @@ from penstock.connectors import registry
 from penstock.connectors.contract import Keeper, SinkIdentity, SinkSpec, Source, SourceSpec, kept_by
 from penstock.errors import ConfigError, ConnectorError
 from penstock.testing import check_sink, check_source
-from tests.servers.local import running
+from tests.servers.local import free_port, running
 from tests.servers.proxy import proxied
 from tests.servers.rabbitmq import RabbitMq
 from tests.systems.copying import copying
@@ -304,9 +304,7 @@ def test_a_password_and_tls(server: RabbitMq, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_broker_and_a_queue_that_are_not_there(server: RabbitMq) -> None:
-    with proxied(server.port) as proxy:
-        port = proxy.port
-    source = opened(f"amqp://127.0.0.1:{port}/q", timeout="300ms")
+    source = opened(f"amqp://127.0.0.1:{free_port()}/q", timeout="300ms")
     with pytest.raises(ConnectorError, match="the connection is lost"):
         poll_forever(source)
     source.close()
