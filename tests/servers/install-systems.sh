@@ -36,6 +36,7 @@ if [ ! -e "$servers/apicurio/complete" ]; then
     rm "$servers"/apicurio/*.tar.gz
     touch "$servers/apicurio/complete"
 fi
+
 # Message brokers, as Debian has them; they are not to run by themselves. Read by tests/servers/*.py.
 missing=""
 for program in mosquitto redis-server nats-server rabbitmq-server; do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.servers.certificates import make_certificates
+from tests.servers.certificates import Authority
 from tests.servers.local import LocalServer, installed
 
 PASSWORD = "a secret of ann"
@@ -34,7 +34,9 @@ class SecuredNats(Nats):
     """Takes ann with her password, over TLS that ``ca`` signed."""
 
     def settings(self) -> str:
-        self.ca = make_certificates(self.folder)
+        authority = Authority(self.folder)
+        authority.sign("server")
+        self.ca = authority.ca
         at = self.folder
         return f"""{super().settings()}
 authorization {{ users: [ {{ user: ann, password: "{PASSWORD}" }} ] }}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pika
 
-from tests.servers.certificates import make_certificates
+from tests.servers.certificates import Authority
 from tests.servers.local import START_S, LocalServer, free_port, installed
 
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -27,7 +27,9 @@ class RabbitMq(LocalServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.tls_port, self._epmd_port, self._dist_port = free_port(), free_port(), free_port()
-        self.ca = make_certificates(folder)
+        authority = Authority(folder)
+        authority.sign("server")
+        self.ca = authority.ca
         self._epmd: subprocess.Popen[bytes] | None = None
         (folder / "enabled_plugins").write_text("[].\n")
         (folder / "rabbitmq.conf").write_text(f"""

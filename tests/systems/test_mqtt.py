@@ -447,7 +447,6 @@ def test_what_cannot_be_written_is_told() -> None:
         (counts, "a/{n}", {"key": "k"}, "is not part of the key"),
         (counts, "a", {}, "append"),
         (rows, "a", {"format": "raw"}, "a raw message has no 'k'"),
-        (rows, "a/{k}", {"format": "debezium"}, "all go to one place"),
     ):
         with pytest.raises((ConfigError, ps.PlanError), match=told):
             stream.sink_mqtt("h", topic, **options)  # type: ignore[arg-type]

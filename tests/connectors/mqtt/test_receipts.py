@@ -60,10 +60,10 @@ class World:
     def read(self) -> None:
         if not self.broker.wire:
             return
-        kind, identifier, number, again = self.broker.wire.pop(0)
+        kind, identifier, number, _ = self.broker.wire.pop(0)
         if kind == "release":
             self.receipts.released(identifier, at_once=False)
-        elif not (again and self.receipts.is_known(identifier, self.broker.qos)):
+        elif not self.receipts.is_known(identifier, self.broker.qos):
             self.receipts.handed_over(identifier, self.broker.qos)
             self.rows.append(number)
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
-from penstock.columns import WEIGHT
-from penstock.connectors.changes import keyed_changes
 from penstock.connectors.contract import Accepts
-from penstock.connectors.kafka.encoding import KEY, VALUE, Encoding, KeyFormat, ValueFormat
+from penstock.connectors.kafka.encoding import KEY, Encoding, KeyFormat, ValueFormat
 from penstock.connectors.options import choice, names
 from penstock.errors import ConfigError
 
@@ -89,13 +87,6 @@ class Outgoing:
         """Raise ``ConfigError`` for columns that are not there, or that cannot be written."""
         step, encoding = self.encoding.step, self.encoding
         columns = self.target.columns
-        if columns and encoding.value is ValueFormat.DEBEZIUM:
-            raise ConfigError(
-                "Debezium's envelopes all go to one place",
-                step=step,
-                value=self.target.text,
-                hint="name it without {...}",
-            )
         for name in columns:
             if name not in schema:
                 raise ConfigError(
@@ -104,7 +95,7 @@ class Outgoing:
                     value=name,
                     alternatives=schema.names(),
                 )
-            if encoding.key and name not in encoding.key:
+            if self.accepts is Accepts.UPSERT and name not in encoding.key:
                 raise ConfigError(
                     f"{name!r} is not part of the key, so a deletion would not know where to go",
                     step=step,
@@ -123,28 +114,15 @@ class Outgoing:
 
     def encode(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Return the messages of an epoch, in order."""
-        encoding = self.encoding
-        for frame in frames:
-            if encoding.key and WEIGHT in frame.columns and encoding.value is ValueFormat.JSON:
-                changes = keyed_changes([frame], encoding.key, encoding.step)
-                yield self._deletions(changes.deletes)
-                yield self._messages(changes.upserts)
-            else:
-                yield self._messages(frame)
-
-    def _deletions(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Encode the keys as if they were rows, and take the value away."""
-        found = self._messages(keys, replace(self.encoding, headers=None, timestamp=None))
-        return found.with_columns(pl.lit(None, pl.Binary()).alias(VALUE))
-
-    def _messages(self, frame: pl.DataFrame, encoding: Encoding | None = None) -> pl.DataFrame:
-        encoding = encoding or self.encoding
         columns = self.target.columns
-        rows = frame.drop(columns) if encoding.value is ValueFormat.RAW else frame
-        found = pl.concat(part.messages for part in encoding.encode([rows]))
-        if not columns:
-            return found.with_columns(self.target.expression)
-        return found.hstack(frame.select(self.target.expression))
+        raw = self.encoding.value is ValueFormat.RAW
+        for frame in frames:
+            for part in self.encoding.encode([frame.drop(columns) if raw else frame]):
+                if columns:
+                    named = frame if raw else part.rows
+                    yield part.messages.hstack(named.select(self.target.expression))
+                else:
+                    yield part.messages.with_columns(self.target.expression)
 
 
 def outgoing(

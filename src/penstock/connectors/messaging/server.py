@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from penstock.connectors.options import address, duration
+from penstock.connectors.tls import Tls
 from penstock.errors import ConfigError
 from penstock.hiding import remember
 from penstock.instants import Duration
@@ -61,21 +62,8 @@ class Server:
 
     def tls_context(self, step: str) -> ssl.SSLContext | None:
         """Return what encrypts the connection, None where it is not to be encrypted."""
-        if not self.tls:
-            return None
-        secret = self.revealed_key_password(step)
-        try:
-            context = ssl.create_default_context(cafile=self.ca)
-            if self.certificate is not None:
-                context.load_cert_chain(self.certificate, self.certificate_key, secret)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"the certificates cannot be used: {error}",
-                step=step,
-                value=self.ca or self.certificate,
-                hint="ca, certificate and certificate_key are PEM files",
-            ) from error
-        return context
+        files = Tls(self.ca, self.certificate, self.certificate_key, self.key_password)
+        return files.client(step) if self.tls else None
 
 
 def server(

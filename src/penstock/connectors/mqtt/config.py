@@ -18,11 +18,10 @@ from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.mqtt.packets import V5, V311
-from penstock.connectors.mqtt.session import Client
+from penstock.connectors.mqtt.session import Client, Session
 from penstock.connectors.mqtt.sink import MqttSink, Writing
 from penstock.connectors.mqtt.source import Connector, Reading, random_name
 from penstock.connectors.options import choice, duration, names
-from penstock.connectors.probing import can_connect
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -120,8 +119,8 @@ class MqttSourceSpec(MessageRows):
         return f"penstock-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def probe(self) -> str:
-        """Connect, and leave before logging in, which could end the session of a run."""
-        return can_connect(self.server.host, self.server.port, self.name)
+        """Connect under a name of its own, so that the session stays where it is."""
+        return _probed(replace(self._client(), name=random_name(), clean=True), self)
 
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
@@ -196,23 +195,32 @@ class MqttSinkSpec:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self.outgoing.check(schema)
 
-    def probe(self) -> str:
-        """Connect, and leave before logging in, which could end the session of a run."""
-        return can_connect(self.server.host, self.server.port, self.name)
-
-    def open(self) -> Sink:
-        """Return the live sink; ``begin`` connects."""
-        client = Client(
-            self.client or random_name(),
+    def _client(self, name: str | None) -> Client:
+        return Client(
+            name or random_name(),
             clean=True,
             expiry_s=0,
             keep_alive_s=int(self.keep_alive.total_seconds()),
             max_packet_bytes=MAX_MESSAGE_BYTES,
             version=_LEVELS[self.version],
         )
+
+    def probe(self) -> str:
+        """Connect."""
+        return _probed(self._client(None), self)
+
+    def open(self) -> Sink:
+        """Return the live sink; ``begin`` connects."""
+        client = self._client(self.client)
         return MqttSink(
             Writing(self.name, self.server, client, self.outgoing, self.qos, self.retain)
         )
+
+
+def _probed(client: Client, spec: MqttSourceSpec | MqttSinkSpec) -> str:
+    session = Session(spec.server, client, spec.name)
+    session.close()
+    return f"it answers, MQTT {'5' if session.version == V5 else '3.1.1'}"
 
 
 def mqtt(

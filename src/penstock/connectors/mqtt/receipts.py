@@ -52,11 +52,13 @@ class Receipts:
     unreleased: dict[int, None] = field(default_factory=dict)  # in order of arrival
     _owed: deque[tuple[int, int, Kind]] = field(default_factory=deque)
     _unanswered: dict[int, int] = field(default_factory=dict)
-    known_again: int = 0
+    _completing: dict[int, None] = field(default_factory=dict)
+    """Released, and the broker not told yet: Mosquitto sends such messages again after a restart."""
 
     def forget(self) -> None:
         """The broker knows nothing of the client any more: identifiers begin anew."""
         self.unreleased.clear()
+        self._completing.clear()
         self._unanswered.clear()
         self._owed.clear()
 
@@ -65,11 +67,15 @@ class Receipts:
         self._owed.clear()
 
     def is_known(self, identifier: int, qos: int) -> bool:
-        """Tell whether a message that comes again was handed over; note that it is owed an answer."""
+        """Tell whether a message was handed over already; if so, note that it is owed an answer.
+
+        An identifier is not used for another message before the broker has its last answer, whatever
+        the message itself says of being a duplicate.
+        """
         number = self._unanswered.get(identifier)
-        if number is None and (qos == 1 or identifier not in self.unreleased):
+        received = identifier in self.unreleased or identifier in self._completing
+        if number is None and (qos == 1 or not received):
             return False
-        self.known_again += 1
         kind = Kind.PUBACK if qos == 1 else Kind.PUBREC
         self._owed.append((self.kept if number is None else number, identifier, kind))
         return True
@@ -92,6 +98,7 @@ class Receipts:
         """
         found = identifier in self.unreleased
         self.unreleased.pop(identifier, None)
+        self._completing[identifier] = None
         if at_once:
             self._owed.appendleft((0, identifier, Kind.PUBCOMP))
             return
@@ -104,7 +111,6 @@ class Receipts:
         kept, owed = self.kept, self._owed
         while owed and owed[0][0] <= kept:
             _, identifier, kind = owed.popleft()
-            if kind is not Kind.PUBCOMP:
-                self._unanswered.pop(identifier, None)
+            (self._completing if kind is Kind.PUBCOMP else self._unanswered).pop(identifier, None)
             due.append(packets.answer(kind, identifier))
         return b"".join(due)

@@ -169,7 +169,7 @@ class MqttLink:
             found = ahead.popleft()
             if isinstance(found, _Released):
                 receipts.released(found, at_once=self._reading.keeper is not Keeper.TOPIC)
-            elif found.again and found.qos and receipts.is_known(found.identifier, found.qos):
+            elif found.qos and receipts.is_known(found.identifier, found.qos):
                 continue
             else:
                 receipts.handed_over(found.identifier, found.qos)

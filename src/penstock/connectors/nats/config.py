@@ -17,6 +17,7 @@ from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, r
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
 from penstock.connectors.messaging.source import MessageSource
+from penstock.connectors.nats.session import Session
 from penstock.connectors.nats.sink import NatsSink, Writing
 from penstock.connectors.nats.source import Reading, connect
 from penstock.connectors.options import Start, Stop, choice, duration
@@ -89,9 +90,15 @@ class NatsSourceSpec(MessageRows):
         """Always: sequences can be read again while the stream keeps them."""
         return True
 
-    def open(self) -> Source:
-        """Return the live source; the first poll connects."""
-        reading = Reading(
+    def probe(self) -> str:
+        """Connect, and look for the stream."""
+        link = connect(self._reading, None)
+        link.close()
+        return "the stream is there"
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(
             self.name,
             self.server,
             self.token,
@@ -101,9 +108,12 @@ class NatsSourceSpec(MessageRows):
             self.bounded,
             self.extra_columns if self.format is None else (*self.extra_columns, "sequence"),
         )
+
+    def open(self) -> Source:
+        """Return the live source; the first poll connects."""
         where = pl.format("{} {}", pl.lit(f"nats {self.stream}"), "sequence")
         return MessageSource(
-            partial(connect, reading),
+            partial(connect, self._reading),
             name=self.name,
             schema=self.schema,
             rows=self.record_rows(lambda frame: frame.select(where).to_series()),
@@ -160,6 +170,15 @@ class NatsSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self.outgoing.check(schema)
+
+    def probe(self) -> str:
+        """Connect, and look for the stream if one is named."""
+        session = Session(self.server, self.token, self.name)
+        try:
+            there = self.stream is None or session.stream(self.stream) is not None
+        finally:
+            session.close()
+        return "it answers" if there else "the stream will be made"
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,9 @@ class Broker:
         load_driver("pika", "rabbitmq", step)
         import pika
 
+        log = logging.getLogger("pika")
+        if log.level == logging.NOTSET:  # its errors come as ours; lines would go to the terminal
+            log.setLevel(logging.CRITICAL)
         self._step = step
         user, password = server.credentials(step)
         context = server.tls_context(step)
@@ -86,15 +91,18 @@ class Broker:
             yield
         except exceptions.AMQPError as error:
             raise self._told(error) from error
+        except ssl.SSLError as error:
+            said = f"no encrypted connection: {error.reason or error}"
+            raise self._users(said, "check tls, ca, certificate and the port") from error
         except (OSError, AssertionError) as error:
             raise lost_connection(self._step, error) from error
 
     def _told(self, error: Exception) -> ConnectorError:
         code = getattr(error, "reply_code", 0)
-        said = str(getattr(error, "reply_text", "") or error or type(error).__name__)
+        said = getattr(error, "reply_text", "") or str(error) or repr(error)
         if type(error).__name__ in _LOGIN or "ACCESS_REFUSED" in said:
             return self._users(said, "check user, password and the rights of the user")
-        if "certificate" in said.lower():
+        if "certificate" in f"{said}{error!r}".lower():
             return self._users(said, "check tls, ca, certificate and the port")
         if code in _USERS:
             return self._users(said, _USERS[code])
