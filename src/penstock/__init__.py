@@ -15,6 +15,15 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
+from penstock.file_scans import (
+    scan_csv,
+    scan_folder,
+    scan_ipc,
+    scan_ndjson,
+    scan_parquet,
+    scan_tail,
+    scan_text,
+)
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.restarts import Restart
@@ -25,23 +34,16 @@ from penstock.scans import (
     history_then_live,
     scan,
     scan_batches,
-    scan_csv,
-    scan_folder,
-    scan_ipc,
     scan_kafka,
     scan_mqtt,
-    scan_ndjson,
-    scan_parquet,
+    scan_nats,
+    scan_rabbitmq,
     scan_rate,
     scan_redis,
-    scan_tail,
-    scan_tcp,
-    scan_tcp_client,
-    scan_text,
     scan_ticks,
     scan_topic,
-    scan_udp,
 )
+from penstock.socket_scans import scan_tcp, scan_tcp_client, scan_udp
 from penstock.stream import GroupBy, Stream
 from penstock.version import version
 from penstock.web_scans import (
@@ -113,8 +115,10 @@ __all__ = [
     "scan_ipc",
     "scan_kafka",
     "scan_mqtt",
+    "scan_nats",
     "scan_ndjson",
     "scan_parquet",
+    "scan_rabbitmq",
     "scan_rate",
     "scan_redis",
     "scan_sse",

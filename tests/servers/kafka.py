@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 from tests.servers.certificates import Authority, Signed
 
 _START_S = 120.0
+_TRIES = 3
 _JAVA = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 _OUTSIDE = ("PLAINTEXT", "SASL", "TLS", "EXPIRED", "SCRAM")
@@ -177,16 +178,27 @@ class KafkaServer:
 @contextlib.contextmanager
 def running_kafka() -> Iterator[KafkaServer]:
     """Start a broker, give it, and end it."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-kafka-"))
-    listeners = (*_OUTSIDE, "CONTROLLER")
-    server = KafkaServer(folder, dict(zip(listeners, _free_ports(len(listeners)), strict=True)))
-    try:
+    with contextlib.ExitStack() as closing:
+        yield _started(closing)
+
+
+def _started(closing: contextlib.ExitStack) -> KafkaServer:
+    """Start a broker; once more if another process took a port that was free a moment ago."""
+    for attempt in range(_TRIES):
+        folder = Path(tempfile.mkdtemp(prefix="penstock-kafka-"))
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        listeners = (*_OUTSIDE, "CONTROLLER")
+        server = KafkaServer(folder, dict(zip(listeners, _free_ports(len(listeners)), strict=True)))
+        closing.callback(server.kill)
         server.prepare()
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            server.start()
+        except RuntimeError:
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            return server
+    raise AssertionError
 
 
 def _java(*words: str) -> list[str]:

@@ -11,8 +11,10 @@ import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from penstock.errors import ConnectorError, Fault
+from penstock.secrets import revealed_connection
 
 _CONNECT_S = 10.0
 
@@ -69,6 +71,13 @@ def can_listen(host: str, port: int, kind: socket.SocketKind, step: str) -> str:
         except OSError as error:
             raise _refused(f"cannot listen: {error.strerror}", step, f"{host}:{port}") from error
     return "the address is free"
+
+
+def can_connect_to(url: str, step: str) -> str:
+    """Connect to the server of a URL, and close the connection: nothing is asked of it."""
+    parts = urlsplit(revealed_connection(url, step=step))
+    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+    return can_connect(parts.hostname or "", port, step)
 
 
 def can_connect(host: str, port: int, step: str) -> str:

@@ -15,6 +15,7 @@ from penstock.connectors.decoding import Decoder, wants_header
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.json import Json
+from penstock.connectors.http.asking import answered
 from penstock.connectors.http.connection import SCHEMES, Connection, connection
 from penstock.connectors.http.events import METADATA, EventsClient, Following
 from penstock.connectors.http.pages import Pages, Paging
@@ -91,6 +92,10 @@ class HttpSourceSpec(ReceivedFacts):
         """Whether it stops at the end."""
         return self.stop is Stop.AT_END
 
+    def probe(self) -> str:
+        """Ask once, and read nothing of the answer."""
+        return answered(self.connection, "GET", self.name)
+
     def open(self) -> Source:
         """Return the live source; ``seek`` begins to ask."""
         box = Mailbox()
@@ -143,6 +148,10 @@ class SseSourceSpec(ReceivedFacts):
     def bounded(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Ask once, and read nothing of the answer."""
+        return answered(self.connection, "GET", self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee, Sink
+from penstock.connectors.http.asking import answered
 from penstock.connectors.http.connection import (
     HEADER_NAME,
     OPTIONS,
@@ -107,6 +108,10 @@ class HttpSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be sent."""
         self._encoding.check(schema)
+
+    def probe(self) -> str:
+        """Ask what may be sent, and send nothing."""
+        return answered(self.connection, "OPTIONS", self.name)
 
     def open(self) -> Sink:
         """Return the live sink; the first batch connects."""

@@ -82,7 +82,7 @@ class Deliveries:
                 self._together(chunk)
 
     def _together(self, chunk: pl.DataFrame) -> None:
-        messages = chunk.to_dicts()
+        messages = _mapped(chunk)
         sent = self._producer.produce_batch(
             self._topic, messages, self._partition, on_delivery=self._delivered
         )
@@ -145,6 +145,15 @@ class Deliveries:
                 )
         self._stop_if_spoiled()
         self._rows = self._bytes = 0
+
+
+def _mapped(chunk: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return messages as the client takes them: ``to_dicts`` takes twice as long."""
+    values = chunk[VALUE].to_list()
+    if KEY not in chunk.columns:
+        return [{"value": value} for value in values]
+    keys = chunk[KEY].to_list()
+    return [{"key": key, "value": value} for key, value in zip(keys, values, strict=True)]
 
 
 def _chunks(messages: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, int]]:

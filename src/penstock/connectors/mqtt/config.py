@@ -22,6 +22,7 @@ from penstock.connectors.mqtt.session import Client
 from penstock.connectors.mqtt.sink import MqttSink, Writing
 from penstock.connectors.mqtt.source import Connector, Reading, random_name
 from penstock.connectors.options import choice, duration, names
+from penstock.connectors.probing import can_connect
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -118,6 +119,10 @@ class MqttSourceSpec(MessageRows):
         told = "\n".join((str(self.server), self.server.user or "", *self.topics))
         return f"penstock-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
+    def probe(self) -> str:
+        """Connect, and leave before logging in, which could end the session of a run."""
+        return can_connect(self.server.host, self.server.port, self.name)
+
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
         topic = pl.lit("") if self.format is None else pl.col("topic")
@@ -190,6 +195,10 @@ class MqttSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self.outgoing.check(schema)
+
+    def probe(self) -> str:
+        """Connect, and leave before logging in, which could end the session of a run."""
+        return can_connect(self.server.host, self.server.port, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""

@@ -18,6 +18,7 @@ from penstock.connectors.messaging.outgoing import Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.options import Start, Stop, choice, names
+from penstock.connectors.redis.connection import ping
 from penstock.connectors.redis.sink import Appending, RedisSink, Upserting, Way, Writing
 from penstock.connectors.redis.source import Connector, Reading
 from penstock.errors import ConfigError
@@ -99,6 +100,10 @@ class RedisSourceSpec(MessageRows):
         """Return it as a run has it."""
         return replace(self, keeper=keeper)
 
+    def probe(self) -> str:
+        """Log in, and leave."""
+        return ping(self.server, self.db, self.name)
+
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
         reading = Reading(
@@ -178,6 +183,10 @@ class RedisSinkSpec:
                 )
         texts = pl.Schema({n: d for n, d in schema.items() if d != pl.Binary})
         files.check(texts, files.FileFormat.NDJSON, self.name)
+
+    def probe(self) -> str:
+        """Log in, and leave."""
+        return ping(self.server, self.db, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""

@@ -124,3 +124,13 @@ class Connection:
             retry=passing,
             hint="check user, password and the rights of the user" if login else None,
         )
+
+
+def ping(server: Server, db: int, step: str) -> str:
+    """Log in, and leave."""
+    connection = Connection(server, db, step)
+    try:
+        connection.call("PING")
+    finally:
+        connection.close()
+    return "it answers"

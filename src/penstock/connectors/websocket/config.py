@@ -24,7 +24,7 @@ from penstock.connectors.mailbox import Mailbox, MailboxSource, places
 from penstock.connectors.options import choice, duration, names
 from penstock.connectors.record_rows import RecordRows
 from penstock.connectors.websocket.client import Following, WebSocketClient
-from penstock.connectors.websocket.connection import SCHEMES
+from penstock.connectors.websocket.connection import SCHEMES, connected
 from penstock.connectors.websocket.cursor import Cursor
 from penstock.connectors.websocket.endpoint import SERVER, Listening, listening
 from penstock.connectors.websocket.listening import METADATA, ListeningClient
@@ -76,6 +76,10 @@ class WebSocketSourceSpec(ReceivedFacts):
     def bounded(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Connect, and close the connection."""
+        return connected(self.connection, self.subprotocols, self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""
@@ -135,6 +139,10 @@ class WebSocketServerSpec(ReceivedFacts):
     def bounded(self) -> bool:
         """Never."""
         return False
+
+    def probe(self) -> str:
+        """Bind, and let the address go."""
+        return self.listening.probe()
 
     def open(self) -> Source:
         """Bind; ``seek`` begins to listen."""

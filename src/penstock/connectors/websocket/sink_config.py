@@ -68,6 +68,10 @@ class WebSocketServerSinkSpec:
         if WEIGHT in schema:
             raise ConfigError(f"a column is called {WEIGHT}", step=self.name, value=WEIGHT)
 
+    def probe(self) -> str:
+        """Bind, and let the address go."""
+        return self.listening.probe()
+
     def open(self) -> Sink:
         """Return the live sink; ``begin`` listens."""
         return BroadcastSink(
