@@ -1,5 +1,5 @@
 import type { Run } from "../types";
-import { clock, exact, size, span } from "../format";
+import { clock, size, span } from "../format";
 import { namesOf } from "../names";
 import { Timeline } from "./timeline";
 
@@ -30,7 +30,7 @@ function Guarantee({ run }: { run: Run }) {
   const sinks = run.steps.filter((step) => step.guarantee !== null);
   const weak = sinks.filter((step) => !step.guarantee?.startsWith(EXACTLY));
   if (weak.length === 0) return <p class="promise good">✓ Exactly once, end to end.</p>;
-  const names = weak.map((step) => namesOf(step).title).join(", ");
+  const whose = weak.map((step) => `${namesOf(step).title}: ${step.guarantee}`).join("\n");
   return (
     <p class="promise">
       {weak.length < sinks.length && (
@@ -38,8 +38,8 @@ function Guarantee({ run }: { run: Run }) {
           ✓ Exactly once into {sinks.length - weak.length} of {sinks.length} sinks.{" "}
         </span>
       )}
-      <span class="weak" title={weak.map((step) => step.guarantee).join("\n")}>
-        ⚠ Weaker: {names}
+      <span class="weak" title={whose}>
+        ⚠ Weaker into {weak.length}.
       </span>
     </p>
   );
@@ -50,8 +50,7 @@ function Newest({ run }: { run: Run }) {
   if (!newest) return <p class="quiet">No checkpoint was made since the start.</p>;
   return (
     <p class="quiet">
-      Last checkpoint {clock(newest.at)}, epoch {exact(newest.epoch)}, took {span(newest.seconds)},{" "}
-      {size(newest.size_bytes)}
+      Checkpoint {clock(newest.at)} · {span(newest.seconds)} · {size(newest.size_bytes)}
     </p>
   );
 }

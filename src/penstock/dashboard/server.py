@@ -39,7 +39,7 @@ class Dashboard:
 
     >>> import penstock as ps
     >>> with ps.Dashboard(port=0) as dashboard:
-    ...     query = ps.scan_rate(10, total=3).sink_callback(print).start(ui=dashboard)
+    ...     query = ps.scan_rate(10, total=3).sink_callback(lambda _: None).start(ui=dashboard)
     ...     dashboard.address.startswith("http://127.0.0.1:")
     ...     query.stop()
     True
