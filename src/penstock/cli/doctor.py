@@ -17,12 +17,15 @@ import penstock as ps
 _CORE = ("polars", "numpy", "msgspec", "cloudpickle", "typer", "rich")
 _EXTRAS = {
     "arrow": ("pyarrow",),
+    "avro": ("fastavro",),
     "duckdb": ("duckdb",),
     "files": ("zstandard",),
     "kafka": ("confluent-kafka",),
     "objects": ("obstore",),
     "pandas": ("pandas", "pyarrow"),
     "postgres": ("psycopg",),
+    "protobuf": ("ptars", "grpcio-tools"),
+    "schemas": ("httpx2",),
     "shell": ("prompt_toolkit",),
 }
 
