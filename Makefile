@@ -65,9 +65,10 @@ bench-state: $(STAMP)
 bench-checkpoints: $(STAMP)
 	$(BIN)/python -m benchmarks.checkpoints $(or $(SECONDS),20)
 
-# Random SQL queries against DuckDB; what is wrong is shown made small.
+# Random SQL queries against DuckDB, what is wrong made small; then random INSERT, UPDATE and DELETE.
 sql-fuzz: $(STAMP)
 	$(BIN)/python -m tests.sql_plan.differential $(or $(SECONDS),600) $(SEED)
+	$(BIN)/python -m tests.sql_plan.random_changes $(or $(SECONDS),600) $(SEED)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(or $(SECONDS),3600)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from penstock.connectors.handover import config as handover
     from penstock.connectors.kafka import config as kafka
     from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.nats import config as nats
+    from penstock.connectors.rabbitmq import config as rabbitmq
     from penstock.connectors.redis import config as redis
     from penstock.connectors.topics import config as topics
 else:
@@ -36,6 +38,8 @@ else:
     handover = Deferred("penstock.connectors.handover.config")
     kafka = Deferred("penstock.connectors.kafka.config")
     mqtt = Deferred("penstock.connectors.mqtt.config")
+    nats = Deferred("penstock.connectors.nats.config")
+    rabbitmq = Deferred("penstock.connectors.rabbitmq.config")
     redis = Deferred("penstock.connectors.redis.config")
     topics = Deferred("penstock.connectors.topics.config")
 
@@ -224,6 +228,71 @@ def scan_redis(
         group=group,
         metadata=metadata,
         **options,
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
+
+
+def scan_nats(
+    host: str,
+    stream: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    subject: str | None = None,
+    start: str | datetime | int = "earliest",
+    stop: str = "never",
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a stream of NATS JetStream, exactly once with a checkpoint.
+
+    ``subject`` reads only what fits (``orders.*``). Columns: what the ``format`` decodes, or, without
+    one, ``value``, ``sequence`` and ``topic`` (the subject); ``metadata`` adds any of ``sequence``,
+    ``timestamp``, ``topic``, ``headers``. ``start``: ``"earliest"``, ``"latest"``, an instant, or a
+    sequence. ``stop``: ``"never"``, or ``"at end"``. More ``options`` are those of
+    ``docs/connectors/nats.md``.
+    """
+    spec = nats.nats(
+        host,
+        format,
+        schema,
+        stream=stream,
+        subject=subject,
+        start=start,
+        stop=stop,
+        metadata=metadata,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_rabbitmq(
+    host: str,
+    queue: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    kind: str = "queue",
+    start: str | datetime | int = "earliest",
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a queue or a stream of RabbitMQ; it never ends. Needs the extra ``rabbitmq``.
+
+    ``kind="queue"``: messages are acknowledged once they are kept (``durable`` as in ``scan_tcp``).
+    ``kind="stream"``: read by offsets, exactly once with a checkpoint; ``start``: ``"earliest"``,
+    ``"latest"``, an instant or an offset. Columns: what the ``format`` decodes, or, without one,
+    ``value`` and ``topic`` (the routing key); ``metadata`` adds any of ``topic``, ``id``, ``timestamp``,
+    ``headers``, ``offset``. More ``options`` are those of ``docs/connectors/rabbitmq.md``.
+    """
+    spec = rabbitmq.rabbitmq(
+        host, format, schema, queue=queue, kind=kind, start=start, metadata=metadata, **options
     )
     return from_source(
         spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes

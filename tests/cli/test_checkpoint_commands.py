@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -132,8 +133,21 @@ def test_state_is_read_as_a_frame(checkpoint: Path) -> None:
     right = ps.read_state(checkpoint, "join-1", part="right")
     assert sorted(right["name"].to_list()) == ["Anna", "Cem"]
     totals = ps.read_state(checkpoint, "running-aggregate-1")
-    value = next(name for name in totals.columns if name != "k")
-    assert dict(totals.select("k", value).rows()) == {"a": 1, "b": 2, None: 4}
+    assert dict(totals.select("k", "min").rows()) == {"a": 1, "b": 2, None: 4}
+
+
+def test_what_an_aggregation_keeps_is_told_by_its_role(tmp_path: Path) -> None:
+    rows = ps.scan_batches([pl.DataFrame({"len": ["a", "a"], "n": [1, 2], "m": [3, 4]})])
+    sums = rows.group_by("len").agg(pl.len().alias("rows"), pl.col("n").sum(), pl.col("m").sum())
+    assert sums.sink_topic(tmp_path / "t").start(checkpoint=tmp_path / "c").wait(60)
+    state = ps.read_state(tmp_path / "c", "running-aggregate-1")
+    assert [re.sub("_[0-9a-f]{4}$", "_#", name) for name in state.columns] == [
+        "len",
+        "len_#",
+        "sum_#",
+        "sum_#",
+    ]
+    assert sorted(state.row(0)[1:]) == [2, 3, 7]
 
 
 @pytest.mark.parametrize(

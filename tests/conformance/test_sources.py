@@ -158,7 +158,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-WITH_SERVERS = {"kafka", "mqtt", "redis"}
+WITH_SERVERS = {"amqp", "kafka", "mqtt", "nats", "rabbitmq", "redis"}
 """Checked in tests/systems, by ``make test-connectors``."""
 
 

@@ -38,7 +38,7 @@ if [ ! -e "$servers/apicurio/complete" ]; then
 fi
 # Message brokers, as Debian has them; they are not to run by themselves. Read by tests/servers/*.py.
 missing=""
-for program in mosquitto redis-server; do
+for program in mosquitto redis-server nats-server rabbitmq-server; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || missing="$missing $program"
 done
 # shellcheck disable=SC2086 # a list of words

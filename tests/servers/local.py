@@ -39,7 +39,12 @@ class LocalServer:
         """Start it, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, cwd=self.folder, env=self.environment()
+                self.command(),
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self.environment(),
+                start_new_session=True,
             )
         until = time.monotonic() + START_S
         while not self._is_ready():
@@ -65,6 +70,10 @@ class LocalServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def end(self) -> None:
+        """End it for good."""
+        self.kill()
 
     def stop(self) -> None:
         """End it in order: it writes down what it has."""
@@ -96,7 +105,7 @@ def running(kind: type[Kind]) -> Iterator[Kind]:
         server.start()
         yield server
     finally:
-        server.kill()
+        server.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 

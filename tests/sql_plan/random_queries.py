@@ -211,15 +211,14 @@ class Queries(Windows):
         alias, below = self.name("u"), Env(tuple(beside))
         if self.one_in(3):
             last = self.chance.choice(("2", f"abs({self.leaf(below, 'int')}) % 3"))
-            return f", generate_series(1, {last}) {alias}(i)", [(f"{alias}.i", "int")]
+            return f" CROSS JOIN generate_series(1, {last}) {alias}(i)", [(f"{alias}.i", "int")]
         array = self.expr(below, "list", 1)
         if self.one_in(3):
             return f" LEFT JOIN LATERAL unnest({array}) {alias}(x) ON true", [(f"{alias}.x", "int")]
         if self.one_in(3):
             columns = [(f"{alias}.x", "int"), (f"{alias}.o", "int")]
-            return f", unnest({array}) WITH ORDINALITY {alias}(x, o)", columns
-        word = self.chance.choice((", ", " CROSS JOIN "))
-        return f"{word}unnest({array}) {alias}(x)", [(f"{alias}.x", "int")]
+            return f" CROSS JOIN unnest({array}) WITH ORDINALITY {alias}(x, o)", columns
+        return f" CROSS JOIN unnest({array}) {alias}(x)", [(f"{alias}.x", "int")]
 
     def _item(self, env: Env, beside: list[Typed]) -> tuple[str, list[Typed]]:
         alias = self.name("t")

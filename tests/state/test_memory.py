@@ -30,6 +30,11 @@ def values(numbers: np.ndarray, turn: int) -> pl.DataFrame:
     )
 
 
+def different(rows: int) -> pl.DataFrame:
+    """Texts that do not repeat, so that they are kept as texts."""
+    return pl.DataFrame({"s": [f"a long enough text {n}" for n in range(rows)]})
+
+
 def test_a_table_of_three_times_the_budget_stays_correct_and_within_it(tmp_path: Path) -> None:
     budget = MemoryBudget(7 * MIB, tmp_path)
     table = KeyedTable(KEYS, VALUES, budget=budget)
@@ -98,7 +103,7 @@ def test_scratch_of_dead_stores_and_runs_is_deleted(tmp_path: Path) -> None:
     budget = MemoryBudget(MIB, tmp_path)
     assert not stale.exists()
     store = RowStore(pl.Schema({"s": pl.String}), budget=budget)
-    store.append(np.zeros(100_000, np.int64), pl.DataFrame({"s": ["a long enough text"] * 100_000}))
+    store.append(np.zeros(100_000, np.int64), different(100_000))
     assert list(budget.scratch.glob("*.arrow"))
     del store
     assert list(budget.scratch.iterdir()) == []
@@ -121,7 +126,7 @@ def test_scratch_of_a_run_that_is_alive_stays(tmp_path: Path) -> None:
 def test_without_a_limit_nothing_goes_to_disk(tmp_path: Path) -> None:
     budget = MemoryBudget(None, tmp_path)
     store = RowStore(pl.Schema({"s": pl.String}), budget=budget)
-    store.append(np.zeros(100_000, np.int64), pl.DataFrame({"s": ["a long enough text"] * 100_000}))
+    store.append(np.zeros(100_000, np.int64), different(100_000))
     assert list(tmp_path.iterdir()) == []
     assert budget.used > MIB
 

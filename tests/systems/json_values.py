@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from penstock.connectors.formats import registry
 from penstock.testing import edge_values
 
 KINDS = {
@@ -21,6 +22,13 @@ KINDS = {
 def schema_of(target: str) -> dict[str, Any]:
     """Return the columns of a target of ``check_sink``."""
     return KINDS if target.startswith("values") else {"k": pl.Int64, "v": pl.String}
+
+
+def decoded(lines: list[bytes], schema: dict[str, Any]) -> pl.DataFrame:
+    """Read JSON objects as our format does; all have to be good."""
+    found = registry.build("json", schema).decode(pl.Series(lines, dtype=pl.Binary))
+    assert found.errors.is_empty(), found.errors
+    return found.frame
 
 
 def in_json(_: str, value: Any) -> Any:

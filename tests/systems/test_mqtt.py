@@ -279,7 +279,7 @@ def test_a_broker_that_says_nothing_any_more(tmp_path: Path) -> None:
 
 def test_nothing_is_lost_when_the_process_and_the_broker_are_killed(tmp_path: Path) -> None:
     """QoS 2: each row once, through kill -9 of ours, and a broker that goes and comes back."""
-    topic, total, database = new_topic(), 2000, tmp_path / "rows.db"
+    topic, total, database = new_topic(), 400, tmp_path / "rows.db"
     with running(Mosquitto) as server:
         source = {"url": url(server, topic), "qos": 2, "client": "chaos"}
         sink = {"url": f"sqlite:{database}", "table": "rows"}

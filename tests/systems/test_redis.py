@@ -21,7 +21,7 @@ from tests.servers.local import running
 from tests.servers.proxy import proxied
 from tests.servers.redis import PASSWORD, Redis
 from tests.systems.copying import SCHEMA, copying
-from tests.systems.json_values import in_json, schema_of
+from tests.systems.json_values import decoded, in_json, schema_of
 from tests.systems.waiting import caught_up, ids_in, poll_forever, polled, rows_of, until
 
 
@@ -129,34 +129,29 @@ def test_a_sink_of_hashes_keeps_the_contract(server: Redis) -> None:
     def make(target: str) -> SinkSpec:
         return registry.sink(url(server, target), key="k")
 
-    def read(target: str) -> pl.DataFrame:
+    def read(target: str) -> list[dict[str, Any]]:
         with server.client() as client:
             found: Any = [client.hgetall(name) for name in client.keys(f"{target}:*")]
         kinds = schema_of(target)
-        lines = [_as_json(row, kinds) for row in found]
-        return (
-            pl.read_ndjson("\n".join(lines).encode(), schema=kinds)
-            if lines
-            else pl.DataFrame(schema=kinds)
+        rows = decoded([_as_json(row, kinds).encode() for row in found], kinds).rows(named=True)
+        others = (
+            {n.decode(): v for n, v in row.items() if n.decode() not in kinds} for row in found
         )
+        return [row | other for row, other in zip(rows, others, strict=True)]
 
-    def stored(name: str, value: Any) -> Any:
-        return in_json(name, value)
-
-    check_sink(make, read, stored=stored)
+    check_sink(make, read, stored=in_json)
 
 
 def _as_json(row: dict[bytes, bytes], kinds: dict[str, Any]) -> str:
     """Put a hash together as the object whose texts its fields are."""
     parts = []
-    for name, value in row.items():
-        kind = kinds.get(name.decode())
-        if kind is None:
-            continue
-        bare = pl.DataFrame(schema={"v": kind}).schema["v"]
-        plain = bare.is_numeric() or bare.is_nested() or bare == pl.Boolean
-        text = value.decode() if plain else json.dumps(value.decode())
-        parts.append(f"{json.dumps(name.decode())}: {text}")
+    for name, kind in pl.Schema(kinds).items():
+        value = row.get(name.encode())
+        if value is not None:
+            numeric = kind.is_numeric() and not kind.is_decimal()
+            plain = numeric or kind.is_nested() or kind == pl.Boolean
+            text = value.decode() if plain else json.dumps(value.decode())
+            parts.append(f"{json.dumps(name)}: {text}")
     return "{" + ", ".join(parts) + "}"
 
 

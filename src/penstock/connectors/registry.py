@@ -21,6 +21,7 @@ from penstock.deferred import metadata
 from penstock.errors import ConfigError
 
 SOURCES: dict[str, str] = {
+    "amqp": "penstock.connectors.rabbitmq.config:rabbitmq",
     "file": "penstock.connectors.files.config:files",
     "folder": "penstock.connectors.files.config:folder",
     "http": "penstock.connectors.http.config:http",
@@ -28,6 +29,8 @@ SOURCES: dict[str, str] = {
     "https": "penstock.connectors.http.config:http",
     "kafka": "penstock.connectors.kafka.config:kafka",
     "mqtt": "penstock.connectors.mqtt.config:mqtt",
+    "nats": "penstock.connectors.nats.config:nats",
+    "rabbitmq": "penstock.connectors.rabbitmq.config:rabbitmq",
     "rate": "penstock.connectors.generators.config:rate",
     "sse": "penstock.connectors.http.config:sse",
     "redis": "penstock.connectors.redis.config:redis",
@@ -44,6 +47,7 @@ SOURCES: dict[str, str] = {
 }
 
 SINKS: dict[str, str] = {
+    "amqp": "penstock.connectors.rabbitmq.config:rabbitmq_sink",
     "console": "penstock.connectors.console.config:console_sink",
     "duckdb": "penstock.connectors.duckdb.config:duckdb_sink",
     "files": "penstock.connectors.file_sink.config:files_sink",
@@ -51,8 +55,10 @@ SINKS: dict[str, str] = {
     "https": "penstock.connectors.http.sink_config:http_sink",
     "kafka": "penstock.connectors.kafka.config:kafka_sink",
     "mqtt": "penstock.connectors.mqtt.config:mqtt_sink",
+    "nats": "penstock.connectors.nats.config:nats_sink",
     "postgres": "penstock.connectors.postgres.config:postgres_sink",
     "postgresql": "penstock.connectors.postgres.config:postgres_sink",
+    "rabbitmq": "penstock.connectors.rabbitmq.config:rabbitmq_sink",
     "redis": "penstock.connectors.redis.config:redis_sink",
     "sqlite": "penstock.connectors.sqlite.config:sqlite_sink",
     "topic": "penstock.connectors.topics.config:topic_sink",

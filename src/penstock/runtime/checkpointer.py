@@ -16,7 +16,7 @@ from penstock.checkpoints.difference import difference, refuse_losses
 from penstock.checkpoints.manifest import FileRecord, Manifest
 from penstock.checkpoints.offsets import offsets_of, ranges_of
 from penstock.checkpoints.opening import open_storage
-from penstock.checkpoints.pieces import PieceReader
+from penstock.checkpoints.pieces import FEW_BYTES, PieceReader
 from penstock.checkpoints.state_files import StateWriter, collect, read_parts, write_full
 from penstock.checkpoints.store import CheckpointStore
 from penstock.connectors.contract import Position, SinkIdentity
@@ -94,7 +94,7 @@ class Checkpointer:
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
         self._watching = Background("checkpoint watch", wake)
-        self._writer = StateWriter(lambda: PieceReader(self.store.storage))
+        self._writer = StateWriter(lambda: PieceReader(self.store.storage, FEW_BYTES))
         self._merging = Merging(self.store, self._writer, wake)
         self._staged: dict[int, list[pl.DataFrame]] = {}
         self._staged_rows = 0

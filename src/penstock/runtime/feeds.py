@@ -25,6 +25,9 @@ POLL_TIMEOUT_S = 0.25
 POLL_ROWS = 65_536
 """Rows asked for in one poll: large enough for columnar speed, small enough for the cache."""
 
+AHEAD = 4
+"""Epochs of a given size read ahead: more take memory and save no time."""
+
 
 class Feed:
     """Reads one source ahead, at most ``limit`` rows, and hands over one epoch at a time."""
@@ -41,7 +44,7 @@ class Feed:
         self.error: BaseException | None = None
         self.queued_rows = 0
         self._wake = wake
-        self._limit = limit_rows
+        self._limit = limit_rows if epoch_rows is None else min(limit_rows, AHEAD * epoch_rows)
         self._epoch_rows = epoch_rows
         self._source: Source = spec.open()
         self._queue: deque[Fed] = deque()

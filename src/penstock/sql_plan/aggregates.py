@@ -13,7 +13,7 @@ from penstock.sql_plan.aggregate_input import Aggregation, Input, number
 from penstock.sql_plan.dialect import refuse, require_only
 from penstock.sql_plan.ordered_aggregates import within_group
 from penstock.sql_plan.scalars import Scalars
-from penstock.sql_plan.types import MAX_DIGITS
+from penstock.sql_plan.types import MAX_DIGITS, sql_type
 from penstock.sql_plan.values import Value
 
 
@@ -126,9 +126,22 @@ def _same(apply: Callable[[pl.Expr], pl.Expr]) -> Aggregation:
     return translate
 
 
+def _ordered(given: Input, argument: exp.Expr) -> Value:
+    """Return an argument of a type whose values have an order."""
+    value = given.argument(argument)
+    if value.dtype.is_nested():
+        raise refuse(given.node, f"{sql_type(value.dtype)} has no order")
+    return value
+
+
+def _smallest(given: Input, argument: exp.Expr) -> Value:
+    value = _ordered(given, argument)
+    return Value(value.expr.min(), value.dtype)
+
+
 def _largest(given: Input, argument: exp.Expr) -> Value:
     """NaN is above all numbers, and Polars passes it over."""
-    value = given.argument(argument)
+    value = _ordered(given, argument)
     found = value.expr.max()
     if value.dtype.is_float():
         found = pl.when(value.expr.is_nan().sum() > 0).then(math.nan).otherwise(found)
@@ -182,7 +195,7 @@ _AGGREGATES: dict[type[exp.Expr], Aggregation] = {
     exp.CountIf: _count_if,
     exp.Sum: _sum,
     exp.Avg: _mean,
-    exp.Min: _same(lambda e: e.min()),
+    exp.Min: _smallest,
     exp.Max: _largest,
     exp.Stddev: _spread("std", 1),
     exp.StddevSamp: _spread("std", 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError, closest
+from penstock.sql_plan.array_queries import array_of
 from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 from penstock.sql_plan.parameter_marks import dollars_kept, named, word
 
@@ -82,6 +84,7 @@ class PenstockSQL(RisingWave):
             "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
             **{name: _by_name(name) for name in _OURS},
             **{name: _quantifier(name) for name in ("ANY", "SOME", "ALL")},
+            "ARRAY": array_of,
         }
 
         def _parse_interval(self, *given: bool, **named: bool) -> exp.Expr | None:  # type: ignore[override]
@@ -177,8 +180,23 @@ def statements(text: str) -> list[Marked]:
         tokens = list(named(PenstockSQL().tokenize(dollars_kept(text))))
     except TokenError as error:
         raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
+    _refuse_joined_numbers(tokens)
     with nesting_limited():
         return [_statement(text, part) for part in _split(tokens)]
+
+
+def _refuse_joined_numbers(tokens: list[Token]) -> None:
+    """Refuse ``1_000``, which would be 1 under the name ``_000``."""
+    for number, name in itertools.pairwise(tokens):
+        joined = number.token_type is TokenType.NUMBER and name.token_type is TokenType.VAR
+        if joined and name.start == number.end + 1:
+            text = number.text + name.text
+            raise PlanError(
+                f"{text!r} at line {number.line}, column {column_of(number)} is no number",
+                step="sql",
+                value=text,
+                hint="a name after a number is set off by a blank",
+            )
 
 
 @contextlib.contextmanager

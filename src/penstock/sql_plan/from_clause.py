@@ -152,7 +152,8 @@ def _add_as_of(
     context: Context, items: Items, node: exp.Expr, parent: Scope | None, join: exp.Join
 ) -> None:
     """Join one row of an item, by time, to each row since the last comma."""
-    how, version, time = as_of_side(join), node.args.get("version"), exp.null()
+    how, version = as_of_side(join), node.args.get("version")
+    time: exp.Expr = exp.null()
     if version is not None:
         require_only(version, "this", "expression", "kind")
         time = bound(version.expression, Scope(items.fields, parent))

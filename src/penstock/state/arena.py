@@ -49,6 +49,13 @@ class ArenaColumn:
         if budget is not None:
             budget.register(self)
 
+    def __len__(self) -> int:
+        return self._living
+
+    def ids(self) -> Ids:
+        """Return the ids under which something is stored, ascending."""
+        return np.flatnonzero(self._pointers.data >= 0)
+
     def set(self, ids: Ids, values: pl.Series) -> None:
         """Store ``values`` under ``ids``; the last wins where an id repeats."""
         if not len(ids):
@@ -142,7 +149,7 @@ class ArenaColumn:
         dead = self._end - self._living
         if dead <= max(self._living, self._smallest_garbage):
             return
-        ids = np.flatnonzero(self._pointers.data >= 0)
+        ids = self.ids()
         pointers = self._pointers.data[ids]
         step = LARGEST_CHUNK if self._budget is None else SPILLED_ROWS
         chunks = [

@@ -2,7 +2,8 @@
 
     store.set([0, 1, 2], frame)  ->  store.get([2, 0, 2])
 
-Columns of fixed width lie in NumPy arrays, all other types in an arena (``arena.py``).
+Columns of fixed width lie in NumPy arrays, text as ``text.py`` says, all other types in an arena
+(``arena.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from penstock.state.arena import ArenaColumn
 from penstock.state.arrays import GrowArray, Ids, Mask
 from penstock.state.memory import MemoryBudget
 from penstock.state.physical import numpy_type, physical_type, to_numpy, to_series
+from penstock.state.text import TextColumn
 
 SMALLEST_GARBAGE = 1024
 """Dead values below this are not worth a compaction."""
@@ -74,6 +76,19 @@ class FixedColumn:
         return self._values.nbytes + (0 if self._valid is None else self._valid.nbytes)
 
 
+Column = FixedColumn | TextColumn | ArenaColumn
+
+
+def _column(
+    name: str, dtype: pl.DataType, smallest_garbage: int, budget: MemoryBudget | None
+) -> Column:
+    if physical_type(dtype):
+        return FixedColumn(name, dtype, budget=budget)
+    if dtype == pl.String:
+        return TextColumn(name, smallest_garbage=smallest_garbage, budget=budget)
+    return ArenaColumn(name, dtype, smallest_garbage=smallest_garbage, budget=budget)
+
+
 class ColumnStore:
     """Rows of ``schema`` by dense id; the value of an id that was never set is not defined."""
 
@@ -86,11 +101,8 @@ class ColumnStore:
     ) -> None:
         self.schema = pl.Schema(schema)
         self._budget = budget
-        self.columns: list[FixedColumn | ArenaColumn] = [
-            FixedColumn(name, dtype, budget=budget)
-            if physical_type(dtype)
-            else ArenaColumn(name, dtype, smallest_garbage=smallest_garbage, budget=budget)
-            for name, dtype in self.schema.items()
+        self.columns = [
+            _column(name, dtype, smallest_garbage, budget) for name, dtype in self.schema.items()
         ]
         self._size = 0
 
@@ -154,7 +166,7 @@ class ColumnStore:
         for column in self.columns:
             column.clear(ids)
 
-    def column(self, name: str) -> FixedColumn | ArenaColumn:
+    def column(self, name: str) -> Column:
         """Return one column."""
         return self.columns[self.schema.names().index(name)]
 

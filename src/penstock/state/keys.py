@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from penstock.state.arena import ArenaColumn
 from penstock.state.arrays import Hashes, Ids, Mask
-from penstock.state.columns import ColumnStore, FixedColumn
+from penstock.state.columns import Column, ColumnStore, FixedColumn
 from penstock.state.hashing import Physical, bits, canonical, hash_columns, mixed
 from penstock.state.physical import physical_type
 
@@ -104,9 +103,9 @@ def same_as_stored(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | 
 
 
 def _same_column(
-    stored: FixedColumn | ArenaColumn, slots: Ids, column: Physical | pl.Series, rows: Ids | None
+    stored: Column, slots: Ids, column: Physical | pl.Series, rows: Ids | None
 ) -> Mask:
-    if isinstance(stored, ArenaColumn):
+    if not isinstance(stored, FixedColumn):
         assert isinstance(column, pl.Series)
         return _same_values(stored.get(slots), column if rows is None else column[rows])
     assert not isinstance(column, pl.Series)
@@ -136,7 +135,7 @@ def _same_values(left: pl.Series, right: pl.Series) -> Mask:
 def write(store: ColumnStore, slots: Ids, batch: KeyBatch, rows: Ids | None) -> None:
     """Store ``rows`` (None: all) of the batch under ``slots``."""
     for stored, column in zip(store.columns, batch.columns, strict=True):
-        if isinstance(stored, ArenaColumn):
+        if not isinstance(stored, FixedColumn):
             assert isinstance(column, pl.Series)
             stored.set(slots, column if rows is None else column[rows])
         else:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from penstock.connectors.http import sink_config as http
     from penstock.connectors.kafka import config as kafka
     from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.nats import config as nats
     from penstock.connectors.postgres import config as postgres
+    from penstock.connectors.rabbitmq import config as rabbitmq
     from penstock.connectors.redis import config as redis
     from penstock.connectors.sqlite import config as sqlite
     from penstock.connectors.topics import config as topics
@@ -50,7 +52,9 @@ else:
     http = Deferred("penstock.connectors.http.sink_config")
     kafka = Deferred("penstock.connectors.kafka.config")
     mqtt = Deferred("penstock.connectors.mqtt.config")
+    nats = Deferred("penstock.connectors.nats.config")
     postgres = Deferred("penstock.connectors.postgres.config")
+    rabbitmq = Deferred("penstock.connectors.rabbitmq.config")
     redis = Deferred("penstock.connectors.redis.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
     topics = Deferred("penstock.connectors.topics.config")
@@ -185,6 +189,24 @@ class Outputs(StreamBase):
         security) are those of ``docs/connectors/redis.md``.
         """
         return self.sink(redis.redis_sink(host, name=name, key=key, **options))
+
+    def sink_nats(self, host: str, subject: str, *, key: Key = (), **options: Any) -> Query:
+        """Publish to NATS JetStream, at least once; what comes again within its window is dropped.
+
+        ``subject`` may name columns: ``"totals.{user}"``. With a ``key`` changes are upserts, deletions
+        messages without payload. ``stream=`` is created if it is not there. More ``options`` (format,
+        headers, window of duplicates, security) are those of ``docs/connectors/nats.md``.
+        """
+        return self.sink(nats.nats_sink(host, subject=subject, key=key, **options))
+
+    def sink_rabbitmq(self, host: str, queue: str, *, key: Key = (), **options: Any) -> Query:
+        """Publish to RabbitMQ, at least once, with ids. Needs the extra ``rabbitmq``.
+
+        ``queue`` (with ``kind="stream"`` a stream) is created if it is not there; with ``exchange=`` it is
+        the routing key, and may name columns: ``"totals.{user}"``. With a ``key`` changes are upserts,
+        deletions messages without body. More ``options`` are those of ``docs/connectors/rabbitmq.md``.
+        """
+        return self.sink(rabbitmq.rabbitmq_sink(host, queue=queue, key=key, **options))
 
     def sink_files(
         self,

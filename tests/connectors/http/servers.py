@@ -84,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_OPTIONS(self) -> None:
+        self._answer()
+
     def do_POST(self) -> None:
         self._answer()
 

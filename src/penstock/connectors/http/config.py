@@ -15,13 +15,13 @@ from penstock.connectors.decoding import Decoder, wants_header
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.json import Json
+from penstock.connectors.http.asking import answered
 from penstock.connectors.http.connection import SCHEMES, Connection, connection
 from penstock.connectors.http.events import METADATA, EventsClient, Following
 from penstock.connectors.http.pages import Pages, Paging
 from penstock.connectors.http.polling import Polling, PollingClient
 from penstock.connectors.mailbox import Mailbox, MailboxSource, places
 from penstock.connectors.options import Stop, choice, duration, names
-from penstock.connectors.probing import can_connect_to
 from penstock.connectors.record_rows import RecordRows
 from penstock.errors import ConfigError
 from penstock.instants import Duration, size_bytes
@@ -93,8 +93,8 @@ class HttpSourceSpec(ReceivedFacts):
         return self.stop is Stop.AT_END
 
     def probe(self) -> str:
-        """Connect, and leave."""
-        return can_connect_to(self.connection.url, self.name)
+        """Ask once, and read nothing of the answer."""
+        return answered(self.connection, "GET", self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` begins to ask."""
@@ -150,8 +150,8 @@ class SseSourceSpec(ReceivedFacts):
         return False
 
     def probe(self) -> str:
-        """Connect, and leave."""
-        return can_connect_to(self.connection.url, self.name)
+        """Ask once, and read nothing of the answer."""
+        return answered(self.connection, "GET", self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee, Sink
+from penstock.connectors.http.asking import answered
 from penstock.connectors.http.connection import (
     HEADER_NAME,
     OPTIONS,
@@ -21,7 +22,6 @@ from penstock.connectors.http.connection import (
 from penstock.connectors.http.sending import BodyFormat, Encoding
 from penstock.connectors.http.sink import HttpSink, Sending
 from penstock.connectors.options import choice, duration
-from penstock.connectors.probing import can_connect_to
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -110,8 +110,8 @@ class HttpSinkSpec:
         self._encoding.check(schema)
 
     def probe(self) -> str:
-        """Connect, and leave."""
-        return can_connect_to(self.connection.url, self.name)
+        """Ask what may be sent, and send nothing."""
+        return answered(self.connection, "OPTIONS", self.name)
 
     def open(self) -> Sink:
         """Return the live sink; the first batch connects."""

@@ -22,6 +22,7 @@ from penstock.connectors.options import address, choice, duration, names
 from penstock.connectors.probing import can_listen
 from penstock.connectors.sockets.config import LOOPBACK
 from penstock.connectors.tls import Tls
+from penstock.connectors.tokens import Tokens
 from penstock.errors import ConfigError
 from penstock.instants import Duration, size_bytes
 
@@ -137,7 +138,10 @@ class HttpServerSpec:
         return False
 
     def probe(self) -> str:
-        """Listen for a moment."""
+        """Look up tokens and certificates; bind, and let the address go."""
+        Tokens.opened(self.tokens, self.name)
+        if self.tls is not None:
+            self.tls.server(self.name)
         return can_listen(self.host, self.port, socket.SOCK_STREAM, self.name)
 
     def open(self) -> Source:
@@ -196,8 +200,10 @@ def http_server(
     ``token``: one or several of which a request must show one, as references. ``options`` go to the
     format.
     """
-    where, slash, found = (f":{at}", "", "") if isinstance(at, int) else at.partition("/")
-    host, port = address(where, step=_STEP, default_host=LOOPBACK)
+    where, slash, found = str(at).partition("/")
+    host, port = address(
+        int(where) if where.isdigit() else where, step=_STEP, default_host=LOOPBACK
+    )
     if registry.SYNONYMS.get(str(format), format) == "csv":
         options = {"header": True, **options}
     files = (ca, certificate, certificate_key, key_password)

@@ -28,14 +28,15 @@ _PLACE = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where messages go: a name, in which ``{column}`` stands for a value; null is an empty text.
+    """Where messages go: a name, in which ``{column}`` stands for a value.
 
-    ``forbidden`` are characters that the broker takes for something else: in values they are written
-    as ``%XX``, and so is ``%``.
+    In values ``%`` is written ``%25``, and so is what the broker takes for something else
+    (``forbidden``), so that different values never meet. Null is ``%``; an empty text is ``empty``.
     """
 
     text: str
     forbidden: str = ""
+    empty: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,11 +59,12 @@ class Target:
         return pl.concat_str(parts).alias(TARGET)
 
     def _value(self, column: str) -> pl.Expr:
-        value = pl.col(column).cast(pl.String).fill_null("")
-        if not self.forbidden:
-            return value
         letters = ["%", *self.forbidden]
-        return value.str.replace_many(letters, [f"%{ord(letter):02X}" for letter in letters])
+        codes = [f"%{ord(letter):02X}" for letter in letters]
+        value = pl.col(column).cast(pl.String).str.replace_many(letters, codes)
+        if self.empty:
+            value = pl.when(value == "").then(pl.lit(self.empty)).otherwise(value)
+        return value.fill_null("%")
 
 
 @dataclass(frozen=True, slots=True)

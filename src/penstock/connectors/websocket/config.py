@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,10 +22,9 @@ from penstock.connectors.http.config import (
 from penstock.connectors.http.connection import Connection, connection
 from penstock.connectors.mailbox import Mailbox, MailboxSource, places
 from penstock.connectors.options import choice, duration, names
-from penstock.connectors.probing import can_connect_to, can_listen
 from penstock.connectors.record_rows import RecordRows
 from penstock.connectors.websocket.client import Following, WebSocketClient
-from penstock.connectors.websocket.connection import SCHEMES
+from penstock.connectors.websocket.connection import SCHEMES, connected
 from penstock.connectors.websocket.cursor import Cursor
 from penstock.connectors.websocket.endpoint import SERVER, Listening, listening
 from penstock.connectors.websocket.listening import METADATA, ListeningClient
@@ -80,8 +78,8 @@ class WebSocketSourceSpec(ReceivedFacts):
         return False
 
     def probe(self) -> str:
-        """Connect, and leave."""
-        return can_connect_to(self.connection.url, self.name)
+        """Connect, and close the connection."""
+        return connected(self.connection, self.subprotocols, self.name)
 
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""
@@ -143,8 +141,8 @@ class WebSocketServerSpec(ReceivedFacts):
         return False
 
     def probe(self) -> str:
-        """Listen for a moment."""
-        return can_listen(self.listening.host, self.listening.port, socket.SOCK_STREAM, self.name)
+        """Bind, and let the address go."""
+        return self.listening.probe()
 
     def open(self) -> Source:
         """Bind; ``seek`` begins to listen."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from penstock.connectors.options import address, duration, names
+from penstock.connectors.probing import can_listen
 from penstock.connectors.sockets.config import LOOPBACK
 from penstock.connectors.tls import Tls
+from penstock.connectors.tokens import Tokens
 from penstock.connectors.websocket.serving import Serving
 from penstock.errors import ConfigError
 from penstock.instants import Duration
@@ -50,6 +53,13 @@ class Listening:
         """``websocket-server HOST:PORT/PATH``."""
         return f"{SERVER} {self.host}:{self.port}{self.path}"
 
+    def probe(self) -> str:
+        """Look up tokens and certificates; bind, and let the address go."""
+        Tokens.opened(self.tokens, self.name)
+        if self.tls is not None:
+            self.tls.server(self.name)
+        return can_listen(self.host, self.port, socket.SOCK_STREAM, self.name)
+
     def serving(self, max_message_bytes: int) -> Serving:
         """Return what the live server is told."""
         return Serving(
@@ -74,8 +84,10 @@ def listening(
     pem: tuple[str | None, str | None, str | None, str | None],
 ) -> Listening:
     """Return what ``"host:port/path"`` and options describe."""
-    where, slash, found = (f":{at}", "", "") if isinstance(at, int) else at.partition("/")
-    host, port = address(where, step=SERVER, default_host=LOOPBACK)
+    where, slash, found = str(at).partition("/")
+    host, port = address(
+        int(where) if where.isdigit() else where, step=SERVER, default_host=LOOPBACK
+    )
     return Listening(
         port,
         host,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from penstock.connectors.contract import Accepts, Guarantee, Sink
 from penstock.connectors.file_sink import formats as files
 from penstock.connectors.http.sink_config import Changes
 from penstock.connectors.options import choice
-from penstock.connectors.probing import can_listen
 from penstock.connectors.websocket.endpoint import SERVER, Listening, listening
 from penstock.connectors.websocket.sink import Broadcasting, BroadcastSink, Holds, Slow
 from penstock.errors import ConfigError
@@ -71,8 +69,8 @@ class WebSocketServerSinkSpec:
             raise ConfigError(f"a column is called {WEIGHT}", step=self.name, value=WEIGHT)
 
     def probe(self) -> str:
-        """Listen for a moment."""
-        return can_listen(self.listening.host, self.listening.port, socket.SOCK_STREAM, self.name)
+        """Bind, and let the address go."""
+        return self.listening.probe()
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` listens."""
