@@ -20,6 +20,7 @@ from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.nats.sink import NatsSink, Writing
 from penstock.connectors.nats.source import Reading, connect
 from penstock.connectors.options import Start, Stop, choice, duration
+from penstock.connectors.probing import can_connect
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -88,6 +89,10 @@ class NatsSourceSpec(MessageRows):
     def replayable(self) -> bool:
         """Always: sequences can be read again while the stream keeps them."""
         return True
+
+    def probe(self) -> str:
+        """Connect, and leave before logging in."""
+        return can_connect(self.server.host, self.server.port, self.name)
 
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
@@ -160,6 +165,10 @@ class NatsSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self.outgoing.check(schema)
+
+    def probe(self) -> str:
+        """Connect, and leave before logging in."""
+        return can_connect(self.server.host, self.server.port, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""

@@ -18,6 +18,7 @@ from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.options import Start, choice
+from penstock.connectors.probing import can_connect
 from penstock.connectors.rabbitmq.sink import RabbitSink, Writing
 from penstock.connectors.rabbitmq.source import Reading, connect
 from penstock.errors import ConfigError
@@ -96,6 +97,10 @@ class RabbitSourceSpec(MessageRows):
         """Return it as a run has it."""
         return replace(self, keeper=keeper)
 
+    def probe(self) -> str:
+        """Connect, and leave before logging in."""
+        return can_connect(self.server.host, self.server.port, self.name)
+
     def open(self) -> Source:
         """Return the live source; the first poll connects."""
         is_stream = self.kind is Kind.STREAM
@@ -167,6 +172,10 @@ class RabbitSinkSpec:
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self.outgoing.check(schema)
+
+    def probe(self) -> str:
+        """Connect, and leave before logging in."""
+        return can_connect(self.server.host, self.server.port, self.name)
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""
