@@ -143,10 +143,23 @@ class Deliveries:
         if self._failed is not None:
             raise self._failed
 
+    def _flushed(self) -> int:
+        """Return how many messages are left to deliver.
+
+        Of a fatal error (a newer run has taken over) the client loses the exception if it has a report
+        to give as well, and Python raises a ``SystemError`` (confluent-kafka 2.16).
+        """
+        try:
+            return self._producer.flush(0.5)
+        except SystemError as error:
+            raise ConnectorError(
+                "the client has ended for good", step=self._step, fault=Fault.REMOTE, retry=True
+            ) from error
+
     def settle(self) -> None:
         """Wait until the brokers have everything, but what they refuse."""
         until = time.monotonic() + _DELIVER_S
-        while self._producer.flush(0.5):
+        while self._flushed():
             self._stop_if_spoiled()
             if time.monotonic() > until:
                 raise ConnectorError(
