@@ -273,6 +273,7 @@ def test_a_topic_that_was_made_anew_is_refused(kafka: KafkaServer) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.servers})
     admin.delete_topics([topic])[topic].result(30)
     _again(lambda: admin.create_topics([NewTopic(topic, 1)])[topic].result(30))
+    _again_until(lambda: topic in admin.list_topics(timeout=30).topics)
     source = spec.open()
     with pytest.raises(ConnectorError, match="is not the one"):
         source.seek(position)

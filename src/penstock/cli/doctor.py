@@ -20,12 +20,15 @@ _CORE = (
 )
 _EXTRAS = {
     "arrow": ("pyarrow",),
+    "avro": ("fastavro",),
     "duckdb": ("duckdb",),
     "files": ("zstandard",),
     "kafka": ("confluent-kafka",),
     "objects": ("obstore",),
     "pandas": ("pandas", "pyarrow"),
     "postgres": ("psycopg",),
+    "protobuf": ("ptars", "grpcio-tools"),
+    "schemas": ("httpx2",),
     "shell": ("prompt_toolkit",),
 }
 

@@ -1,8 +1,8 @@
 """The ``penstock`` command.
 
-Exit codes: 0 done, or ended by Ctrl-C after a last checkpoint; 1 a query failed while it ran, or
-``doctor`` found something missing; 2 wrong use, plan or configuration, or a change of the pipeline
-that would lose state, before anything started.
+Exit codes: 0 done, or ended by Ctrl-C after a last checkpoint; 1 a query failed while it ran,
+``doctor`` found something missing, or ``check`` something that cannot be reached; 2 wrong use, plan
+or configuration, or a change of the pipeline that would lose state, before anything started.
 """
 
 from __future__ import annotations

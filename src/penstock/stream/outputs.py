@@ -110,9 +110,10 @@ class Outputs(StreamBase):
     ) -> Query:
         """Write messages to a Kafka topic, exactly once with a checkpoint. Needs the extra ``kafka``.
 
-        ``format``: ``"json"`` (the columns as an object), ``"debezium"`` (before, after, op: any
-        changes) or ``"raw"`` (columns value, key, timestamp, headers). ``key``: columns whose values
-        are the key of the message; with it changes are upserts, deletions messages without value.
+        ``format``: ``"json"`` (the columns as an object), ``"avro"`` (as a record; with ``registry=``
+        its schema is registered), ``"debezium"`` (before, after, op: any changes) or ``"raw"``
+        (columns value, key, timestamp, headers). ``key``: columns whose values are the key of the
+        message; with it changes are upserts, deletions messages without value.
         Each checkpoint's output is one transaction: readers need ``read_committed``. More
         ``options`` (security, headers, timestamp, partitions of a new topic) are those of
         ``docs/connectors/kafka.md``.

@@ -65,6 +65,7 @@ class Deliveries:
         self._transactional = transactional
         self._rows = self._bytes = 0
         self._failed: ConnectorError | None = None
+        self._reported: Any = None  # (error, message, the report before)
         self.refused: list[Failure] = []
 
     def send(self, messages: pl.DataFrame) -> None:
@@ -109,8 +110,18 @@ class Deliveries:
                 self._stop_if_spoiled()
 
     def _delivered(self, error: Any, message: Any) -> None:
+        """Keep a failure. Nothing may be called here: the client may be about to raise what ends it."""
         if error is not None:
-            self._note(error, message.key(), message.value())
+            self._reported = (error, message, self._reported)
+
+    def _take_reports(self) -> None:
+        reports, left = [], self._reported
+        self._reported = None
+        while left is not None:
+            error, message, left = left
+            reports.append((error, message.key(), message.value()))
+        for report in reversed(reports):
+            self._note(*report)
 
     def _note(self, error: Any, key: bytes | None, value: bytes | None) -> None:
         said = connector_error(error, self._step, "writing a message")
@@ -126,15 +137,29 @@ class Deliveries:
         reason: what was refused is asked for before that is believed.
         """
         self._producer.poll(0)
+        self._take_reports()
         if self._transactional and self.refused:
             raise self.refused[0][2]
         if self._failed is not None:
             raise self._failed
 
+    def _flushed(self) -> int:
+        """Return how many messages are left to deliver.
+
+        Of a fatal error (a newer run has taken over) the client loses the exception if it has a report
+        to give as well, and Python raises a ``SystemError`` (confluent-kafka 2.16).
+        """
+        try:
+            return self._producer.flush(0.5)
+        except SystemError as error:
+            raise ConnectorError(
+                "the client has ended for good", step=self._step, fault=Fault.REMOTE, retry=True
+            ) from error
+
     def settle(self) -> None:
         """Wait until the brokers have everything, but what they refuse."""
         until = time.monotonic() + _DELIVER_S
-        while self._producer.flush(0.5):
+        while self._flushed():
             self._stop_if_spoiled()
             if time.monotonic() > until:
                 raise ConnectorError(

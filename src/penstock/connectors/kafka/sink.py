@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from penstock.errors import ConnectorError
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
+
+_log = logging.getLogger(__name__)
 
 _REQUEST_S = 60.0
 _TRY_S = 5.0
@@ -199,6 +202,9 @@ class KafkaSink:
 
         connection = self._writing.connection.client(self._step)
         settings = CLIENT | sizes(self._limits) | connection | {"enable.idempotence": True}
+        settings["error_cb"] = (
+            self._noticed
+        )  # without one, fatal errors are raised in other callbacks
         self._limits = replace(self._limits, client_bytes=int(settings["message.max.bytes"]))
         if self._identity is not None:
             timeout_ms = int(self._writing.transaction_timeout_s * 1000)
@@ -211,6 +217,10 @@ class KafkaSink:
             self._producer = Producer(settings)
         except KafkaException as error:
             raise connector_error(error.args[0], self._step, "setting up the client") from error
+
+    def _noticed(self, error: object) -> None:
+        """Leave it to the call that fails for it."""
+        _log.debug("%s: %s", self._step, error)
 
     def _claim(self) -> None:
         """Become the one that writes; a newer run's claim is found before and after."""
