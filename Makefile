@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-connectors test-all check chaos soak bench bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
+.PHONY: demo test test-connectors test-all check chaos chaos-connectors soak bench bench-connectors bench-nexmark bench-checkpoints bench-latency bench-state nightly servers sql-fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/penstock demo --seconds 20
@@ -39,8 +39,19 @@ check: $(STAMP)
 chaos: $(STAMP) servers
 	KILLS=$(or $(KILLS),1000) $(BIN)/python -m tests.chaos
 
+# The same over real systems, whose servers are killed too.
+chaos-connectors: $(STAMP) servers
+	tests/servers/install-systems.sh
+	KILLS=$(or $(KILLS),100) SERVER_KILLS=$(or $(SERVER_KILLS),20) $(BIN)/python -m pytest -s \
+		tests/systems/test_kafka_crashes.py
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# Each connector beside the bare client of its system.
+bench-connectors: $(STAMP) servers
+	tests/servers/install-systems.sh
+	$(BIN)/python -m benchmarks.connectors
 
 bench-nexmark: $(STAMP)
 	$(BIN)/python -m benchmarks.nexmark
@@ -54,9 +65,10 @@ bench-state: $(STAMP)
 bench-checkpoints: $(STAMP)
 	$(BIN)/python -m benchmarks.checkpoints $(or $(SECONDS),20)
 
-# Random SQL queries against DuckDB; what is wrong is shown made small.
+# Random SQL queries against DuckDB, what is wrong made small; then random INSERT, UPDATE and DELETE.
 sql-fuzz: $(STAMP)
 	$(BIN)/python -m tests.sql_plan.differential $(or $(SECONDS),600) $(SEED)
+	$(BIN)/python -m tests.sql_plan.random_changes $(or $(SECONDS),600) $(SEED)
 
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(or $(SECONDS),3600)

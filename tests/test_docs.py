@@ -31,7 +31,7 @@ def program(page: Path) -> str:
     "page", [page for page in PAGES if program(page).strip()], ids=lambda page: page.name
 )
 def test_blocks_run(page: Path, tmp_path: Path) -> None:
-    script = tmp_path / page.with_suffix(".py").name
+    script = tmp_path / f"page_{page.stem}.py"  # a page may be called as a module is: http
     script.write_text(program(page), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, script.name],

@@ -10,12 +10,16 @@ from tests.child_processes import ENVIRONMENT
 FOREIGN = (
     "cloudpickle",
     "duckdb",
+    "httptools",
+    "httpx2",
     "numpy",
     "pandas",
     "psycopg",
     "pyarrow",
     "rich",
     "typer",
+    "uvicorn",
+    "websockets",
     "zstandard",
 )
 ENGINE = ("penstock.lowering", "penstock.operators", "penstock.runtime.engine")

@@ -15,6 +15,15 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
+from penstock.file_scans import (
+    scan_csv,
+    scan_folder,
+    scan_ipc,
+    scan_ndjson,
+    scan_parquet,
+    scan_tail,
+    scan_text,
+)
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.restarts import Restart
@@ -25,23 +34,25 @@ from penstock.scans import (
     history_then_live,
     scan,
     scan_batches,
-    scan_csv,
-    scan_folder,
-    scan_ipc,
     scan_kafka,
-    scan_ndjson,
-    scan_parquet,
+    scan_mqtt,
+    scan_nats,
+    scan_rabbitmq,
     scan_rate,
-    scan_tail,
-    scan_tcp,
-    scan_tcp_client,
-    scan_text,
+    scan_redis,
     scan_ticks,
     scan_topic,
-    scan_udp,
 )
+from penstock.socket_scans import scan_tcp, scan_tcp_client, scan_udp
 from penstock.stream import GroupBy, Stream
 from penstock.version import version
+from penstock.web_scans import (
+    scan_http,
+    scan_http_server,
+    scan_sse,
+    scan_websocket,
+    scan_websocket_server,
+)
 from penstock.windows import hopping, session, sliding, tumbling
 
 if TYPE_CHECKING:
@@ -96,11 +107,18 @@ __all__ = [
     "scan_batches",
     "scan_csv",
     "scan_folder",
+    "scan_http",
+    "scan_http_server",
     "scan_ipc",
     "scan_kafka",
+    "scan_mqtt",
+    "scan_nats",
     "scan_ndjson",
     "scan_parquet",
+    "scan_rabbitmq",
     "scan_rate",
+    "scan_redis",
+    "scan_sse",
     "scan_tail",
     "scan_tcp",
     "scan_tcp_client",
@@ -108,6 +126,8 @@ __all__ = [
     "scan_ticks",
     "scan_topic",
     "scan_udp",
+    "scan_websocket",
+    "scan_websocket_server",
     "session",
     "sliding",
     "sql",

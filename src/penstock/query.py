@@ -86,6 +86,7 @@ class Query:
         restart: Restart | Literal["auto"] | None = "auto",
         dead_letter_limit: Limit | None = None,
         replay_dead_letters: Wanted = False,
+        replay_overwrites: bool = False,
         clock: Clock | None = None,
     ) -> Self:
         """Begin to run in the background and return at once.
@@ -102,7 +103,9 @@ class Query:
         number of rows, or a share of the last rows (``"1%"`` of 10,000, ``"1% of 100_000"``);
         without it no number of bad rows stops a query. ``replay_dead_letters`` gives the dead
         letters of the checkpoint again to the steps that refused them: all (True), those of a step
-        (its name), or some by their offsets; each at most once, whatever crashes.
+        (its name), or some by their offsets; each at most once, whatever crashes. A table with a key
+        that rows are appended to gets a replayed row only if it has none of its key, which may be
+        newer, unless ``replay_overwrites``; else it is a dead letter again.
 
         Of a checkpoint that another version of the pipeline wrote, the steps that are still there
         go on with what they hold. A change that would lose anything is a ``CheckpointError``, unless
@@ -138,6 +141,7 @@ class Query:
             if dead_letter_limit is None
             else DeadLetterLimit.parse(dead_letter_limit, "start"),
             replay_dead_letters=_letters(replay_dead_letters, kept=checkpoint is not None),
+            replay_overwrites=replay_overwrites,
         )
         if restart == "auto":
             restart = Restart() if checkpoint is not None else None
@@ -155,7 +159,7 @@ class Query:
         return self
 
     def diff(
-        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str] | None = None
+        self, checkpoint: Checkpoint, *, checkpoint_options: Mapping[str, str | bool] | None = None
     ) -> PipelineDiff:
         """Show what this query would make of a checkpoint: kept, moved, new, lost. Changes nothing.
 
@@ -272,6 +276,7 @@ class StartOptions(TypedDict, total=False):
     restart: Restart | Literal["auto"] | None
     dead_letter_limit: Limit | None
     replay_dead_letters: Wanted
+    replay_overwrites: bool
     clock: Clock | None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from penstock.connectors import registry
-from penstock.connectors.contract import MAX_LINE_BYTES, SourceSpec
+from penstock.connectors.contract import SourceSpec
 from penstock.deferred import Deferred
 from penstock.errors import PlanError, user_line
 from penstock.instants import Duration
@@ -20,26 +20,29 @@ from penstock.stream import Stream
 if TYPE_CHECKING:
     from penstock.connectors.batches import config as batches
     from penstock.connectors.durable import config as keeping
-    from penstock.connectors.files import config as files
     from penstock.connectors.formats import schemas
     from penstock.connectors.formats.contract import Format
     from penstock.connectors.generators import config as generators
     from penstock.connectors.handover import config as handover
     from penstock.connectors.kafka import config as kafka
-    from penstock.connectors.sockets import config as sockets
+    from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.nats import config as nats
+    from penstock.connectors.rabbitmq import config as rabbitmq
+    from penstock.connectors.redis import config as redis
     from penstock.connectors.topics import config as topics
 else:
     batches = Deferred("penstock.connectors.batches.config")
     keeping = Deferred("penstock.connectors.durable.config")
-    files = Deferred("penstock.connectors.files.config")
     schemas = Deferred("penstock.connectors.formats.schemas")
     generators = Deferred("penstock.connectors.generators.config")
     handover = Deferred("penstock.connectors.handover.config")
     kafka = Deferred("penstock.connectors.kafka.config")
-    sockets = Deferred("penstock.connectors.sockets.config")
+    mqtt = Deferred("penstock.connectors.mqtt.config")
+    nats = Deferred("penstock.connectors.nats.config")
+    rabbitmq = Deferred("penstock.connectors.rabbitmq.config")
+    redis = Deferred("penstock.connectors.redis.config")
     topics = Deferred("penstock.connectors.topics.config")
 
-Paths = str | Path | Iterable[str | Path]
 SchemaLike = Mapping[str, Any] | pl.Schema
 
 
@@ -77,219 +80,6 @@ def scan(
     A plain path is a file whose extension tells the format. ``durable`` is as in ``from_source``.
     """
     spec = registry.source(url, **options)
-    return from_source(
-        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
-    )
-
-
-def scan_csv(
-    source: Paths,
-    schema: SchemaLike | None = None,
-    *,
-    epoch_rows: int | None = None,
-    **options: Any,
-) -> Stream:
-    """Read CSV files (path, glob or list; compressed too). Rows that do not fit are dead letters.
-
-    ``options``: ``header`` (default True), ``separator``, ``quote``, ``null_values``. Without
-    ``schema`` the types are guessed from the first lines; instants are read as UTC.
-    """
-    return from_source(files.files(source, "csv", schema, **options), epoch_rows=epoch_rows)
-
-
-def scan_ndjson(
-    source: Paths,
-    schema: SchemaLike | None = None,
-    *,
-    epoch_rows: int | None = None,
-    **options: Any,
-) -> Stream:
-    """Read files of one JSON object a line. Lines that do not fit are dead letters."""
-    return from_source(files.files(source, "json", schema, **options), epoch_rows=epoch_rows)
-
-
-def scan_parquet(
-    source: Paths, *, columns: Iterable[str] | None = None, epoch_rows: int | None = None
-) -> Stream:
-    """Read Parquet files, row group by row group; ``columns`` reads only these."""
-    return from_source(files.files(source, "parquet", columns=columns), epoch_rows=epoch_rows)
-
-
-def scan_ipc(
-    source: Paths, *, columns: Iterable[str] | None = None, epoch_rows: int | None = None
-) -> Stream:
-    """Read Arrow IPC files."""
-    return from_source(files.files(source, "ipc", columns=columns), epoch_rows=epoch_rows)
-
-
-def scan_text(
-    source: Paths,
-    format: str = "text",  # noqa: A002
-    *,
-    epoch_rows: int | None = None,
-    **options: Any,
-) -> Stream:
-    """Read text files line by line: column ``text``, or the columns of a log ``format``."""
-    return from_source(files.files(source, format, **options), epoch_rows=epoch_rows)
-
-
-def scan_tail(
-    path: str | Path,
-    format: str | Format | None = None,  # noqa: A002
-    schema: SchemaLike | None = None,
-    *,
-    start: str = "beginning",
-    interval: Duration = "10ms",
-    max_line_bytes: int = MAX_LINE_BYTES,
-    epoch_rows: int | None = None,
-    **options: Any,
-) -> Stream:
-    """Follow a log file through rotation, truncation and partial lines; it never ends.
-
-    ``start``: ``"beginning"`` or ``"end"`` (without a checkpoint). ``interval``: how often the file
-    is looked at. Columns are those of the ``format`` (``combined_log``, ``json`` with ``schema``,
-    ...; default: by the extension), whose options follow. What cannot be decoded, and a line longer
-    than ``max_line_bytes``, is a dead letter. Raises ``ConfigError`` for wrong options.
-
-    >>> import penstock as ps
-    >>> ps.scan_tail("access.log", format="combined_log").columns[:3]
-    ['client', 'identity', 'user']
-    """
-    spec = files.tail(
-        path,
-        format,
-        schema,
-        start=start,
-        interval=interval,
-        max_line_bytes=max_line_bytes,
-        **options,
-    )
-    return from_source(spec, epoch_rows=epoch_rows)
-
-
-def scan_folder(
-    pattern: str | Path,
-    format: str | Format | None = None,  # noqa: A002
-    schema: SchemaLike | None = None,
-    *,
-    columns: Iterable[str] | None = None,
-    settle: Duration = "1s",
-    max_line_bytes: int = MAX_LINE_BYTES,
-    epoch_rows: int | None = None,
-    **options: Any,
-) -> Stream:
-    """Read the files that are put into a folder (or match a glob), each once; it never ends.
-
-    A file is read when it has not changed for ``settle``. ``columns`` (Parquet, Arrow) reads only
-    these. Without ``schema`` the columns are guessed from a file that is there already.
-    """
-    spec = files.folder(
-        pattern,
-        format,
-        schema,
-        columns=columns,
-        settle=settle,
-        max_line_bytes=max_line_bytes,
-        **options,
-    )
-    return from_source(spec, epoch_rows=epoch_rows)
-
-
-def scan_tcp(
-    address: str | int,
-    format: str | Format = "text",  # noqa: A002
-    schema: SchemaLike | None = None,
-    *,
-    max_line_bytes: int = MAX_LINE_BYTES,
-    max_connections: int = 256,
-    epoch_rows: int | None = None,
-    durable: bool | str | Path | None = None,
-    durable_max_bytes: int | str | None = None,
-    **options: Any,
-) -> Stream:
-    """Listen on a TCP port and read lines from all who connect; it never ends.
-
-    ``address``: ``"host:port"``, ``":port"`` or a port number (loopback only). Columns are those of
-    the ``format``, whose options follow. Lines that cannot be decoded are dead letters. In a run
-    with a checkpoint lines go through a topic first and are not lost in a crash once they are there;
-    ``durable``, ``durable_max_bytes``: see ``from_source``.
-
-    >>> import penstock as ps
-    >>> ps.scan_tcp(":9009", "json", {"user": str, "amount": float}).columns
-    ['user', 'amount']
-    """
-    spec = sockets.tcp_listen(
-        address,
-        format,
-        schema,
-        max_line_bytes=max_line_bytes,
-        max_connections=max_connections,
-        **options,
-    )
-    return from_source(
-        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
-    )
-
-
-def scan_tcp_client(
-    address: str | int,
-    format: str | Format = "text",  # noqa: A002
-    schema: SchemaLike | None = None,
-    *,
-    on_close: str = "reconnect",
-    backoff: Duration = "100ms",
-    max_backoff: Duration = "10s",
-    max_line_bytes: int = MAX_LINE_BYTES,
-    epoch_rows: int | None = None,
-    durable: bool | str | Path | None = None,
-    durable_max_bytes: int | str | None = None,
-    **options: Any,
-) -> Stream:
-    """Connect to a TCP server and read its lines, as ``scan_tcp`` does of its clients.
-
-    ``on_close``: ``"reconnect"``, after pauses that double from ``backoff`` to ``max_backoff``, or
-    ``"end"`` when the server closes the connection in order. ``durable`` as in ``scan_tcp``.
-    """
-    spec = sockets.tcp_connect(
-        address,
-        format,
-        schema,
-        on_close=on_close,
-        backoff=backoff,
-        max_backoff=max_backoff,
-        max_line_bytes=max_line_bytes,
-        **options,
-    )
-    return from_source(
-        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
-    )
-
-
-def scan_udp(
-    address: str | int,
-    format: str | Format = "text",  # noqa: A002
-    schema: SchemaLike | None = None,
-    *,
-    holds: str = "message",
-    receive_buffer_bytes: int = 8 << 20,
-    epoch_rows: int | None = None,
-    durable: bool | str | Path | None = None,
-    durable_max_bytes: int | str | None = None,
-    **options: Any,
-) -> Stream:
-    """Receive UDP datagrams, each one ``"message"`` or several ``"lines"``; it never ends.
-
-    Datagrams may be lost before they arrive. Address, columns, dead letters and ``durable`` as in
-    ``scan_tcp``.
-    """
-    spec = sockets.udp(
-        address,
-        format,
-        schema,
-        holds=holds,
-        receive_buffer_bytes=receive_buffer_bytes,
-        **options,
-    )
     return from_source(
         spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
     )
@@ -336,7 +126,7 @@ def scan_kafka(
     servers: str,
     topic: str | Iterable[str],
     format: str | Format | None = None,  # noqa: A002
-    schema: SchemaLike | None = None,
+    schema: schemas.SchemaLike | None = None,
     *,
     start: str | datetime | Mapping[Any, Any] = "earliest",
     stop: str = "never",
@@ -367,6 +157,146 @@ def scan_kafka(
         **options,
     )
     return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_mqtt(
+    broker: str,
+    topic: str | Iterable[str],
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    metadata: str | Iterable[str] | None = None,
+    qos: int = 1,
+    client: str | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Subscribe to topics of an MQTT broker (5 or 3.1.1); it never ends.
+
+    ``broker``: ``host:port``. ``topic``: one or several filters: ``sensors/+/temperature``,
+    ``sensors/#``, ``$share/group/sensors/#``. Columns: what the ``format`` decodes from the payload, or,
+    without one, ``value`` and ``topic``; ``metadata`` adds any of ``topic``, ``qos``, ``retain``,
+    ``headers``. In a run with a checkpoint the broker is answered once the rows are kept (``durable`` as
+    in ``scan_tcp``), and keeps the session of ``client`` while nobody reads: nothing is lost, and with
+    ``qos=2`` nothing doubled. More ``options`` (security, version, expiry of the session) are those of
+    ``docs/connectors/mqtt.md``.
+
+    >>> import penstock as ps
+    >>> ps.scan_mqtt("localhost", "sensors/#", "json", {"degrees": float}, metadata="topic").columns
+    ['degrees', 'topic']
+    """
+    spec = mqtt.mqtt(
+        broker, format, schema, topic=topic, metadata=metadata, qos=qos, client=client, **options
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
+
+
+def scan_redis(
+    host: str,
+    stream: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    start: str | datetime = "earliest",
+    stop: str = "never",
+    group: str | None = None,
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a stream of Redis, exactly once with a checkpoint. Needs the extra ``redis``.
+
+    Columns: what the ``format`` decodes from the field ``value``, or, without one, ``value``, ``id`` and
+    ``headers`` (the other fields); ``metadata`` adds any of ``id``, ``timestamp``, ``topic``, ``headers``.
+    ``start``: ``"earliest"``, ``"latest"``, an instant, or the id to go on after. ``stop``: ``"never"``, or
+    ``"at end"``. With a ``group`` its members divide the entries, which are acknowledged once they are
+    kept (``durable`` as in ``scan_tcp``). More ``options`` are those of ``docs/connectors/redis.md``.
+    """
+    spec = redis.redis(
+        host,
+        format,
+        schema,
+        stream=stream,
+        start=start,
+        stop=stop,
+        group=group,
+        metadata=metadata,
+        **options,
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
+
+
+def scan_nats(
+    host: str,
+    stream: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    subject: str | None = None,
+    start: str | datetime | int = "earliest",
+    stop: str = "never",
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a stream of NATS JetStream, exactly once with a checkpoint.
+
+    ``subject`` reads only what fits (``orders.*``). Columns: what the ``format`` decodes, or, without
+    one, ``value``, ``sequence`` and ``topic`` (the subject); ``metadata`` adds any of ``sequence``,
+    ``timestamp``, ``topic``, ``headers``. ``start``: ``"earliest"``, ``"latest"``, an instant, or a
+    sequence. ``stop``: ``"never"``, or ``"at end"``. More ``options`` are those of
+    ``docs/connectors/nats.md``.
+    """
+    spec = nats.nats(
+        host,
+        format,
+        schema,
+        stream=stream,
+        subject=subject,
+        start=start,
+        stop=stop,
+        metadata=metadata,
+        **options,
+    )
+    return from_source(spec, epoch_rows=epoch_rows)
+
+
+def scan_rabbitmq(
+    host: str,
+    queue: str,
+    format: str | Format | None = None,  # noqa: A002
+    schema: SchemaLike | None = None,
+    *,
+    kind: str = "queue",
+    start: str | datetime | int = "earliest",
+    metadata: str | Iterable[str] | None = None,
+    epoch_rows: int | None = None,
+    durable: bool | str | Path | None = None,
+    durable_max_bytes: int | str | None = None,
+    **options: Any,
+) -> Stream:
+    """Read a queue or a stream of RabbitMQ; it never ends. Needs the extra ``rabbitmq``.
+
+    ``kind="queue"``: messages are acknowledged once they are kept (``durable`` as in ``scan_tcp``).
+    ``kind="stream"``: read by offsets, exactly once with a checkpoint; ``start``: ``"earliest"``,
+    ``"latest"``, an instant or an offset. Columns: what the ``format`` decodes, or, without one,
+    ``value`` and ``topic`` (the routing key); ``metadata`` adds any of ``topic``, ``id``, ``timestamp``,
+    ``headers``, ``offset``. More ``options`` are those of ``docs/connectors/rabbitmq.md``.
+    """
+    spec = rabbitmq.rabbitmq(
+        host, format, schema, queue=queue, kind=kind, start=start, metadata=metadata, **options
+    )
+    return from_source(
+        spec, epoch_rows=epoch_rows, durable=durable, durable_max_bytes=durable_max_bytes
+    )
 
 
 def scan_rate(

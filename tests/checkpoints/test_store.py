@@ -269,6 +269,20 @@ def test_a_folder_in_use_is_refused_but_can_be_taken_over(tmp_path: Path) -> Non
         CheckpointStore(LocalStorage(tmp_path)).open(created_at=0)
 
 
+def test_nobody_slips_in_between_two_runs_of_which_one_takes_over(tmp_path: Path) -> None:
+    first = opened(LocalStorage(tmp_path))
+    others = [
+        opened(LocalStorage(tmp_path)) for _ in range(2)
+    ]  # the last one is the one that writes
+    for run in (first, others[0]):
+        run.close()
+        with pytest.raises(CheckpointError, match="another run holds"):
+            CheckpointStore(LocalStorage(tmp_path)).open(created_at=0)
+    checkpoint(others[1], 1)
+    others[1].close()
+    CheckpointStore(LocalStorage(tmp_path)).open(created_at=0)
+
+
 class Busy(MemoryStorage):
     """The run that is to be taken over goes on while the files of its checkpoint are read."""
 

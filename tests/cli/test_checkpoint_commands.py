@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,10 @@ from penstock.checkpoints.storage import MemoryStorage
 from penstock.cli.main import main
 from penstock.errors import CheckpointError
 from penstock.query import Query
+from tests.checkpoints.conftest import s3
+from tests.servers.objects import ObjectServer
+
+__all__ = ["s3"]
 
 
 def pipeline(folder: Path) -> Query:
@@ -128,8 +133,21 @@ def test_state_is_read_as_a_frame(checkpoint: Path) -> None:
     right = ps.read_state(checkpoint, "join-1", part="right")
     assert sorted(right["name"].to_list()) == ["Anna", "Cem"]
     totals = ps.read_state(checkpoint, "running-aggregate-1")
-    value = next(name for name in totals.columns if name != "k")
-    assert dict(totals.select("k", value).rows()) == {"a": 1, "b": 2, None: 4}
+    assert dict(totals.select("k", "min").rows()) == {"a": 1, "b": 2, None: 4}
+
+
+def test_what_an_aggregation_keeps_is_told_by_its_role(tmp_path: Path) -> None:
+    rows = ps.scan_batches([pl.DataFrame({"len": ["a", "a"], "n": [1, 2], "m": [3, 4]})])
+    sums = rows.group_by("len").agg(pl.len().alias("rows"), pl.col("n").sum(), pl.col("m").sum())
+    assert sums.sink_topic(tmp_path / "t").start(checkpoint=tmp_path / "c").wait(60)
+    state = ps.read_state(tmp_path / "c", "running-aggregate-1")
+    assert [re.sub("_[0-9a-f]{4}$", "_#", name) for name in state.columns] == [
+        "len",
+        "len_#",
+        "sum_#",
+        "sum_#",
+    ]
+    assert sorted(state.row(0)[1:]) == [2, 3, 7]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +165,47 @@ def test_a_place_without_checkpoints_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["checkpoints", "list", str(tmp_path / "nowhere")]) == 2
-    assert "no such folder" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no folder" in said
+    assert "that the run has as its checkpoint" in said
     assert main(["checkpoints", "list", str(tmp_path)]) == 2
     assert "no checkpoint" in capsys.readouterr().err
     assert main(["checkpoints", "list", str(tmp_path), "--option", "region"]) == 2
     assert "KEY=VALUE" in capsys.readouterr().err
+
+
+PROGRAM = """
+import polars as pl, penstock as ps
+rows = ps.scan_batches([pl.DataFrame({{"k": ["a", "b", "a"], "n": [1, 2, 3]}})])
+counts = rows.group_by("k").agg({aggregate}).named("counts")
+written = counts.sink_sqlite({path!r}, "t", key="k")
+"""
+
+
+def test_every_command_takes_an_object_store(
+    s3: ObjectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word for pair in s3.options.items() for word in ("--option", "=".join(pair))]
+    url, copy, path = s3.new_url(), str(tmp_path / "copy"), str(tmp_path / "out.db")
+    file, changed = tmp_path / "counts.py", tmp_path / "changed.py"
+    file.write_text(PROGRAM.format(path=path, aggregate='total=pl.col("n").sum()'))
+    changed.write_text(PROGRAM.format(path=path, aggregate='most=pl.col("n").max()'))
+
+    def said(expected: int, *words: str) -> str:
+        assert main([*words, *given]) == expected, capsys.readouterr().err
+        told = capsys.readouterr()
+        return told.out + told.err
+
+    assert "3 rows in" in said(0, "run", str(file), "--checkpoint", url)
+    assert "0 rows in" in said(0, "run", str(file), "--checkpoint", url)
+    assert "epoch" in said(0, "checkpoints", "list", url)
+    assert "counts" in said(0, "checkpoints", "show", url)
+    assert "sound" in said(0, "checkpoints", "verify", url)
+    assert "copied" in said(0, "checkpoints", "export", url, copy)
+    assert "counts" in said(0, "state", "list", url)
+    assert "2 of 2 rows" in said(0, "state", "show", url, "counts")
+    assert "nothing is lost" in said(0, "diff", str(file), url)
+    assert "would be lost: counts" in said(1, "diff", str(changed), url)
+    assert "starts empty" in said(0, "state", "reset", url, "counts")
+    assert ps.read_state(copy, "counts").height == 2
+    assert said(2, "run", str(file), "--checkpoint", s3.new_url(), "--option", "x")

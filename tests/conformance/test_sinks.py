@@ -154,7 +154,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-WITH_SERVERS = {"kafka"}
+WITH_SERVERS = {"amqp", "kafka", "mqtt", "nats", "rabbitmq", "redis"}
 """Checked in tests/systems, by ``make test-connectors``."""
 
 

@@ -158,7 +158,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-WITH_SERVERS = {"kafka"}
+WITH_SERVERS = {"amqp", "kafka", "mqtt", "nats", "rabbitmq", "redis"}
 """Checked in tests/systems, by ``make test-connectors``."""
 
 
@@ -221,6 +221,9 @@ ACCESS = (
 )
 FORMAT_SAMPLES: dict[str, tuple[dict[str, Any], bytes, bytes]] = {
     "json": ({"schema": JSON}, b'{"n": 1, "t": "a"}', b"{"),
+    "avro": ({"schema": {"a": int}}, b"\x02\x02", b"\xff"),
+    "protobuf": ({"schema": 'syntax = "proto3"; message A { int64 a = 1; }'}, b"\x08\x07", b"\xff"),
+    "msgpack": ({"schema": {"a": int}}, b"\x81\xa1a\x01", b"\xc1"),
     "csv": ({"schema": JSON, "header": False}, b'1,"a"', b"x,a"),
     "combined_log": ({}, b"".join(ACCESS), b"-"),
     "common_log": ({}, ACCESS[0], b"-"),

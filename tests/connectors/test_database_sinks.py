@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import uuid
@@ -18,12 +19,15 @@ from penstock.connectors.changes import gathered
 from penstock.connectors.contract import (
     Accepts,
     Guarantee,
+    KeyedSink,
     ReplacingSink,
     Sink,
     SinkIdentity,
     SinkSpec,
     is_replaceable,
 )
+from penstock.connectors.postgres.config import PostgresSinkSpec
+from penstock.connectors.probing import probed
 from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
 from tests.connectors.databases import Database
 
@@ -386,3 +390,42 @@ def test_any_changelog_leaves_what_a_dict_would(
         sink.apply(epoch, [changes((99, "again", 1))])
         assert dict(table(database, name)) == oracle
     sink.close()
+
+
+def test_keys_that_are_there_are_found(database: Database) -> None:
+    schema = {"k": pl.Int64, "s": pl.String, "v": pl.Int64}
+    sink = database.spec("t", ("k", "s")).open()
+    assert isinstance(sink, KeyedSink)
+    with contextlib.closing(sink):
+        sink.begin(SinkIdentity("s", 1), pl.Schema(schema))
+        given = [(1, "a", 1), (None, "a", 2), (2, None, 3), (None, None, 4)]
+        sink.apply(1, [pl.DataFrame(given, schema=schema, orient="row")])
+        asked = [(2, "a"), (1, "a"), (None, "b"), (None, "a"), (None, None), (2, None), (1, "a")]
+        keys = pl.DataFrame(asked, schema={"k": pl.Int64, "s": pl.String}, orient="row")
+        found = sink.present(keys)
+        assert found is not None
+        assert found.to_list() == [False, True, False, True, True, True, True]
+        nothing = sink.present(keys.clear())
+        assert nothing is not None
+        assert nothing.is_empty()
+
+
+def test_a_key_that_cannot_be_held_is_not_there(postgres_schema: str) -> None:
+    sink = PostgresSinkSpec(postgres_schema, "t", ("s",)).open()
+    assert isinstance(sink, KeyedSink)
+    with contextlib.closing(sink):
+        sink.begin(SinkIdentity("s", 1), pl.Schema({"s": pl.String}))
+        sink.apply(1, [pl.DataFrame({"s": ["a", "b"]})])
+        found = sink.present(pl.DataFrame({"s": ["a", "nul \0", "c"]}))
+        assert found is not None
+        assert found.to_list() == [True, False, False]
+
+
+def test_a_database_is_probed_without_leaving_anything(database: Database) -> None:
+    spec = database.spec("probed")
+    assert probed(spec)
+    sink = spec.open()
+    sink.begin(None, pl.Schema({"k": pl.Int64()}))
+    sink.close()
+    assert probed(spec)
+    assert database.query("SELECT count(*) FROM probed") == [(0,)]

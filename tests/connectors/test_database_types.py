@@ -67,7 +67,7 @@ CASES = [
     Case(pl.Float32(), [0.1, math.nan, math.inf, -math.inf], float, postgres=single),
     Case(pl.Float64(), [0.1, math.nan, math.inf, -math.inf, 5e-324, 1.7e308], sqlite=float),
     Case(pl.Decimal(12, 3), [Decimal("1.500"), Decimal("-999999999.999")], sqlite=Decimal),
-    Case(pl.Decimal(38, 0), [Decimal("9" * 38)], sqlite=Decimal),
+    Case(pl.Decimal(38, 0), [Decimal("9" * 38), Decimal(-5)], sqlite=Decimal),
     Case(pl.String(), ["", "é\n\"'\\", "\\.", "\\N", "NULL", "null", " , ", "\t\r\n", "NaN", "𝄞"]),
     Case(pl.Categorical(), ["a", "", "b c"]),
     Case(pl.Enum(["x", "y"]), ["y", "x"]),

@@ -27,10 +27,10 @@ from penstock.errors import ConfigError
 )
 def test_a_key_of_any_plain_type_is_its_text(value: Any, dtype: pl.DataType, key: Any) -> None:
     frame = pl.DataFrame({"k": pl.Series([value], dtype=dtype), "n": [1]})
-    (messages,) = Encoding("t", ValueFormat.DEBEZIUM, ("k",), KeyFormat.TEXT, None, None).encode(
+    (part,) = Encoding("t", ValueFormat.DEBEZIUM, ("k",), KeyFormat.TEXT, None, None).encode(
         [frame.with_columns(n=pl.lit(1))]
     )
-    assert messages[KEY].to_list() == [key]
+    assert part.messages[KEY].to_list() == [key]
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import psycopg
 import pytest
 
 from penstock.columns import WEIGHT
-from penstock.connectors.contract import RefusingSink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import RefusingSink, ReplacingSink, SinkIdentity, SinkSpec
+from penstock.connectors.duckdb.config import DuckdbSinkSpec
+from penstock.connectors.duckdb.sink import DuckdbSink
 from penstock.connectors.poison import LETTERS_TABLE
 from penstock.connectors.postgres.config import PostgresSinkSpec
 from penstock.errors import ConnectorError
@@ -264,3 +268,73 @@ def test_rows_of_several_lines_do_not_mislead(postgres_schema: str) -> None:
         sink.close()
         found = connection.execute(b"SELECT k FROM t ORDER BY k").fetchall()
         assert found == [(1,), (2,), (4,), (None,)]
+
+
+def interfering(
+    monkeypatch: pytest.MonkeyPatch, path: str, intruders: list[tuple[int, str]]
+) -> None:
+    """Have another connection write a row whenever an epoch has been rehearsed."""
+    write_all = DuckdbSink._write_all
+
+    def disturbed(self: DuckdbSink, *args: Any, **options: Any) -> list[pl.DataFrame]:
+        found = write_all(self, *args, **options)
+        if intruders:
+            with duckdb.connect(path) as other:
+                other.execute("INSERT INTO t VALUES (?, ?)", intruders.pop())
+        return found
+
+    monkeypatch.setattr(DuckdbSink, "_write_all", disturbed)
+
+
+def test_what_another_connection_writes_meanwhile_is_reckoned_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "out.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute(STRICT)
+    with contextlib.closing(begun(DuckdbSinkSpec(path, "t"))) as sink:
+        interfering(monkeypatch, path, [(2, "x"), (1, "y")])
+        sink.apply(0, [rows((1, "a"), (2, "b"), (3, "c"), (4, "long"))])
+        letters = sink.refused(0)
+    assert sorted(values(letters)) == [
+        '{"k":1,"v":"a"}',
+        '{"k":2,"v":"b"}',
+        '{"k":4,"v":"long"}',
+    ]
+    with duckdb.connect(path) as connection:
+        assert sorted(connection.execute("SELECT k, v FROM t").fetchall()) == [
+            (1, "y"),
+            (2, "x"),
+            (3, "c"),
+        ]
+
+
+def test_a_table_that_others_keep_writing_to_is_worth_another_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "out.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute(STRICT)
+    with contextlib.closing(begun(DuckdbSinkSpec(path, "t"))) as sink:
+        interfering(monkeypatch, path, [(3, "x"), (2, "y"), (1, "z")])
+        with pytest.raises(ConnectorError, match="cannot be any more") as caught:
+            sink.apply(0, [rows((1, "a"), (2, "b"), (3, "c"), (4, "long"))])
+        assert caught.value.retry
+        sink.apply(0, [rows((1, "a"), (5, "c"))])
+        assert values(sink.refused(0)) == ['{"k":1,"v":"a"}']
+
+
+def test_a_table_that_cannot_be_emptied_is_no_rows_fault(database: Database) -> None:
+    made(database, "CREATE TABLE t (k BIGINT PRIMARY KEY, v TEXT)")
+    sink = begun(database.spec("t"))
+    with contextlib.closing(sink):
+        assert isinstance(sink, ReplacingSink)
+        sink.apply(0, [rows((1, "a"))])
+        if database.kind == "sqlite":  # which looks at references only if it is told to
+            sink._live.execute("PRAGMA foreign_keys = ON")  # type: ignore[attr-defined]
+        made(database, "CREATE TABLE others (k BIGINT REFERENCES t (k))")
+        made(database, "INSERT INTO others VALUES (1)")
+        with pytest.raises(ConnectorError) as caught:
+            sink.replace(1, [rows((1, "a"), (2, "b"))])
+        assert not caught.value.retry
+    assert table(database) == [(1, "a")]

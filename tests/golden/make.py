@@ -17,7 +17,7 @@ from tests.golden.pipelines import HALF, KINDS, append, output, run
 
 FOLDER = Path(__file__).parent / f"format-{FORMAT}"
 EXPECTED = "expected.json"
-_LEFT_OUT = ("lock", "dead-letters")
+_LEFT_OUT = ("lock", "lock-next", "dead-letters")
 _SAME_DATE = (2026, 1, 1, 0, 0, 0)
 
 

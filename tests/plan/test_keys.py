@@ -21,3 +21,9 @@ def test_a_copy_of_a_key_is_a_key(columns: dict[str, pl.Expr], keys: set[tuple[s
     rows = ps.scan_batches([pl.DataFrame({"k": [1, 1, 2], "v": [1, 2, 3]})])
     found = rows.group_by("k").agg(n=pl.col("v").sum()).with_columns(**columns)
     assert set(found.node.properties.keys) == keys
+
+
+def test_the_first_row_of_each_group_is_the_only_one() -> None:
+    rows = ps.scan_batches([pl.DataFrame({"k": [1, 1, 2], "v": [1, 2, 3]})])
+    assert rows.top_k(1, by="v", group_by="k").node.properties.keys == (("k",),)
+    assert rows.top_k(2, by="v", group_by="k").node.properties.keys == ()

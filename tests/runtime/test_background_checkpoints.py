@@ -13,10 +13,13 @@ import pytest
 from penstock.checkpoints.storage import MemoryStorage
 from penstock.errors import CheckpointError, QueryFailed
 from penstock.runtime import checkpointer
+from penstock.runtime.launch import launch
+from penstock.runtime.options import RunOptions
 from penstock.stream import Stream
-from penstock.testing import end, pause, rows, scripted
+from penstock.testing import ManualClock, end, pause, rows, scripted
 from penstock.testing.scripts import Action
 from penstock.topics import Topic
+from tests.simulation.inline import one_thread
 
 LIMIT = 30.0
 SCHEMA = {"n": pl.Int64()}
@@ -141,3 +144,36 @@ def test_state_of_many_small_changes_stays_in_few_files() -> None:
     assert query.wait(LIMIT)
     assert len(storage.list("runs/")) < 60
     assert len(storage.list("manifest-")) <= 4
+
+
+class Measured(MemoryStorage):
+    """Notes how many bytes of state each checkpoint writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = [0]
+
+    def write(self, path: str, data: bytes) -> None:
+        self.written[-1] += len(data)
+        super().write(path, data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        if path.startswith("manifest-"):
+            self.written.append(0)
+        return super().create(path, data)
+
+
+def test_a_checkpoint_writes_only_what_is_new() -> None:
+    """Two hundred thousand keys at first, then ten of them at a time."""
+    storage = Measured()
+    script = [rows({"n": list(range(200_000))}), *(rows({"n": list(range(10))}) for _ in range(4))]
+    counted = source([*script, end()]).group_by("n").agg(count=pl.len())
+    with one_thread():
+        options = RunOptions(checkpoint=storage, checkpoint_interval_s=0.0)
+        query = counted.sink_callback(lambda frame: None)
+        launch(query.roots, options, ManualClock()).run()
+    first = max(storage.written)
+    assert first > 1_000_000
+    later = storage.written[storage.written.index(first) + 1 :]
+    assert len(later) >= 4
+    assert all(size < first / 50 for size in later), storage.written

@@ -13,19 +13,25 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.servers.certificates import Authority, Signed
+
 _START_S = 120.0
+_TRIES = 3
 _JAVA = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+_OUTSIDE = ("PLAINTEXT", "SASL", "TLS", "EXPIRED", "SCRAM")
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
-    "SASL:SASL_PLAINTEXT",
+    "SASL:SASL_PLAINTEXT,TLS:SSL,EXPIRED:SSL,SCRAM:SASL_SSL",
     "inter.broker.listener.name": "PLAINTEXT",
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "1",
@@ -38,48 +44,91 @@ _SETTINGS = {
     "sasl.enabled.mechanisms": "PLAIN",
     "listener.name.sasl.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain."
     'PlainLoginModule required user_ann="a secret of ann";',
+    "listener.name.scram.sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
+    "listener.name.scram.scram-sha-256.sasl.jaas.config": _SCRAM,
+    "listener.name.scram.scram-sha-512.sasl.jaas.config": _SCRAM,
+    "listener.name.tls.ssl.client.auth": "required",
 }
+USER, PASSWORD = "ann", "a secret of ann"
 
 
 @dataclass
 class KafkaServer:
-    """Where the broker listens: ``servers`` without a password, ``sasl`` with one."""
+    """Where the broker listens: ``servers`` without a password, ``sasl`` with one.
+
+    With TLS: ``tls`` asks for the client's certificate (``client``), ``scram`` for a password, and
+    ``expired`` shows a certificate that has expired. ``ca`` is whom to trust.
+    """
 
     folder: Path
-    port: int
-    sasl_port: int
-    controller_port: int
+    ports: dict[str, int]
+    ca: Path = field(init=False)
+    client: Signed = field(init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def servers(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return self._at("PLAINTEXT")
 
     @property
     def sasl(self) -> str:
-        return f"127.0.0.1:{self.sasl_port}"
+        return self._at("SASL")
+
+    @property
+    def tls(self) -> str:
+        return self._at("TLS")
+
+    @property
+    def scram(self) -> str:
+        return self._at("SCRAM")
+
+    @property
+    def expired(self) -> str:
+        return self._at("EXPIRED")
+
+    def _at(self, listener: str) -> str:
+        return f"127.0.0.1:{self.ports[listener]}"
 
     def prepare(self) -> None:
         """Write the settings and format the storage."""
-        listeners = {
-            "PLAINTEXT": self.port,
-            "SASL": self.sasl_port,
-            "CONTROLLER": self.controller_port,
-        }
-        where = {name: f"{name}://127.0.0.1:{port}" for name, port in listeners.items()}
-        outside = [text for name, text in where.items() if name != "CONTROLLER"]
+        where = {name: f"{name}://{self._at(name)}" for name in self.ports}
         settings = _SETTINGS | {
             "listeners": ",".join(where.values()),
-            "advertised.listeners": ",".join(outside),
-            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "advertised.listeners": ",".join(where[name] for name in _OUTSIDE),
+            "controller.quorum.voters": f"1@{self._at('CONTROLLER')}",
             "log.dirs": str(self.folder / "data"),
         }
+        for name, signed in self._certificates().items():
+            prefix = f"listener.name.{name}.ssl"
+            settings |= {
+                f"{prefix}.keystore.type": "PEM",
+                f"{prefix}.keystore.location": str(signed),
+                f"{prefix}.truststore.type": "PEM",
+                f"{prefix}.truststore.location": str(self.ca),
+            }
         text = "".join(f"{name}={value}\n" for name, value in settings.items())
         (self.folder / "server.properties").write_text(text)
         words = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", self._settings]
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            words += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
         done = subprocess.run(_java(*words), capture_output=True, text=True, timeout=_START_S)
         if done.returncode:
             raise RuntimeError(f"the storage could not be formatted: {done.stdout}{done.stderr}")
+
+    def _certificates(self) -> dict[str, Path]:
+        """Return a file of key and certificate for each listener that encrypts."""
+        authority = Authority(self.folder)
+        self.ca, self.client = authority.ca, authority.sign("client")
+        lasts = {
+            "tls": timedelta(days=1),
+            "scram": timedelta(days=1),
+            "expired": -timedelta(days=1),
+        }
+        found = {}
+        for name, how_long in lasts.items():
+            found[name] = self.folder / f"{name}.both.pem"
+            found[name].write_text(authority.sign(name, how_long).joined())
+        return found
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -117,7 +166,7 @@ class KafkaServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with socket.create_connection(("127.0.0.1", self.ports["PLAINTEXT"]), timeout=1):
                 pass
             AdminClient({"bootstrap.servers": self.servers, "log_level": 0}).list_topics(timeout=5)
         except (OSError, KafkaException):
@@ -129,15 +178,27 @@ class KafkaServer:
 @contextlib.contextmanager
 def running_kafka() -> Iterator[KafkaServer]:
     """Start a broker, give it, and end it."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-kafka-"))
-    server = KafkaServer(folder, *_free_ports(3))
-    try:
+    with contextlib.ExitStack() as closing:
+        yield _started(closing)
+
+
+def _started(closing: contextlib.ExitStack) -> KafkaServer:
+    """Start a broker; once more if another process took a port that was free a moment ago."""
+    for attempt in range(_TRIES):
+        folder = Path(tempfile.mkdtemp(prefix="penstock-kafka-"))
+        closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        listeners = (*_OUTSIDE, "CONTROLLER")
+        server = KafkaServer(folder, dict(zip(listeners, _free_ports(len(listeners)), strict=True)))
+        closing.callback(server.kill)
         server.prepare()
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            server.start()
+        except RuntimeError:
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            return server
+    raise AssertionError
 
 
 def _java(*words: str) -> list[str]:

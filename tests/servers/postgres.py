@@ -49,6 +49,10 @@ class PostgresServer:
         """Stop it as a crash would: nobody is asked, nothing is finished."""
         self._control("-m", "immediate", "-w", "stop")
 
+    def kill(self) -> None:
+        """Stop it, as ``stop`` does."""
+        self.stop()
+
     def _control(self, *words: object) -> None:
         _run(_binaries() / "pg_ctl", "-D", self.folder / "data", *words)
 

@@ -26,7 +26,7 @@ import pytest
 
 from penstock.testing import CrashPoints
 
-_SQLITE = (".db", ".db-wal", ".db-shm", "lock")
+_SQLITE = (".db", ".db-wal", ".db-shm", "lock", "lock-next")
 
 
 @dataclass

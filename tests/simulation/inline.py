@@ -18,7 +18,7 @@ from penstock.checkpoints import store
 from penstock.checkpoints.storage import Storage
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.query import Query
-from penstock.runtime import checkpointer, engine
+from penstock.runtime import checkpointer, engine, merging
 from penstock.runtime.background import Background
 from penstock.runtime.feeds import Feed
 from penstock.runtime.launch import launch
@@ -83,13 +83,26 @@ def one_thread(lag: int = 0) -> Iterator[None]:
         patch.setattr(engine, "Feed", InlineFeed)
         patch.setattr(engine, "Outlet", InlineOutlet)
         patch.setattr(checkpointer, "Background", InlineBackground)
+        patch.setattr(merging, "Background", InlineBackground)
         patch.setattr(InlineBackground, "lag", lag)
         patch.setattr(store, "LET_GO_S", 0.0)  # the other run is on this thread, too
         yield
 
 
-def run(query: Query, checkpoint: Storage, lag: int = 0, *, takeover: bool = False) -> None:
+def run(
+    query: Query,
+    checkpoint: Storage,
+    lag: int = 0,
+    *,
+    takeover: bool = False,
+    replay: bool = False,
+) -> None:
     """Run a query to its end; each epoch is a checkpoint, if the one before it is done."""
-    options = RunOptions(checkpoint=checkpoint, checkpoint_interval_s=0.0, takeover=takeover)
+    options = RunOptions(
+        checkpoint=checkpoint,
+        checkpoint_interval_s=0.0,
+        takeover=takeover,
+        replay_dead_letters=replay,
+    )
     with one_thread(lag):
         launch(query.roots, options, ManualClock()).run()

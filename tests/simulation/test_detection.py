@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from penstock.checkpoints import pieces, state_files, store
-from penstock.runtime import checkpointer
+from penstock.runtime import capture, checkpointer
 
 from .test_operators import simulate
 
@@ -75,7 +75,7 @@ def positions_behind(patch: pytest.MonkeyPatch) -> None:
 
 def outputs_of_epochs_joined(patch: pytest.MonkeyPatch) -> None:
     """What several epochs changed is applied as one frame after a crash, deletions in its midst."""
-    patch.setattr(checkpointer, "_joined", lambda frames: [pl.concat(frames)])
+    patch.setattr(capture, "_joined", lambda frames: [pl.concat(frames)])
 
 
 BREAKS = [

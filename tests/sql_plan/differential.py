@@ -25,13 +25,18 @@ from penstock.sql_session.maintenance import Maintained
 from penstock.sql_session.relations import Column, Table, reading
 from penstock.testing.deltas import Integral
 from tests.sql_plan.oracle import DuckDB, same_rows
-from tests.sql_plan.random_queries import TABLES, Queries, history, schema
+from tests.sql_plan.random_queries import Queries
+from tests.sql_plan.random_tables import TABLES, history, schema
 
 Tables = dict[str, pl.DataFrame]
 _QUOTED = re.compile(r" at line .*|: .*|'[^']*'|\d+", re.DOTALL)
 
 _KIND = 12
 """How much of what is said of a wrong case tells its kind."""
+
+
+_REPORT = 500
+"""After how many queries it is said how many there were."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +230,8 @@ def main(seconds: float, seed: int) -> int:
             tables = [{n: f.rows() for n, f in epoch.items() if f.height} for epoch in small.epochs]
             print(f"{small.query}\n-- tables: {tables}", flush=True)
         seed += 1
+        if counts.total() % _REPORT == 0:
+            print(dict(counts), f"next seed {seed}", flush=True)
     print(dict(counts), f"next seed {seed}")
     for reason, count in why.most_common(25):
         print(f"{count:6} {reason} (first of seed {first[reason]})")

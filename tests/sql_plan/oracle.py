@@ -43,7 +43,7 @@ def _plain(value: Any) -> Any:
 
 
 def _order(row: tuple[Any, ...]) -> list[tuple[str, str]]:
-    shown = (f"{v:.3f}" if isinstance(v, float) else str(v) for v in row)
+    shown = (f"{round(v, 3) + 0.0:.3f}" if isinstance(v, float) else str(v) for v in row)
     return [(type(v).__name__, text) for v, text in zip(row, shown, strict=True)]
 
 

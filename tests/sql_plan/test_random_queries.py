@@ -1,4 +1,4 @@
-"""Random queries give what DuckDB gives: whole, and while their tables change."""
+"""Random queries and statements give what DuckDB gives: whole, and while their tables change."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import random
 import time
 
+import pytest
+
+from tests.sql_plan import random_changes
 from tests.sql_plan.differential import drawn, run
 
 CASES = 300
@@ -24,6 +27,13 @@ def test_random_queries_answer_as_duckdb() -> None:
         ran += 1
         answered += outcome.verdict == "same"
     assert answered > ran * 0.8, f"only {answered} of {ran} were answered from seed {first}"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_statements_leave_what_duckdb_has(seed: int) -> None:
+    script = random_changes.drawn(seed)
+    verdict = random_changes.run(script)
+    assert verdict.partition(":")[0] in ("same", "refused", "skipped"), script
 
 
 def test_a_seed_draws_the_same_case_again() -> None:

@@ -229,3 +229,12 @@ def test_many_values_and_many_statements_in_one_text() -> None:
         session.sql("INSERT INTO t VALUES " + ", ".join(f"({n}), ({n}.5)" for n in range(5_000)))
         session.sql(";".join(f"INSERT INTO t VALUES ({n})" for n in range(300)))
         assert rows(session, "SELECT count(*) FROM t") == [(10_300,)]
+
+
+@pytest.mark.parametrize("text", ["1_000", "0o17", "1e5x"])
+def test_digits_with_letters_behind_are_no_number(text: str) -> None:
+    with (
+        ps.Session() as session,
+        pytest.raises(PlanError, match="at line 1, column 8 is no number"),
+    ):
+        session.sql(f"SELECT {text}")

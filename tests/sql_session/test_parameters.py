@@ -118,3 +118,12 @@ def test_a_table_in_braces() -> None:
         "SELECT max(x.a) AS a FROM {given} AS x JOIN {given} AS y USING (a)", given=stream
     )
     assert found.collect().rows() == [(2,)]
+
+
+def test_explain_takes_values(session: ps.Session) -> None:
+    session.sql("CREATE TABLE IF NOT EXISTS known (a INT)")
+    plan = session.sql("EXPLAIN SELECT a FROM known WHERE a = ?", [41])
+    assert plan is not None
+    assert "(41)" in "\n".join(plan["plan"])
+    with pytest.raises(PlanError, match="a parameter has no value at line 1, column 39"):
+        session.sql("EXPLAIN SELECT a FROM known WHERE a = ?")

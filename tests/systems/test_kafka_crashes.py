@@ -1,4 +1,7 @@
-"""Kafka to Kafka through kills of our process and of the broker: nothing lost, nothing doubled."""
+"""Kafka to Kafka and to PostgreSQL: our process and the servers are killed, nothing is lost or doubled.
+
+The long form is ``make chaos-connectors``, with ``KILLS`` of the process and ``SERVER_KILLS``.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,26 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
+import psycopg
 import pytest
 from confluent_kafka import Producer
 
 import penstock as ps
 from tests.child_processes import ENVIRONMENT, ROOT
 from tests.servers.kafka import KafkaServer, running_kafka
+from tests.servers.postgres import running_postgres
 from tests.systems.test_kafka import new_named_topic
 
 KEYS = 50
 KILLS = int(os.environ.get("KILLS", "5"))
-BROKER_KILLS = int(os.environ.get("BROKER_KILLS", "1"))
+SERVER_KILLS = int(os.environ.get("SERVER_KILLS", "1"))
+SEED = os.environ.get("SEED", "1")
 
 
 @pytest.fixture
@@ -60,37 +69,80 @@ class Load(threading.Thread):
         assert self._producer.flush(60) == 0
 
 
-def test_nothing_is_lost_and_nothing_doubled(broker: KafkaServer, tmp_path: Path) -> None:
-    stem, rng = f"c{uuid.uuid4().hex[:8]}", random.Random(1)
+@pytest.mark.parametrize("target", ["kafka", "postgres"])
+def test_nothing_is_lost_and_nothing_doubled(
+    broker: KafkaServer, tmp_path: Path, target: str
+) -> None:
+    stem, rng = f"c{uuid.uuid4().hex[:8]}", random.Random(f"{SEED} {target}")
     for name in ("in", "counts", "rows"):
         new_named_topic(broker, f"{stem}-{name}", 3)
-    load = Load(broker, f"{stem}-in")
-    load.start()
-    plan = ["process"] * KILLS + ["broker"] * BROKER_KILLS
-    rng.shuffle(plan)
-    for what in plan:
-        child = _child(broker, stem, tmp_path, "never")
-        child_ended = _wait(child, rng.uniform(0.5, 4.0))
-        assert not child_ended, (tmp_path / "log").read_text()[-4000:]
-        if what == "broker":
-            broker.kill()
-            broker.start()
-            assert not _wait(child, rng.uniform(1.0, 4.0)), (tmp_path / "log").read_text()[-4000:]
-        child.kill()
-        child.wait()
-    load.finish()
-    last = _child(broker, stem, tmp_path, "at end")
-    assert _wait(last, 120), "it did not come to the end"
-    assert last.returncode == 0, (tmp_path / "log").read_text()[-4000:]
-    _compare(broker, stem, load.written)
+    with ExitStack() as closing:
+        servers: list[Server] = [broker]
+        database = ""
+        if target == "postgres":
+            postgres = closing.enter_context(running_postgres())
+            servers.append(postgres)
+            database = postgres.conninfo
+        lane = Lane(broker, stem, tmp_path, database)
+        load = Load(broker, f"{stem}-in")
+        load.start()
+        plan = ["process"] * KILLS + ["server"] * SERVER_KILLS
+        rng.shuffle(plan)
+        for what in plan:
+            lane.kill(rng, rng.choice(servers) if what == "server" else None)
+        load.finish()
+        lane.finish()
+        found = _in_tables(database) if database else _in_topics(broker, stem)
+    _compare(*found, load.written)
 
 
-def _child(server: KafkaServer, stem: str, folder: Path, stop: str) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "tests.systems.kafka_copy", server.servers, stem]
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(
-            [*words, str(folder / "kept"), stop], cwd=ROOT, env=ENVIRONMENT, stdout=log, stderr=log
-        )
+class Server(Protocol):
+    """What can be killed and started again."""
+
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+@dataclass
+class Lane:
+    """A pipeline that is started and killed."""
+
+    server: KafkaServer
+    stem: str
+    folder: Path
+    database: str
+
+    def kill(self, rng: random.Random, server: Server | None) -> None:
+        """Let it run, kill a server if that is wanted, let it run on, kill it."""
+        child = self._start("never")
+        try:
+            self._goes_on(child, rng.uniform(0.5, 4.0))
+            if server is not None:
+                server.kill()
+                server.start()
+                self._goes_on(child, rng.uniform(1.0, 4.0))
+        finally:
+            child.kill()
+            child.wait()
+
+    def finish(self) -> None:
+        """Let it come to the end of what there is."""
+        last = self._start("at end")
+        assert _wait(last, 120), "it did not come to the end"
+        assert last.returncode == 0, self._said()
+
+    def _start(self, stop: str) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "tests.systems.kafka_copy", self.server.servers, self.stem]
+        words += [str(self.folder / "kept"), stop, self.database]
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(words, cwd=ROOT, env=ENVIRONMENT, stdout=log, stderr=log)
+
+    def _goes_on(self, child: subprocess.Popen[bytes], seconds: float) -> None:
+        assert not _wait(child, seconds), self._said()
+
+    def _said(self) -> str:
+        return (self.folder / "log").read_text()[-4000:]
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -103,7 +155,11 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return False
 
 
-def _compare(server: KafkaServer, stem: str, written: int) -> None:
+Found = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+"""Rows ``id, key`` and counts ``key, n, total``."""
+
+
+def _in_topics(server: KafkaServer, stem: str) -> Found:
     def read(topic: str, schema: dict[str, pl.DataType]) -> pl.DataFrame:
         return ps.scan_kafka(
             server.servers, f"{stem}-{topic}", "json", schema, stop="at end",
@@ -111,15 +167,29 @@ def _compare(server: KafkaServer, stem: str, written: int) -> None:
         ).collect()  # fmt: skip
 
     rows = read("rows", {"id": pl.Int64(), "key": pl.String()})
-    found = Counter(rows.select("id", "key").rows())
-    expected = Counter((n, f"k{n % KEYS}") for n in range(written))
-    lost, doubled = (expected - found).total(), (found - expected).total()
-    assert (lost, doubled) == (0, 0), f"kills={KILLS} lost={lost} doubled={doubled}"
     counts = read("counts", {"key": pl.String(), "n": pl.Int64(), "total": pl.Int64()})
-    newest = counts.sort("offset").group_by("key").last().sort("key")
+    newest = counts.sort("offset").group_by("key").last()
+    return rows.select("id", "key").rows(), newest.select("key", "n", "total").rows()
+
+
+def _in_tables(database: str) -> Found:
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT id, key FROM rows").fetchall()
+        return rows, connection.execute("SELECT key, n, total FROM counts").fetchall()
+
+
+def _compare(
+    rows: list[tuple[object, ...]], counts: list[tuple[object, ...]], written: int
+) -> None:
+    expected = Counter[tuple[object, ...]]((n, f"k{n % KEYS}") for n in range(written))
+    found = Counter(rows)
+    lost, doubled = (expected - found).total(), (found - expected).total()
+    said = f"kills={KILLS} server={SERVER_KILLS} rows={written} lost={lost} doubled={doubled}"
+    print(said)
+    assert (lost, doubled) == (0, 0), said
     wanted: dict[str, list[int]] = {}
     for n in range(written):
         wanted.setdefault(f"k{n % KEYS}", []).append(n)
-    assert newest.select("key", "n", "total").rows() == sorted(
-        (key, len(ids), sum(ids)) for key, ids in wanted.items()
+    assert sorted(counts, key=repr) == sorted(
+        ((key, len(ids), sum(ids)) for key, ids in wanted.items()), key=repr
     )

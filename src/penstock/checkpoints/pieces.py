@@ -24,8 +24,11 @@ FOLDER = "runs/"
 _OWN_FILE_BYTES = 1 << 18
 """From this size a piece gets a file of its own, so that it can be deleted by itself."""
 
-_CACHE_BYTES = 256 << 20
+CACHE_BYTES = 256 << 20
 """Files read to be verified are kept up to this size, to be decoded without reading them again."""
+
+FEW_BYTES = 8 << 20
+"""Enough to decode the small pieces of one file without reading it for each."""
 
 
 def encoded(frame: pl.DataFrame) -> bytes:
@@ -68,10 +71,11 @@ class PieceWriter:
 
 
 class PieceReader:
-    """Reads pieces, and finds those that are damaged."""
+    """Reads pieces, and finds those that are damaged; keeps up to ``cache_bytes`` of what it read."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, cache_bytes: int = CACHE_BYTES) -> None:
         self._storage = storage
+        self._limit = cache_bytes
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cached = 0
 
@@ -115,7 +119,7 @@ class PieceReader:
         data = self._storage.read(path)
         self._cache[path] = data
         self._cached += len(data)
-        while self._cached > _CACHE_BYTES:
+        while self._cached > self._limit:
             _, oldest = self._cache.popitem(last=False)
             self._cached -= len(oldest)
         return data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +19,8 @@ from penstock.state.contract import FULL, ROW, SLOT, Part
 
 _KEYS = "keys"
 _HIDDEN = (SLOT, ROW)
+_PARTIAL = re.compile(r"_penstock_(\w+)_([0-9a-f]{16})$")
+"""Columns of partial results, as ``plan/expressions/partials.py`` names them."""
 
 LISTED = {
     "operator": pl.String(),
@@ -118,9 +122,24 @@ def state_of(
             alternatives=list(named),
         )
     reader = PieceReader(storage)
-    if part is not None:
-        return _table(named, part, reader)
-    return max((_table(named, name, reader) for name in named), key=lambda frame: frame.shape)
+    parts = [part] if part is not None else list(named)
+    return _told(max((_table(named, name, reader) for name in parts), key=lambda f: f.shape))
+
+
+def _told(frame: pl.DataFrame) -> pl.DataFrame:
+    """Call what an aggregation keeps by its role: ``_penstock_sum_6e1cad849cb128c1`` -> ``sum``.
+
+    Of several of one role, or where a column has that name, a piece of the number stays: ``sum_6e1c``.
+    """
+    roles = [
+        (name, found[1], found[2]) for name in frame.columns if (found := _PARTIAL.match(name))
+    ]
+    taken = Counter([*frame.columns, *(role for _, role, _ in roles)])
+    names = {
+        name: role if taken[role] == 1 else f"{role}_{number[:4]}" for name, role, number in roles
+    }
+    whole = {*frame.columns, *names.values()}
+    return frame.rename(names) if len(whole) == frame.width + len(names) else frame
 
 
 def _table(named: dict[str, list[PartFiles]], part: str, reader: PieceReader) -> pl.DataFrame:

@@ -7,13 +7,13 @@ at a chosen call, can take its place.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import threading
 import uuid
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from penstock.checkpoints.folder_lock import FolderLock
 from penstock.errors import CheckpointError
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -82,36 +82,27 @@ class LocalStorage:
         self.folder: Path | None = folder
         self.name = str(folder)
         self._root = folder
-        self._lock = -1
+        self._lock = FolderLock(folder)
 
     def hold(self, *, takeover: bool) -> bool:
         """Lock the folder."""
-        if self._lock >= 0:
+        if self._lock.held:
             return True
         _make_folder(self._root)
-        handle = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            if not isinstance(error, BlockingIOError):  # no locks on this file system, for one
-                raise
-            if takeover:
-                return False
-            raise CheckpointError(
-                "another run holds this checkpoint",
-                step="checkpoint",
-                value=self.name,
-                hint="stop the other run, take over from it (takeover=True), or use another folder",
-            ) from error
-        self._lock = handle
-        return True
+        if takeover:
+            return self._lock.take_over()
+        if self._lock.acquire():
+            return True
+        raise CheckpointError(
+            "another run holds this checkpoint",
+            step="checkpoint",
+            value=self.name,
+            hint="stop the other run, take over from it (takeover=True), or use another folder",
+        )
 
     def release(self) -> None:
         """Free the lock."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()
 
     def read(self, path: str) -> bytes:
         """Return a file."""

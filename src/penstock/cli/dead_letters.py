@@ -36,6 +36,11 @@ Until = Annotated[str | None, typer.Option(help="Only those refused before then.
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Write rows also where the table has one of their key.")
+]
+
+
 @app.command("list")
 def list_letters(
     checkpoint: Place,
@@ -96,6 +101,7 @@ def replay(
     offset: Annotated[
         list[int] | None, typer.Option(help="Only this letter; may be given several times.")
     ] = None,
+    overwrite: Overwrite = False,  # noqa: FBT002
     option: Options = None,
 ) -> None:
     """Give dead letters again to the steps that refused them, each once whatever crashes.
@@ -108,6 +114,14 @@ def replay(
             step=_STEP,
             value=step,
             hint="leave one out",
+            line="",
+        )
+    if overwrite and file is None:
+        raise ConfigError(
+            "--overwrite is for a replay by a file",
+            step=_STEP,
+            value="--overwrite",
+            hint="give the file, or start the run with replay_overwrites=True",
             line="",
         )
     wanted: bool | str | list[int] = offset or step or True
@@ -126,6 +140,7 @@ def replay(
             checkpoint=checkpoint,
             checkpoint_options=pairs_of(option),
             replay_dead_letters=wanted,
+            replay_overwrites=overwrite,
         ).progress()
         typer.echo(f"{done.rows_out:,} rows out, {done.dead_letters:,} dead letters", err=True)
         return

@@ -19,8 +19,11 @@ _EXTRAS = {
     "arrow": ("pyarrow",),
     "duckdb": ("duckdb",),
     "files": ("zstandard",),
+    "kafka": ("confluent-kafka",),
+    "objects": ("obstore",),
     "pandas": ("pandas", "pyarrow"),
     "postgres": ("psycopg",),
+    "shell": ("prompt_toolkit",),
 }
 
 

@@ -16,11 +16,25 @@ import typer
 from rich.console import Console
 
 import penstock as ps
-from penstock.cli import checkpoints, dead_letters, state
+from penstock.cli import (
+    bench,
+    checkpoints,
+    connectors,
+    dead_letters,
+    plans,
+    previews,
+    projects,
+    running,
+    shell,
+    state,
+    topics,
+)
+from penstock.cli.check import app as check_app
 from penstock.cli.demo.command import run_demo
 from penstock.cli.diff import app as diff_app
 from penstock.cli.doctor import examine
-from penstock.cli.programs import load
+from penstock.cli.exits import EXITS
+from penstock.cli.logs import LogFormat, LogLevel, log_to_stderr
 from penstock.cli.sql import app as sql_app
 from penstock.errors import (
     ChangedPipelineError,
@@ -31,37 +45,23 @@ from penstock.errors import (
 )
 from penstock.hiding import hidden
 
-_EXITS = (
-    "Exit codes: 0 done (Ctrl-C too); 1 a query failed while it ran; 2 wrong use or configuration."
-)
-
 Version = Annotated[
     bool,
     typer.Option("--version", callback=lambda value: _version(wanted=value), is_eager=True),
 ]
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXITS)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(state.app, name="state")
 
+for part in (running, plans, previews, connectors, projects, shell, bench):
+    app.add_typer(part.app)
 app.add_typer(diff_app)
+app.add_typer(check_app)
 app.add_typer(sql_app)
+app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 
-Program = Annotated[
-    Path,
-    typer.Argument(
-        help="A Python file that defines queries, or main(); or a pipeline in SQL (.sql)."
-    ),
-]
-Takeover = Annotated[
-    bool, typer.Option("--takeover", help="Push aside a run that holds the checkpoint.")
-]
-NoRestart = Annotated[
-    bool, typer.Option("--no-restart", help="End at a failure, even if it may pass.")
-]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
 
 
@@ -72,11 +72,20 @@ def _version(*, wanted: bool) -> None:
 
 
 @app.callback()
-def _penstock(version: Version = False, debug: Debug = False) -> None:  # noqa: FBT002
+def _penstock(
+    version: Version = False,  # noqa: FBT002, ARG001 - says so by its callback
+    debug: Debug = False,  # noqa: FBT002, ARG001 - main() reads it
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Write the log as text with times, or as JSON lines.")
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="What to log.")] = LogLevel.WARNING,
+) -> None:
     """Stream processing for Python, with Polars as its language."""
+    if log_format is not None or log_level is not LogLevel.WARNING:
+        log_to_stderr(log_format or LogFormat.TEXT, log_level)
 
 
-@app.command(epilog=_EXITS)
+@app.command(epilog=EXITS)
 def demo(
     log: Annotated[
         Path | None,
@@ -96,54 +105,7 @@ def demo(
         typer.echo(line)
 
 
-@app.command(epilog=_EXITS)
-def run(
-    file: Program,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(help="A folder or URL to resume from and to keep checkpoints in."),
-    ] = None,
-    allow_lost_state: Annotated[
-        list[str] | None,
-        typer.Option(help="A step whose state may be lost, or all; may be given several times."),
-    ] = None,
-    rebuild: Annotated[
-        list[str] | None,
-        typer.Option(help="A step or sink to compute afresh first; may be given several times."),
-    ] = None,
-    takeover: Takeover = False,  # noqa: FBT002
-    no_restart: NoRestart = False,  # noqa: FBT002
-) -> None:
-    """Run the queries that a file defines, together: Python (or else its main()), or SQL."""
-    program = load(file)
-    names = allow_lost_state or []
-    allowed = True if "all" in names else names
-    if program.queries:
-        done = ps.run(
-            *program.queries,
-            checkpoint=checkpoint,
-            allow_lost_state=allowed,
-            takeover=takeover,
-            restart=None if no_restart else "auto",
-            rebuild=rebuild or (),
-        ).progress()
-        typer.echo(
-            f"{done.rows_in:,} rows in, {done.rows_out:,} out, {done.dead_letters:,} dead letters, "
-            f"{done.running_seconds:.1f} s",
-            err=True,
-        )
-        return
-    program.call_main(checkpoint=checkpoint, allow_lost_state=allowed, rebuild=rebuild)
-
-
-@app.command(epilog=_EXITS)
-def explain(file: Program) -> None:
-    """Show the plan of the queries and streams that a file defines, without running them."""
-    for text in load(file).plans():
-        typer.echo(text)
-
-
-@app.command(epilog=_EXITS)
+@app.command(epilog=EXITS)
 def doctor() -> None:
     """Check this installation: versions, extras, and whether a small pipeline runs."""
     checks = examine()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import penstock as ps
 from penstock.errors import ConfigError
+from penstock.plan.explain import explain
 from penstock.plan.identity import PROGRAM
+from penstock.plan.node import Node
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Program:
     queries: tuple[ps.Query, ...]
     streams: tuple[ps.Stream, ...]
     main: Callable[..., Any] | None
+    names: Mapping[str, ps.Stream] = field(default_factory=dict)
+    """The streams by the variables that hold them."""
 
     def call_main(self, **options: object) -> None:
         """Call ``main()`` with those of the options that were given; it has to take them."""
@@ -47,18 +51,25 @@ class Program:
                 )
         self.main(**given)
 
-    def plans(self) -> Iterator[str]:
-        """Return the plans of the queries together, or of the streams if there is no query."""
-        if self.queries:
-            yield ps.Query(*(root for query in self.queries for root in query.roots)).explain()
-            return
-        if not self.streams:
+    def nodes(self) -> tuple[Node, ...]:
+        """Return what queries, or else streams, end in; ``ConfigError`` if there is neither."""
+        roots: tuple[Node, ...] = tuple(root for each in self.queries for root in each.roots)
+        found = roots or tuple(stream.node for stream in self.streams)
+        if not found:
             raise ConfigError(
                 "the file defines neither a query nor a stream at its top level",
                 step="explain",
                 value=str(self.file),
                 line=str(self.file),
             )
+        return found
+
+    def plans(self) -> Iterator[str]:
+        """Return the plans of the queries together, or of the streams if there is no query."""
+        nodes = self.nodes()
+        if self.queries:
+            yield explain(*nodes)
+            return
         for stream in self.streams:
             yield stream.explain()
 
@@ -86,6 +97,7 @@ def load(file: Path) -> Program:
         tuple(_distinct(item for item in found if isinstance(item, ps.Query))),
         tuple(_distinct(item for item in found if isinstance(item, ps.Stream))),
         main if callable(main) else None,
+        {name: item for name, item in vars(module).items() if isinstance(item, ps.Stream)},
     )
 
 

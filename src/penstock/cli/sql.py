@@ -44,7 +44,15 @@ def sql(
     if shape is Shape.CSV:
         typer.echo(found.write_csv(), nl=False)
     elif shape is Shape.JSON:
-        typer.echo(found.write_ndjson(), nl=False)
+        typer.echo(_with_numbers(found).write_ndjson(), nl=False)
     else:
         with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True):
             typer.echo(str(found))
+
+
+def _with_numbers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return decimals without a fraction as whole numbers, where they fit: JSON gets text of others."""
+    whole = [n for n, t in rows.schema.items() if isinstance(t, pl.Decimal) and t.scale == 0]
+    numbers = rows.select(pl.col(whole).cast(pl.Int64, strict=False))
+    fitting = [n for n in whole if numbers[n].null_count() == rows[n].null_count()]
+    return rows.with_columns(numbers[n] for n in fitting)

@@ -32,10 +32,20 @@ def opened(place: str, options: list[str] | None) -> Storage:
     """Return the storage of a checkpoint that is there."""
     storage = storage_at(place, options)
     if storage.folder is not None and not Path(storage.folder).is_dir():
-        raise ConfigError("no such folder", step="checkpoint", value=place, hint=place, line="")
+        raise ConfigError(
+            f"there is no folder {place}",
+            step="checkpoint",
+            value=place,
+            hint="give the folder or URL that the run has as its checkpoint",
+            line="",
+        )
     if not links(storage):
         raise ConfigError(
-            "there is no checkpoint here", step="checkpoint", value=place, hint=place, line=""
+            f"there is no checkpoint in {place}",
+            step="checkpoint",
+            value=place,
+            hint="give the folder or URL that the run has as its checkpoint",
+            line="",
         )
     return storage
 
@@ -52,7 +62,11 @@ def pairs_of(options: list[str] | None) -> dict[str, str | bool]:
         key, equals, value = option.partition("=")
         if not equals:
             raise ConfigError(
-                "an option is KEY=VALUE", step="checkpoint", value=key, hint=key, line=""
+                f"an option is KEY=VALUE, not {key}",
+                step="checkpoint",
+                value=key,
+                hint="for example --option region=eu-central-1",
+                line="",
             )
         pairs[key] = value
     return pairs

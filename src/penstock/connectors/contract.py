@@ -115,12 +115,32 @@ def lag_of(source: Source) -> int | None:
     return found
 
 
+def share_of(source: Source) -> float | None:
+    """Return how much of a source that ends was read, from 0 to 1; None if unknown.
+
+    A source that can tell has an attribute ``share``, which any thread may read.
+    """
+    share: float | None = getattr(source, "share", None)
+    return share
+
+
 def lost_of(source: Source) -> int:
     """Return how many messages the source knows were lost before it could fetch them.
 
     A source that can tell has an attribute ``lost``, which any thread may read.
     """
     return int(getattr(source, "lost", 0))
+
+
+def promise_acknowledgement(source: Source) -> None:
+    """Tell a live source, before ``seek``, that each poll is acknowledged as soon as it is durable.
+
+    One that answers its senders has a method ``acknowledged_at_once``: without the call nothing is known
+    of what becomes of the rows, and it answers when they are handed over.
+    """
+    promised = getattr(source, "acknowledged_at_once", None)
+    if promised is not None:
+        promised()
 
 
 @runtime_checkable
@@ -191,6 +211,27 @@ def is_made_here(spec: SourceSpec) -> bool:
     is kept in a topic first, in a run with a checkpoint on a local disk.
     """
     return bool(getattr(spec, "made_here", False))
+
+
+class Keeper(enum.Enum):
+    """Who keeps the messages of a source that cannot be replayed, and tells it what is kept."""
+
+    TOPIC = "a topic"
+    """Rows, dead letters and each new position, at once."""
+    CHECKPOINT = "a checkpoint"
+    """Positions are acknowledged with the rows before them, some time later."""
+    NOBODY = "nobody"
+    """Nothing is ever acknowledged; the source lets go of what it has handed over."""
+
+
+def kept_by(spec: SourceSpec, keeper: Keeper) -> SourceSpec:
+    """Return a source as a run has it, told who keeps its messages if it has a method ``kept_by``."""
+    told = getattr(spec, "kept_by", None)
+    if told is None:
+        return spec
+    found = told(keeper)
+    assert isinstance(found, SourceSpec)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +320,15 @@ class RefusingSink(Sink, Protocol):
         With an identity they are kept in the system, in the transaction of the epoch, until the next
         epoch is applied: after a crash they are there as if this run had applied it.
         """
+
+
+@runtime_checkable
+class KeyedSink(Sink, Protocol):
+    """A live sink that can tell which keys it has rows of, so that a replay replaces no newer one."""
+
+    def present(self, keys: pl.DataFrame) -> pl.Series | None:
+        """Tell of each key (Boolean) whether a row of it is there now; None if it cannot be told."""
+        ...
 
 
 def is_replaceable(spec: SinkSpec) -> bool:

@@ -117,7 +117,10 @@ class Rehearsals:
         self.accepted: list[Callable[[], None]] = []
 
     def do(self, write: Callable[[], None]) -> None:
-        """Note it."""
+        """Note it; if the database refuses it, no row is to blame."""
+        error = self._attempt(write)
+        if error is not None:
+            raise error
         self.accepted.append(write)
 
     def sift(self, rows: pl.DataFrame, write: Write) -> Refused:
@@ -159,10 +162,10 @@ class Rehearsals:
         """Say that all rows of a cause are refused, if three of them are, for the same reason."""
         chosen = {cause.rows[0], cause.rows[len(cause.rows) // 2], cause.rows[-1]}
         errors = [self._attempt(partial(write, rows[row : row + 1])) for row in chosen]
-        said = {cause.reason or _said(error) for error in errors if error is not None}
-        if None in errors or len(said) > 1:
+        reasons = {cause.reason or said(error) for error in errors if error is not None}
+        if None in errors or len(reasons) > 1:
             return {}
-        return dict.fromkeys(cause.rows, said.pop())
+        return dict.fromkeys(cause.rows, reasons.pop())
 
     def _attempt(self, write: Callable[[], None]) -> ValueRefusedError | None:
         try:
@@ -184,7 +187,7 @@ def _roll_back() -> None:
 
 def _refused(height: int, attempt: Attempt) -> Refused:
     return {
-        start: _said(error)
+        start: said(error)
         for start, _, error in gallop(height, attempt, None)
         if isinstance(error, ValueRefusedError)
     }
@@ -210,7 +213,7 @@ def _stepped(height: int, attempt: Attempt) -> Refused:
             refused |= {start + row: reason for row, reason in found.items()}
             start = end
         else:
-            refused[at] = _said(error)
+            refused[at] = said(error)
             start = at + 1
         size = max(_FEW_ROWS, 2 * start // max(len(refused), 1))
     return refused
@@ -220,7 +223,8 @@ def _from(attempt: Attempt, first: int, start: int, end: int) -> ValueRefusedErr
     return attempt(first + start, first + end)
 
 
-def _said(error: ValueRefusedError) -> str:
+def said(error: ConnectorError) -> str:
+    """Return the reason of a dead letter: why a value was refused, on one line."""
     reason = " ".join(error.message.split())
     return f"{reason} ({error.hint})" if error.hint else reason
 

@@ -21,30 +21,51 @@ from penstock.deferred import metadata
 from penstock.errors import ConfigError
 
 SOURCES: dict[str, str] = {
+    "amqp": "penstock.connectors.rabbitmq.config:rabbitmq",
     "file": "penstock.connectors.files.config:files",
     "folder": "penstock.connectors.files.config:folder",
+    "http": "penstock.connectors.http.config:http",
+    "http-server": "penstock.connectors.http_server.config:http_server",
+    "https": "penstock.connectors.http.config:http",
     "kafka": "penstock.connectors.kafka.config:kafka",
+    "mqtt": "penstock.connectors.mqtt.config:mqtt",
+    "nats": "penstock.connectors.nats.config:nats",
+    "rabbitmq": "penstock.connectors.rabbitmq.config:rabbitmq",
     "rate": "penstock.connectors.generators.config:rate",
+    "sse": "penstock.connectors.http.config:sse",
+    "redis": "penstock.connectors.redis.config:redis",
     "tail": "penstock.connectors.files.config:tail",
     "tcp": "penstock.connectors.sockets.config:tcp_listen",
     "tcp-connect": "penstock.connectors.sockets.config:tcp_connect",
     "ticks": "penstock.connectors.generators.config:ticks",
     "topic": "penstock.connectors.topics.config:topic",
     "udp": "penstock.connectors.sockets.config:udp",
+    "websocket": "penstock.connectors.websocket.config:websocket",
+    "websocket-server": "penstock.connectors.websocket.config:websocket_server",
+    "ws": "penstock.connectors.websocket.config:websocket",
+    "wss": "penstock.connectors.websocket.config:websocket",
 }
 
 SINKS: dict[str, str] = {
+    "amqp": "penstock.connectors.rabbitmq.config:rabbitmq_sink",
     "console": "penstock.connectors.console.config:console_sink",
     "duckdb": "penstock.connectors.duckdb.config:duckdb_sink",
     "files": "penstock.connectors.file_sink.config:files_sink",
+    "http": "penstock.connectors.http.sink_config:http_sink",
+    "https": "penstock.connectors.http.sink_config:http_sink",
     "kafka": "penstock.connectors.kafka.config:kafka_sink",
+    "mqtt": "penstock.connectors.mqtt.config:mqtt_sink",
+    "nats": "penstock.connectors.nats.config:nats_sink",
     "postgres": "penstock.connectors.postgres.config:postgres_sink",
     "postgresql": "penstock.connectors.postgres.config:postgres_sink",
+    "rabbitmq": "penstock.connectors.rabbitmq.config:rabbitmq_sink",
+    "redis": "penstock.connectors.redis.config:redis_sink",
     "sqlite": "penstock.connectors.sqlite.config:sqlite_sink",
     "topic": "penstock.connectors.topics.config:topic_sink",
+    "websocket-server": "penstock.connectors.websocket.sink_config:websocket_server_sink",
 }
 
-WHOLE_URL = ("postgres", "postgresql")
+WHOLE_URL = ("http", "https", "postgres", "postgresql", "ws", "wss")
 """Schemes whose URL means something to the driver."""
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)  # two letters: "C:\\x" is a path
@@ -70,12 +91,19 @@ def sink(url: str, **options: Any) -> SinkSpec:
 
 def source_function(connector: str) -> Callable[..., object]:
     """Return the function that describes sources of a connector, by its scheme."""
-    return _builder("source", SOURCES, connector.lower())
+    return _builder("source", SOURCES, _known(connector, SOURCES))
 
 
 def sink_function(connector: str) -> Callable[..., object]:
     """Return the function that describes sinks of a connector, by its scheme."""
-    return _builder("sink", SINKS, connector.lower())
+    return _builder("sink", SINKS, _known(connector, SINKS))
+
+
+def _known(connector: str, table: Mapping[str, str]) -> str:
+    """Return the scheme that is meant: ``http_server`` is ``http-server``, as a URL has to say it."""
+    scheme = connector.lower()
+    plain = scheme.replace("_", "-")
+    return plain if plain in table else scheme
 
 
 def scheme_of(url: str, default: str) -> str:

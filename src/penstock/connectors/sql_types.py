@@ -6,6 +6,7 @@
 | UInt64 | (no type: INTEGER, or text) | UBIGINT | NUMERIC(20,0) |
 | Int128, UInt128 | TEXT | HUGEINT, UHUGEINT | NUMERIC(39,0) |
 | Float16, 32, 64 | REAL, NaN as text 'NaN' | FLOAT, DOUBLE | REAL, DOUBLE PRECISION |
+| Decimal(p, 0) | (no type: INTEGER, or text) | DECIMAL(p,0) | NUMERIC(p,0) |
 | Decimal(p, s) | TEXT | DECIMAL(p,s) | NUMERIC(p,s) |
 | String, Categorical, Enum, Null | TEXT | VARCHAR | TEXT |
 | Binary | BLOB | BLOB | BYTEA |
@@ -148,6 +149,8 @@ def _own_type(dtype: pl.DataType, dialect: Dialect) -> str | None:
     """Return the type where it depends on the Polars type's parameters."""
     if isinstance(dtype, pl.Datetime):
         return _timestamp(dtype, dialect)
+    if isinstance(dtype, pl.Decimal) and dialect is Dialect.SQLITE and dtype.scale == 0:
+        return _PLAIN[dialect][pl.UInt64]
     if isinstance(dtype, pl.Decimal) and dialect is not Dialect.SQLITE:
         name = "DECIMAL" if dialect is Dialect.DUCKDB else "NUMERIC"
         return f"{name}({dtype.precision},{dtype.scale})"

@@ -23,7 +23,7 @@ from typing import Any
 import polars as pl
 
 from penstock.columns import WEIGHT, is_reserved
-from penstock.connectors.changes import KeyedChanges, gathered, keyed_changes
+from penstock.connectors.changes import KeyedChanges, gathered, keyed_changes, split_nulls
 from penstock.connectors.contract import Accepts, Guarantee, SinkIdentity
 from penstock.connectors.epochs import Recorded, is_applied, refuse_fenced, take_over
 from penstock.connectors.poison import (
@@ -39,6 +39,9 @@ from penstock.connectors.poison import (
 )
 from penstock.connectors.sql_types import Dialect, column_types
 from penstock.errors import ConfigError, ConnectorError, Fault
+
+PLACE = "_penstock_place"
+"""Which of several keys one is."""
 
 
 class TableFacts:
@@ -117,6 +120,18 @@ class TableSink(ABC):
             return None
         with self._transaction():
             return restored(self._stored_letters(self._identity.sink_id, epoch))
+
+    def present(self, keys: pl.DataFrame) -> pl.Series:
+        """Tell of each key whether the table has a row of it; of a value it cannot hold it has none."""
+        found = set[int]()
+        try:
+            with self._transaction():
+                for nulls, some in split_nulls(keys.with_row_index(PLACE), self._key):
+                    found.update(self._found(some, nulls))
+        except ValueRefusedError:
+            if keys.height > 1:
+                return pl.concat([self.present(key) for key in keys.iter_slices(1)])
+        return pl.Series([place in found for place in range(keys.height)], dtype=pl.Boolean)
 
     def _transact(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
         try:
@@ -273,6 +288,13 @@ class TableSink(ABC):
     @abstractmethod
     def _prepare(self, types: dict[str, str]) -> None:
         """Create the table if it is absent, else check that it has these columns."""
+
+    @abstractmethod
+    def _found(self, keys: pl.DataFrame, nulls: tuple[str, ...]) -> Iterable[int]:
+        """Return the ``PLACE`` of each key of which the table has a row.
+
+        Those of ``nulls`` are null in all of them, the others in none.
+        """
 
     @abstractmethod
     def _clear(self) -> None:

@@ -33,7 +33,7 @@ def _tree(node: Node, first: str, rest: str, shown: dict[int, int]) -> Iterator[
         return
     shown[id(node)] = len(shown) + 1
     name = f" as {node.label}" if node.label else ""
-    yield f"{first}{shown[id(node)]}. {node.describe()}{name}  [{_facts(node.properties)}]"
+    yield f"{first}{shown[id(node)]}. {node.describe()}{name}  [{facts(node.properties)}]"
     yield from _children(node.inputs, rest, shown)
 
 
@@ -44,17 +44,18 @@ def _children(inputs: Sequence[Node], rest: str, shown: dict[int, int]) -> Itera
         yield from _tree(child, rest + branch, rest + ("   " if last else "│  "), shown)
 
 
-def _facts(properties: Properties) -> str:
-    facts = ["changes" if properties.changelog else "append-only"]
+def facts(properties: Properties) -> str:
+    """Return what is proven of a step's output: ``append-only; watermark on ts -10s; ends``."""
+    said = ["changes" if properties.changelog else "append-only"]
     if properties.keys:
-        facts.append("unique on " + " or ".join(", ".join(k) or "one row" for k in properties.keys))
+        said.append("unique on " + " or ".join(", ".join(k) or "one row" for k in properties.keys))
     for column, bound in properties.times.items():
         offset = f" {duration_text(bound.shift_ns)}" if bound.shift_ns else ""
         derived = " (derived)" if bound.through else ""
-        facts.append(f"watermark on {column}{offset}{derived}")
+        said.append(f"watermark on {column}{offset}{derived}")
     if properties.bounded:
-        facts.append("ends")
-    return "; ".join(facts)
+        said.append("ends")
+    return "; ".join(said)
 
 
 def _warnings(node: Node) -> Iterator[str]:

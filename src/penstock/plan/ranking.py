@@ -87,6 +87,8 @@ class TopK(Node):
                 )
             columns[self.rank] = pl.Int64()
             keys = (*keys, (*self.keys, self.rank))
+        if self.k == 1 and self.keys:
+            keys = (*keys, self.keys)
         return pl.Schema(columns), Properties(
             changelog=True,
             keys=keys,

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -14,31 +13,24 @@ import polars as pl
 
 from penstock.checkpoints.changes import Comparison, compare
 from penstock.checkpoints.difference import difference, refuse_losses
-from penstock.checkpoints.manifest import FileRecord, Manifest, PartFiles
-from penstock.checkpoints.offsets import Ranges, offsets_of, ranges_of
+from penstock.checkpoints.manifest import FileRecord, Manifest
+from penstock.checkpoints.offsets import offsets_of, ranges_of
 from penstock.checkpoints.opening import open_storage
-from penstock.checkpoints.pieces import PieceReader, PieceWriter
-from penstock.checkpoints.state_files import (
-    FreshPart,
-    Merge,
-    StateWriter,
-    collect,
-    read_parts,
-    write_full,
-)
+from penstock.checkpoints.pieces import FEW_BYTES, PieceReader
+from penstock.checkpoints.state_files import StateWriter, collect, read_parts, write_full
 from penstock.checkpoints.store import CheckpointStore
-from penstock.columns import WEIGHT
 from penstock.connectors.contract import Position, SinkIdentity
 from penstock.errors import CheckpointError
 from penstock.instants import NS_PER_US
 from penstock.lowering.graph import Graph
 from penstock.runtime.adoption import adopt, records
 from penstock.runtime.background import Background
+from penstock.runtime.capture import DEAD_LETTERS, Capture
 from penstock.runtime.dead_letters import DeadLetters
 from penstock.runtime.letter_files import epoch_of_letters, letters_path
-from penstock.runtime.letters import stamped
+from penstock.runtime.merging import Merging
 from penstock.runtime.options import RunOptions
-from penstock.runtime.outlets import Outlet
+from penstock.runtime.outlets import Outlet, refused_by
 from penstock.runtime.rebuilding import (
     RebuildPlan,
     Replayer,
@@ -48,31 +40,14 @@ from penstock.runtime.rebuilding import (
 )
 from penstock.state.contract import Stateful
 from penstock.state.hashing import HASH_SCHEME
-from penstock.version import version
 
 _log = logging.getLogger("penstock")
 T = TypeVar("T")
-_DEAD = "dead-letters"
 _STAGED_ROWS = 4 << 20
 """Output rows held for the next checkpoint before one is made early, or waited for."""
 
 _WAITING_LETTERS = 1 << 18
 """The same of dead letters, which take some hundred bytes more than their rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Capture:
-    """What the engine knew at a barrier: all that a checkpoint of it needs."""
-
-    epoch: int
-    created_at: int
-    positions: dict[int, Position]
-    rows: dict[int, int]
-    fresh: list[FreshPart]
-    staged: dict[int, list[pl.DataFrame]]
-    dead: list[pl.DataFrame]
-    replayed: Ranges
-    ended: list[str]
 
 
 class Checkpointer:
@@ -118,11 +93,9 @@ class Checkpointer:
         self._numbered = len(graph.sources)
         self._acknowledge = acknowledge
         self._background = Background("checkpoint", wake)
-        self._merging = Background("checkpoint merge", wake)
         self._watching = Background("checkpoint watch", wake)
-        self._in_merge: list[Merge] = []
-        self._finished: list[tuple[Merge, PartFiles]] = []
-        self._writer = StateWriter(lambda: PieceReader(self.store.storage))
+        self._writer = StateWriter(lambda: PieceReader(self.store.storage, FEW_BYTES))
+        self._merging = Merging(self.store, self._writer, wake)
         self._staged: dict[int, list[pl.DataFrame]] = {}
         self._staged_rows = 0
         self._manifest: Manifest | None = None
@@ -152,7 +125,7 @@ class Checkpointer:
             self._sinks.setdefault(vertex.name, self._new_sink_id(vertex.name))
         folder = self.store.storage.folder
         if folder is not None:
-            dead.open(folder / _DEAD, self.store.token)
+            dead.open(folder / DEAD_LETTERS, self.store.token)
         else:
             dead.keep()
 
@@ -220,9 +193,9 @@ class Checkpointer:
 
     def _apply_outbox(self, manifest: Manifest, outlets: Mapping[int, Outlet]) -> None:
         numbers = {v.name: v.number for v in self._graph.vertices}
-        dead = self._frames(manifest.outbox.get(_DEAD, []))
+        dead = self._frames(manifest.outbox.get(DEAD_LETTERS, []))
         for name, pieces in manifest.outbox.items():
-            if name == _DEAD:
+            if name == DEAD_LETTERS:
                 continue
             if name in manifest.replaced:
                 outlets[numbers[name]].replace(manifest.epoch, self._frames(pieces))
@@ -288,13 +261,17 @@ class Checkpointer:
         """Return the epoch of the newest dead letters that are beside the checkpoint."""
         if self.store.storage.folder is not None:
             return self._dead.applied
-        found = self.store.storage.list(f"{_DEAD}/")
+        found = self.store.storage.list(f"{DEAD_LETTERS}/")
         return max((epoch_of_letters(p) for p in found if p.endswith(".arrow")), default=None)
 
     def stage(self, number: int, frame: pl.DataFrame) -> None:
         """Hold output of a sink back until the next checkpoint."""
         self._staged.setdefault(number, []).append(frame)
         self._staged_rows += frame.height
+
+    def staged(self, number: int) -> list[pl.DataFrame]:
+        """Return the output of a sink that no checkpoint has yet."""
+        return list(self._staged.get(number, ()))
 
     @property
     def full(self) -> bool:
@@ -315,7 +292,7 @@ class Checkpointer:
     ) -> None:
         """Collect what a checkpoint needs, and have it made; waits for the one before."""
         self._background.wait()
-        capture = _Capture(
+        capture = Capture(
             epoch=epoch,
             created_at=now // NS_PER_US,
             positions=dict(positions),
@@ -362,12 +339,20 @@ class Checkpointer:
         self._background.join()
         self._watching.join()
 
-    def _make(self, capture: _Capture) -> None:
+    def _make(self, capture: Capture) -> None:
         """Stage, commit, apply, acknowledge; then tidy up."""
-        self._take_finished()
+        self._merging.take_finished()
         self._flush()  # what the checkpoint before had to apply, this one does not hold any more
         writer = self.store.writer()
-        manifest = self._manifest_of(capture, writer)
+        names = [vertex.name for vertex in self._graph.vertices]
+        manifest = msgspec.structs.replace(
+            capture.manifest(names, self._writer, writer),
+            token=self.store.token,
+            identity=self.store.identity,
+            steps=self._steps,
+            sinks=self._sinks,
+            numbered=self._numbered,
+        )
         writer.close()
         self._manifest = self.store.commit(manifest)
         for number, frames in capture.staged.items():
@@ -376,43 +361,7 @@ class Checkpointer:
         self._apply_dead(capture.epoch, capture.dead, capture.created_at)
         self.epoch = capture.epoch
         self._acknowledge(capture.positions)
-        self._merge()
-
-    def _merge(self) -> None:
-        """Merge the parts of state that have piled up: large ones beside the next checkpoints."""
-        self._take_finished()
-        wanted = self._writer.wanted()
-        if self._merging.busy:  # what it takes must stay as it is
-            wanted = [m for m in wanted if not any(m.overlaps(o) for o in self._in_merge)]
-        small = [merge for merge in wanted if not merge.large]
-        if small:
-            self._take_over(self._merged(small))
-        large = [merge for merge in wanted if merge.large]
-        if large and not self._merging.busy:
-            self._in_merge = large
-            self._merging.start(lambda: self._finished.extend(self._merged(large)))
-
-    def _merged(self, wanted: list[Merge]) -> list[tuple[Merge, PartFiles]]:
-        writer = self.store.writer()
-        done = []
-        for merge in wanted:
-            try:
-                done.append((merge, self._writer.merge(merge, writer)))
-            except CheckpointError:
-                if self._writer.current(merge):  # else its files may be gone, as they should
-                    raise
-        writer.close()
-        return done
-
-    def _take_finished(self) -> None:
-        if not self._merging.busy:
-            self._merging.check()
-            done, self._finished = self._finished, []
-            self._take_over(done)
-
-    def _take_over(self, done: list[tuple[Merge, PartFiles]]) -> None:
-        for merge, merged in done:
-            self._writer.replace(merge, merged)
+        self._merging.merge()
 
     def _apply_dead(self, epoch: int, found: list[pl.DataFrame], created_at: int) -> None:
         """Keep dead letters in a topic; where there is no folder for it, in a file for each epoch.
@@ -420,7 +369,9 @@ class Checkpointer:
         Those of the steps and of all sinks at once, when the sinks have the epoch: each sink keeps its
         own until the next one, so that a crash in between loses none.
         """
-        frames = [*found, *self._refused_by_sinks(created_at * NS_PER_US)]
+        refused = list(refused_by(self._outlets, self._graph, created_at * NS_PER_US))
+        self.refused.extend(refused)
+        frames = [*found, *(frame for _, frame in refused)]
         if not frames:
             return
         if self.store.storage.folder is None:
@@ -428,45 +379,9 @@ class Checkpointer:
         else:
             self._dead.apply(epoch, frames)
 
-    def _refused_by_sinks(self, now: int) -> list[pl.DataFrame]:
-        found = []
-        for number, outlet in self._outlets.items():
-            for frame in outlet.take_refused():
-                found.append(stamped(frame, self._graph.vertices[number].name, now))
-                self.refused.append((number, found[-1]))
-        return found
-
     def _flush(self) -> None:
         for outlet in self._outlets.values():
             outlet.flush()
-
-    def _manifest_of(self, capture: _Capture, writer: PieceWriter) -> Manifest:
-        names = [vertex.name for vertex in self._graph.vertices]
-        staged = {names[number]: frames for number, frames in capture.staged.items()}
-        if capture.dead:
-            staged[_DEAD] = capture.dead
-        return Manifest(
-            sequence=0,
-            origin=0,
-            token=self.store.token,
-            identity=self.store.identity,
-            epoch=capture.epoch,
-            created_at=capture.created_at,
-            penstock=version(),
-            hash_scheme=HASH_SCHEME,
-            steps=self._steps,
-            positions={names[number]: at for number, at in capture.positions.items()},
-            state=self._writer.write(capture.fresh, writer),
-            outbox={
-                name: [writer.add(f"{name}.outbox", frame) for frame in _joined(frames)]
-                for name, frames in staged.items()
-            },
-            sinks=self._sinks,
-            rows={names[number]: count for number, count in capture.rows.items()},
-            numbered=self._numbered,
-            replayed=capture.replayed,
-            ended=capture.ended,
-        )
 
     def close(self) -> None:
         """Let other runs have the checkpoint."""
@@ -476,8 +391,3 @@ class Checkpointer:
 
     def _states(self) -> dict[str, Mapping[str, Stateful]]:
         return {v.name: v.operator.state for v in self._graph.vertices if v.operator}
-
-
-def _joined(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Put the output of several epochs together; of a changelog each stays a frame, deletions first."""
-    return frames if WEIGHT in frames[0].columns else [pl.concat(frames)]

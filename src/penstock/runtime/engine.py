@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import polars as pl
 
 from penstock.connectors.contract import Position, SourceSpec
-from penstock.instants import MAX_INSTANT, MIN_INSTANT, NS_PER_SECOND
+from penstock.instants import NS_PER_SECOND
 from penstock.lowering.graph import Graph
 from penstock.runtime.alignment import Alignment, Held
 from penstock.runtime.checkpointer import Checkpointer
@@ -18,30 +18,21 @@ from penstock.runtime.dead_letter_limit import LimitWatch
 from penstock.runtime.dead_letters import WARN_AT_ROWS, DeadLetters
 from penstock.runtime.executor import EpochOutput, Executor, Fed, Injected
 from penstock.runtime.feeds import Feed
-from penstock.runtime.free_memory import FreeMemory
-from penstock.runtime.letters import stamped
+from penstock.runtime.measuring import progress_of, step_progress
 from penstock.runtime.options import RunOptions
-from penstock.runtime.outlets import Outlet
+from penstock.runtime.outlets import Outlet, refused_by
+from penstock.runtime.overwriting import NoOverwriting
 from penstock.runtime.progress import Progress, StepProgress
 from penstock.runtime.rates import RecentRate
 from penstock.runtime.rebuilding import RebuildPlan, Rebuilt, Replay
 from penstock.runtime.replaying import Replayer, letters_named
 from penstock.runtime.switching import quick_switching
+from penstock.runtime.upkeep import Upkeep
 from penstock.state.contract import Part
 from penstock.state.memory import MemoryBudget
 
-_REPLAY_S = 1.0
-"""How late a run may notice that dead letters are wanted."""
-
 _BETWEEN_TIMERS_S = 0.01
 """The least time from an epoch to one that only timers ask for: each row may have one of its own."""
-
-_WATCH_S, _WATCH_FAR_S = 1.0, 5.0
-"""How often a run looks whether another one has taken over: on a disk, on an object store, where
-each look is a request. A run that makes checkpoints notices with these, too."""
-
-_TIDY_S = 1.0
-"""How late a sink may notice that a file has been open for long enough."""
 
 
 class Engine:
@@ -76,12 +67,8 @@ class Engine:
         self._rows: dict[int, int] = {}
         self._checkpointer: Checkpointer | None = None
         self._checkpoint_due = 0.0
-        self._tidy_due = 0.0
-        self._free_memory = FreeMemory()
+        self._upkeep = Upkeep(self._clock)
         self._epoch_at = -1.0
-        self._replay_due = 0.0
-        self._watch_due = self._clock.elapsed() + _WATCH_S
-        self._asked = False
         self._replayed = False
         self._started_at = 0.0
         self._rate = RecentRate(0.0)
@@ -168,9 +155,7 @@ class Engine:
             outlet = Outlet(vertex.sink, self._wake)
             closing.callback(outlet.close)
             self._outlets[vertex.number] = outlet
-            identity = None
-            if self._checkpointer is not None:
-                identity = self._checkpointer.identity(vertex.name)
+            identity = self._checkpointer.identity(vertex.name) if self._checkpointer else None
             outlet.begin(identity, vertex.schema)
         if self._checkpointer is not None:
             self._positions = self._checkpointer.resume(self._outlets, self._replay)
@@ -219,7 +204,7 @@ class Engine:
             self._epoch(ready)
             if self._limit.exceeded:
                 return
-            self._tidy()
+            self._upkeep.tidy(self._outlets.values(), self.epoch)
             self._note_refused()
             if self._checkpoint_wanted():
                 self._checkpoint()
@@ -245,24 +230,12 @@ class Engine:
                 ready = self._ready()
                 if ready or self._ended():
                     return ready
-                self._tidy()
+                self._upkeep.tidy(self._outlets.values(), self.epoch)
                 timeout = self._timeout()
                 if timeout <= 0 or self._look_for_replays():
                     return []
-                self._wake.wait(min(timeout, self._untidy_s()))
+                self._wake.wait(min(timeout, self._upkeep.untidy_s()))
         return []
-
-    def _untidy_s(self) -> float:
-        return max(0.0, self._tidy_due - self._clock.elapsed())
-
-    def _tidy(self) -> None:
-        """Let sinks act on the time that has passed, though nothing may arrive."""
-        if self._untidy_s() > 0:
-            return
-        for outlet in self._outlets.values():
-            outlet.tidy(self.epoch)
-        self._free_memory.give_back(self._clock.elapsed())
-        self._tidy_due = self._clock.elapsed() + _TIDY_S
 
     def _check(self) -> None:
         for feed in self._feeds.values():
@@ -275,10 +248,7 @@ class Engine:
         keeper = self._checkpointer
         if keeper is not None:
             keeper.check()
-            if self._clock.elapsed() >= self._watch_due:
-                keeper.watch()
-                far = keeper.store.storage.folder is None
-                self._watch_due = self._clock.elapsed() + (_WATCH_FAR_S if far else _WATCH_S)
+            self._upkeep.watch(keeper)
 
     def _ready(self) -> list[int]:
         """Return the sources to take from: none that is far ahead of those it is read with.
@@ -311,24 +281,22 @@ class Engine:
         """Give the dead letters that are wanted to the steps that refused them."""
         if self._replayer is None or self._checkpointer is None:
             return
-        self._asked = False
         self._replayer.forget(self._checkpointer.replay_kept)
         over = [v.number for v in self.graph.sources if v.name in self._checkpointer.ended_before]
+        guard = NoOverwriting(self.executor, self._outlets, self._checkpointer, self.options)
         for batch in self._replayer.batches():
             if self._stop.is_set():
                 break
             output = self._run_epoch(batch.fed, batch.injected, over)
+            guard.sift(output, self._clock.now())
             output.dead = letters_named(output.dead, batch)
             self._deliver(output)
             self._replayer.done(batch)
             self._replayed = True
 
     def _look_for_replays(self) -> bool:
-        """Look, once a second, whether somebody has asked for a replay."""
-        if self._replayer is not None and self._clock.elapsed() >= self._replay_due:
-            self._replay_due = self._clock.elapsed() + _REPLAY_S
-            self._asked = self._replayer.asked
-        return self._asked
+        """Look whether somebody has asked for a replay."""
+        return self._replayer is not None and self._replayer.asked(self._clock.elapsed())
 
     def _epoch(self, ready: Sequence[int]) -> None:
         fed = {}
@@ -378,24 +346,19 @@ class Engine:
             self._limit.note(0, [frame])
 
     def _refused_by_sinks(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        if self._checkpointer is not None:
-            while self._checkpointer.refused:
-                yield self._checkpointer.refused.popleft()
+        if self._checkpointer is None:
+            yield from refused_by(self._outlets, self.graph, self._clock.now())
             return
-        for number, outlet in self._outlets.items():
-            for frame in outlet.take_refused():
-                name = self.graph.vertices[number].name
-                yield number, stamped(frame, name, self._clock.now())
+        while self._checkpointer.refused:
+            yield self._checkpointer.refused.popleft()
 
     def _checkpoint(self) -> None:
         """Begin a checkpoint of this instant."""
         assert self._checkpointer is not None
-        self._checkpointer.ended = self._ended_sources()
+        ended = [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
+        self._checkpointer.ended = ended
         self._checkpointer.begin(self.epoch, self._positions, self._rows, self._clock.now())
         self._checkpoint_due = self._clock.elapsed() + self.options.checkpoint_interval_s
-
-    def _ended_sources(self) -> list[str]:
-        return [self.graph.vertices[n].name for n, feed in self._feeds.items() if feed.ended]
 
     def _acknowledge(self, positions: Mapping[int, Position]) -> None:
         """Let the sources forget what a checkpoint covers."""
@@ -424,47 +387,13 @@ class Engine:
         seconds = now - self._started_at if self._started_at else 0.0
         steps = self._steps()
         rows_in = sum(s.rows_out for s in steps if s.kind == "source")
-        return Progress(
-            state=self.state,
-            epoch=self.epoch,
-            rows_in=rows_in,
-            rows_out=sum(s.rows_in for s in steps if s.kind == "sink"),
-            rows_per_second=rows_in / seconds if seconds > 0 else 0.0,
-            recent_rows_per_second=self._rate.per_second(now, rows_in) if seconds > 0 else 0.0,
-            dead_letters=sum(s.rows_dead for s in steps),
-            late_rows=sum(s.rows_late for s in steps),
-            running_seconds=seconds,
-            checkpoint_epoch=self._checkpointer.epoch if self._checkpointer else None,
-            steps=steps,
-        )
+        recent = self._rate.per_second(now, rows_in) if seconds > 0 else 0.0
+        made = self._checkpointer.epoch if self._checkpointer else None
+        return progress_of(steps, self.state, self.epoch, seconds, recent, made)
 
     def _steps(self) -> tuple[StepProgress, ...]:
-        return tuple(self._step(vertex.number) for vertex in self.graph.vertices)
-
-    def _step(self, number: int) -> StepProgress:
-        vertex, stats = self.graph.vertices[number], self.executor.stats[number]
-        state = vertex.operator.state.values() if vertex.operator else ()
-        watermark = self.executor.watermarks[number]
-        known = watermark not in (MIN_INSTANT, MAX_INSTANT)
-        delay = (self._clock.now() - watermark) / NS_PER_SECOND
-        feed = self._feeds.get(number)
-        return StepProgress(
-            name=vertex.name,
-            kind=vertex.kind,
-            text=vertex.text,
-            inputs=tuple(self.graph.vertices[i].name for i in vertex.inputs),
-            rows_in=stats.rows_in,
-            rows_out=stats.rows_out,
-            rows_late=stats.late,
-            rows_dead=stats.dead,
-            state_rows=sum(len(s) for s in state),
-            state_bytes=sum(s.nbytes for s in state),
-            seconds=stats.seconds,
-            last_epoch_seconds=stats.last_seconds,
-            watermark=watermark if known else None,
-            queued_rows=feed.queued_rows if feed else 0,
-            lag_rows=feed.lag_rows if feed else None,
-            watermark_delay_seconds=delay if known else None,
-            rows_lost=feed.lost_rows if feed else 0,
-            epochs=stats.epochs,
+        now = self._clock.now()
+        return tuple(
+            step_progress(self.executor, vertex, self._feeds.get(vertex.number), now)
+            for vertex in self.graph.vertices
         )

@@ -14,6 +14,7 @@ from penstock.connectors.contract import (
     StoppingSource,
     lag_of,
     lost_of,
+    share_of,
 )
 from penstock.failures import system_refused
 from penstock.runtime.executor import Fed, SourceState
@@ -103,6 +104,11 @@ class Feed:
         """Rows that are there and wait, in the queue or in the source; None if that is unknown."""
         lag = lag_of(self._source)
         return None if lag is None else self.queued_rows + lag
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of a source that ends was read, from 0 to 1; None if that is unknown."""
+        return 1.0 if self._read_all else share_of(self._source)
 
     @property
     def lost_rows(self) -> int:

@@ -66,7 +66,7 @@ def launch(roots: Sequence[SinkNode], options: RunOptions, clock: Clock | None) 
 
 
 def diff(
-    roots: Sequence[SinkNode], checkpoint: Checkpoint, options: Mapping[str, str]
+    roots: Sequence[SinkNode], checkpoint: Checkpoint, options: Mapping[str, str | bool]
 ) -> PipelineDiff:
     """Return what the sinks of one run would make of a checkpoint; reads it only."""
     store = CheckpointStore(open_storage(checkpoint, options))

@@ -27,7 +27,7 @@ class RunOptions:
     token of the run that this one restarts, which nobody else may have taken over from;
     ``max_drift_ns`` how far a source may run ahead, in event time, of those it is read with (None:
     any far); ``allow_lost_state`` what a changed pipeline may lose; ``rebuild`` what is computed
-    afresh first.
+    afresh first; ``replay_overwrites`` whether replayed rows replace those of their keys.
     """
 
     checkpoint: Checkpoint | None = None
@@ -43,6 +43,7 @@ class RunOptions:
     max_drift_ns: int | None = MAX_DRIFT_NS
     dead_letter_limit: DeadLetterLimit | None = None
     replay_dead_letters: bool | str | Sequence[int] = False
+    replay_overwrites: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from penstock.connectors.contract import RefusingSink, ReplacingSink, Sink, SinkIdentity, SinkSpec
+from penstock.connectors.contract import (
+    KeyedSink,
+    RefusingSink,
+    ReplacingSink,
+    Sink,
+    SinkIdentity,
+    SinkSpec,
+)
 from penstock.failures import system_refused
+from penstock.lowering.graph import Graph
+from penstock.runtime.letters import stamped
 
 _QUEUED_EPOCHS = 8
 """Epochs that may wait for a slow sink before the engine, and so the sources, wait too."""
@@ -55,6 +64,11 @@ class Outlet:
         assert isinstance(self._sink, ReplacingSink)
         self._sink.replace(epoch, frames)
         self._applied(epoch)
+
+    def present(self, keys: pl.DataFrame) -> pl.Series | None:
+        """Tell of each key whether the sink has a row of it; None if it cannot tell."""
+        self.flush()
+        return self._sink.present(keys) if isinstance(self._sink, KeyedSink) else None
 
     def take_refused(self) -> list[pl.DataFrame]:
         """Hand over the rows that the sink refused since the last call."""
@@ -120,3 +134,12 @@ class Outlet:
                 self._fail(error)
             finally:
                 self._queue.task_done()
+
+
+def refused_by(
+    outlets: Mapping[int, Outlet], graph: Graph, now: int
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Take what sinks have refused since the last call, as dead letters of their vertices."""
+    for number, outlet in outlets.items():
+        for frame in outlet.take_refused():
+            yield number, stamped(frame, graph.vertices[number].name, now)

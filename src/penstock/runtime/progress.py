@@ -16,7 +16,8 @@ class StepProgress:
 
     Of a source, ``queued_rows`` were read ahead, and ``lag_rows`` are these and what is there still
     unread (None: the source cannot tell), ``rows_lost`` were dropped before anything could fetch them
-    (datagrams). ``watermark_delay_seconds`` is the processing time less the
+    (datagrams), and ``share_read`` is how much of a source that ends was read, from 0 to 1 (None: not
+    known). ``watermark_delay_seconds`` is the processing time less the
     watermark: how old the newest complete results are.
     """
 
@@ -38,6 +39,7 @@ class StepProgress:
     watermark_delay_seconds: float | None = None
     epochs: int = 0
     rows_lost: int = 0
+    share_read: float | None = None
 
     @property
     def refuses_all(self) -> bool:
@@ -73,6 +75,13 @@ class Progress:
     def step(self, name: str) -> StepProgress:
         """Return one step by its name."""
         return next(step for step in self.steps if step.name == name)
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of the input was read, from 0 to 1; None where a source does not end or tell."""
+        shares = [step.share_read for step in self.steps if step.kind == "source"]
+        known = [share for share in shares if share is not None]
+        return sum(known) / len(known) if known and len(known) == len(shares) else None
 
     @property
     def warnings(self) -> tuple[str, ...]:

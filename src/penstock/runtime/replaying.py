@@ -37,6 +37,10 @@ _ONE_BY_ONE = 1_000
 """Up to so many letters get an epoch each: what becomes of each is then known for certain."""
 
 _CHUNK = 65_536
+
+_LOOK_S = 1.0
+"""How late a run may notice that letters are wanted."""
+
 _CAN, _RUN = "can", "run"
 
 _log = logging.getLogger("penstock")
@@ -79,6 +83,8 @@ class Replayer:
         self._storage = storage
         self._replayed = replayed
         self._passed_over: set[int] = set()
+        self._look_at = 0.0
+        self._asked = False
 
     def request(self, selection: Wanted) -> None:
         """Note for good which letters are wanted; refuse what cannot be replayed."""
@@ -91,14 +97,17 @@ class Replayer:
         if chosen.height:
             want(self._storage, chosen[OFFSET])
 
-    @property
-    def asked(self) -> bool:
-        """Whether there may be new requests: a look at a folder, nothing else."""
+    def asked(self, elapsed: float) -> bool:
+        """Look, once a second, whether there may be new requests: a look at a folder, nothing else."""
         folder = self._storage.folder
-        return folder is not None and any((folder / WANTED).glob("*.json"))
+        if elapsed >= self._look_at and folder is not None:
+            self._look_at = elapsed + _LOOK_S
+            self._asked = any((folder / WANTED).glob("*.json"))
+        return self._asked
 
     def batches(self) -> Iterator[Batch]:
         """Yield what is wanted now, in order, an epoch each; ``done`` is owed for each."""
+        self._asked = False
         asked = set[int]().union(*wanted(self._storage).values())
         asked -= self._replayed | self._passed_over
         if not asked:

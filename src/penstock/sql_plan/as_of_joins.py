@@ -109,11 +109,16 @@ def at_system_time(
         )
     if not keys:
         raise refuse(node, "a join as of a time needs equal keys", hint="ON r.key = a.key")
-    if is_proctime(time) or is_arrival(left.stream.node, time):
+    if reads_now([left], time):
         result = _held_now(left, right, how, keys, node)
     else:
         result = _version(context, left, right, how, keys, time, node)
     return kept(result, [c.node for c in rest])
+
+
+def reads_now(left: Sequence[Relation], time: exp.Expr) -> bool:
+    """Tell whether a time is that at which a row comes: the other side is asked what it holds then."""
+    return is_proctime(time) or any(is_arrival(piece.stream.node, time) for piece in left)
 
 
 def _divided(

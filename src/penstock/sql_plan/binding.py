@@ -14,7 +14,7 @@ def bound(node: exp.Expr, scope: Scope) -> exp.Expr:
 
     def bind(part: exp.Expr) -> exp.Expr | None:
         if isinstance(part, exp.Column) and not isinstance(part.this, exp.Star):
-            return _field(part, scope) or column(scope.find(part).column)
+            return _field(part, scope) or _row(part, scope) or column(scope.find(part).column)
         return None
 
     return rewritten(node, bind)
@@ -28,6 +28,17 @@ def _field(node: exp.Column, scope: Scope) -> exp.Expr | None:
     if all(s.own(holder) is None for s in scope.chain()):
         return None
     return exp.Dot(this=column(scope.find(holder).column), expression=node.this)
+
+
+def _row(node: exp.Column, scope: Scope) -> exp.Expr | None:
+    """``SELECT t FROM t``: a table in place of a column is its row, where no column has the name."""
+    if node.table or any(s.own(node) is not None for s in scope.chain()):
+        return None
+    fields = next((found for s in scope.chain() if (found := s.of_table(node.name))), [])
+    cells = [
+        exp.PropertyEQ(this=exp.to_identifier(f.name), expression=column(f.column)) for f in fields
+    ]
+    return exp.Struct(expressions=cells) if cells else None
 
 
 def column(name: str) -> exp.Column:
@@ -61,7 +72,7 @@ def _part(value: object, change: Callable[[exp.Expr], exp.Expr | None]) -> objec
 def is_query(node: exp.Expr) -> bool:
     """Tell whether a node is a query used as a value or a condition."""
     if isinstance(node, (exp.Any, exp.All)):
-        return isinstance(node.this, (exp.Query, exp.Subquery))
+        return isinstance(node.this.unnest(), (exp.Query, exp.Subquery))
     return isinstance(node, (exp.Subquery, exp.Exists, exp.Query))
 
 

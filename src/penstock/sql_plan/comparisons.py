@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import polars as pl
 from sqlglot import exp
 
+from penstock.sql_plan.compared import (
+    Compare,
+    at_least,
+    at_most,
+    different,
+    equal,
+    greater,
+    less,
+    same,
+    unequal,
+)
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, both
+from penstock.sql_plan.types import sql_type
 from penstock.sql_plan.values import Value, literal_as
 
-_Combine = Callable[[pl.Expr, pl.Expr], pl.Expr]
 
-
-def _compare(combine: _Combine) -> Translator:
+def _compare(combine: Compare) -> Translator:
     def translate(scalars: Scalars, node: exp.Expr) -> Value:
         left, right = node.this.unnest(), node.expression.unnest()
         some = _quantifier(right)
@@ -23,6 +31,12 @@ def _compare(combine: _Combine) -> Translator:
         if _is_row(left) or _is_row(right):
             return Value(_rows(scalars, node, left, right), pl.Boolean())
         one, two = both(scalars, node, node.this, node.expression)
+        if one.dtype.is_nested() and type(node) in _ORDERS:
+            raise refuse(
+                node,
+                f"{sql_type(one.dtype)} has no order",
+                hint="compare it with = or <>, or an element of it: (x)[1]",
+            )
         return Value(combine(one.expr, two.expr), pl.Boolean())
 
     return translate
@@ -61,37 +75,37 @@ def _rows(scalars: Scalars, node: exp.Expr, left: exp.Expr, right: exp.Expr) -> 
     if isinstance(node, exp.NEQ):
         return ~_all_equal(pairs)
     if isinstance(node, (exp.NullSafeEQ, exp.NullSafeNEQ)):
-        same = pl.all_horizontal([a.eq_missing(b) for a, b in pairs])
-        return same if isinstance(node, exp.NullSafeEQ) else ~same
+        whole = pl.all_horizontal([same(a, b) for a, b in pairs])
+        return whole if isinstance(node, exp.NullSafeEQ) else ~whole
     return _in_order(pairs, _ORDERS[type(node)])
 
 
 def _all_equal(pairs: list[tuple[pl.Expr, pl.Expr]]) -> pl.Expr:
-    found = pairs[0][0] == pairs[0][1]
+    found = equal(*pairs[0])
     for a, b in pairs[1:]:
-        found = found & (a == b)
+        found = found & equal(a, b)
     return found
 
 
-def _in_order(pairs: list[tuple[pl.Expr, pl.Expr]], orders: tuple[_Combine, _Combine]) -> pl.Expr:
+def _in_order(pairs: list[tuple[pl.Expr, pl.Expr]], orders: tuple[Compare, Compare]) -> pl.Expr:
     """The first pair that differs decides; the last one also whether equality counts."""
     strict, last = orders
     *before, (a, b) = pairs
     found = last(a, b)
     for a, b in reversed(before):
         found = (
-            pl.when((a == b).fill_null(value=True) & a.is_not_null() & b.is_not_null())
+            pl.when(equal(a, b).fill_null(value=True) & a.is_not_null() & b.is_not_null())
             .then(found)
             .otherwise(strict(a, b))
         )
     return found
 
 
-_ORDERS: dict[type[exp.Expr], tuple[_Combine, _Combine]] = {
-    exp.LT: (lambda a, b: a < b, lambda a, b: a < b),
-    exp.LTE: (lambda a, b: a < b, lambda a, b: a <= b),
-    exp.GT: (lambda a, b: a > b, lambda a, b: a > b),
-    exp.GTE: (lambda a, b: a > b, lambda a, b: a >= b),
+_ORDERS: dict[type[exp.Expr], tuple[Compare, Compare]] = {
+    exp.LT: (less, less),
+    exp.LTE: (less, at_most),
+    exp.GT: (greater, greater),
+    exp.GTE: (greater, at_least),
 }
 
 
@@ -130,23 +144,23 @@ def _decided(value: pl.Expr, kept: pl.Expr, node: exp.Expr, *, some: bool) -> pl
     low, high = kept.list.min(), kept.list.max()
     has = kept.list.contains(value)
     if isinstance(node, exp.EQ):
-        return has if some else (low == value) & (high == value)
+        return has if some else equal(low, value) & equal(high, value)
     if isinstance(node, exp.NEQ):
-        return ((low != value) | (high != value)) if some else ~has
+        return unequal(low, value) | unequal(high, value) if some else ~has
     if isinstance(node, (exp.LT, exp.LTE)):
         edge = high if some else low
-        return value < edge if isinstance(node, exp.LT) else value <= edge
+        return (less if isinstance(node, exp.LT) else at_most)(value, edge)
     if isinstance(node, (exp.GT, exp.GTE)):
         edge = low if some else high
-        return value > edge if isinstance(node, exp.GT) else value >= edge
+        return (greater if isinstance(node, exp.GT) else at_least)(value, edge)
     raise refuse(node, "this comparison takes no ANY or ALL")
 
 
 def _between(scalars: Scalars, node: exp.Expr) -> Value:
     value, low, high = both(scalars, node, node.this, node.args["low"], node.args["high"])
-    found = (value.expr >= low.expr) & (value.expr <= high.expr)
+    found = at_least(value.expr, low.expr) & at_most(value.expr, high.expr)
     if node.args.get("symmetric"):
-        found = found | ((value.expr >= high.expr) & (value.expr <= low.expr))
+        found = found | (at_least(value.expr, high.expr) & at_most(value.expr, low.expr))
     return Value(found, pl.Boolean())
 
 
@@ -161,7 +175,7 @@ def _in(scalars: Scalars, node: exp.Expr) -> Value:
     if listable and value.expr.meta.root_names():
         listed = pl.Series([o.literal for o in others], dtype=value.dtype)
         return Value(value.expr.is_in(listed.implode()), pl.Boolean())
-    return Value(_any_of([value.expr == other.expr for other in others]), pl.Boolean())
+    return Value(_any_of([equal(value.expr, other.expr) for other in others]), pl.Boolean())
 
 
 def _any_of(tests: list[pl.Expr]) -> pl.Expr:
@@ -172,14 +186,14 @@ def _any_of(tests: list[pl.Expr]) -> pl.Expr:
 
 
 NODES: dict[type[exp.Expr], Translator] = {
-    exp.EQ: _compare(lambda a, b: a == b),
-    exp.NEQ: _compare(lambda a, b: a != b),
-    exp.LT: _compare(lambda a, b: a < b),
-    exp.LTE: _compare(lambda a, b: a <= b),
-    exp.GT: _compare(lambda a, b: a > b),
-    exp.GTE: _compare(lambda a, b: a >= b),
-    exp.NullSafeEQ: _compare(lambda a, b: a.eq_missing(b)),
-    exp.NullSafeNEQ: _compare(lambda a, b: a.ne_missing(b)),
+    exp.EQ: _compare(equal),
+    exp.NEQ: _compare(unequal),
+    exp.LT: _compare(less),
+    exp.LTE: _compare(at_most),
+    exp.GT: _compare(greater),
+    exp.GTE: _compare(at_least),
+    exp.NullSafeEQ: _compare(same),
+    exp.NullSafeNEQ: _compare(different),
     exp.Between: _between,
     exp.In: _in,
 }

@@ -37,11 +37,13 @@ class Context:
     """What a query is planned in.
 
     ``tables`` returns the stream of a table, or None; ``known`` lists their names for suggestions.
+    ``queries`` returns the stream of the query of a view that is kept up to date, or None.
     """
 
     tables: Callable[[str], Stream | None]
     known: Callable[[], list[str]]
     plan: Plan
+    queries: Callable[[str], Stream | None] = lambda _: None
     names: Names = field(default_factory=Names)
     common: Mapping[str, Relation] = field(default_factory=dict)
     free: dict[int, tuple[OuterName, ...]] = field(default_factory=dict)
@@ -50,6 +52,10 @@ class Context:
     def with_common(self, name: str, relation: Relation) -> Context:
         """Add a common table expression."""
         return replace(self, common={**self.common, name.lower(): relation})
+
+    def with_queries(self) -> Context:
+        """Read views by their queries, which know of more than the rows that are there now."""
+        return replace(self, tables=lambda name: self.queries(name) or self.tables(name))
 
     def table(self, node: exp.Table) -> Relation:
         """Return a table or common table expression as it is; its fields have no table yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from sqlglot.parsers.risingwave import RisingWaveParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from penstock.errors import PlanError, closest
+from penstock.sql_plan.array_queries import array_of
 from penstock.sql_plan.clauses import Clauses, column_of, taken_out
 from penstock.sql_plan.parameter_marks import dollars_kept, named, word
 
@@ -39,6 +41,13 @@ _NAMED = {
 def _by_name(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
     """Read a call as one of a function that only we know."""
     return lambda args: exp.Anonymous(this=name, expressions=args)
+
+
+def _quantifier(name: str) -> Callable[[list[exp.Expr]], exp.Expr]:
+    """Read ``ALL ((SELECT ...))``, in which the parser sees a function, as what it is."""
+    kind = exp.All if name == "ALL" else exp.Any
+    by_name = _by_name(name)
+    return lambda args: kind(this=args[0]) if len(args) == 1 else by_name(args)
 
 
 class PenstockSQL(RisingWave):
@@ -74,6 +83,8 @@ class PenstockSQL(RisingWave):
             **RisingWaveParser.FUNCTIONS,
             "REGEXP_EXTRACT": lambda args: _regexp_extract(*args),
             **{name: _by_name(name) for name in _OURS},
+            **{name: _quantifier(name) for name in ("ANY", "SOME", "ALL")},
+            "ARRAY": array_of,
         }
 
         def _parse_interval(self, *given: bool, **named: bool) -> exp.Expr | None:  # type: ignore[override]
@@ -169,8 +180,23 @@ def statements(text: str) -> list[Marked]:
         tokens = list(named(PenstockSQL().tokenize(dollars_kept(text))))
     except TokenError as error:
         raise PlanError(f"cannot read the SQL: {_unclosed(error)}", step="sql") from None
+    _refuse_joined_numbers(tokens)
     with nesting_limited():
         return [_statement(text, part) for part in _split(tokens)]
+
+
+def _refuse_joined_numbers(tokens: list[Token]) -> None:
+    """Refuse ``1_000``, which would be 1 under the name ``_000``."""
+    for number, name in itertools.pairwise(tokens):
+        joined = number.token_type is TokenType.NUMBER and name.token_type is TokenType.VAR
+        if joined and name.start == number.end + 1:
+            text = number.text + name.text
+            raise PlanError(
+                f"{text!r} at line {number.line}, column {column_of(number)} is no number",
+                step="sql",
+                value=text,
+                hint="a name after a number is set off by a blank",
+            )
 
 
 @contextlib.contextmanager

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 from sqlglot import exp
 
-from penstock.sql_plan.as_of_joins import as_of, as_of_side, at_system_time, is_as_of
+from penstock.sql_plan.as_of_joins import as_of, as_of_side, at_system_time, is_as_of, reads_now
 from penstock.sql_plan.binding import bound, column
 from penstock.sql_plan.context import Context
 from penstock.sql_plan.dialect import conjuncts, refuse, require_only
-from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.joins import Condition, condition, gather, outer
-from penstock.sql_plan.list_functions import list_of
+from penstock.sql_plan.named_joins import Named, merged, named_by
 from penstock.sql_plan.now_filters import kept
 from penstock.sql_plan.relations import Field, Relation, Scope
 from penstock.sql_plan.sources import item, nothing, renamed
 from penstock.sql_plan.subqueries import free_columns, kept_by, planned, with_results
-from penstock.sql_plan.values import Value
+from penstock.sql_plan.unnesting import unnest, unnested
 
 _JOINED_BY = ("side", "kind", "method", "on", "using")
 """What a join says of itself; a comma says nothing."""
@@ -37,8 +36,15 @@ class Items:
     """Where the pieces since the last comma begin: JOIN binds closer than a comma."""
     first: int = 0
     """Where the pieces of the clause itself begin, after the outer values."""
+    before: int = 0
+    """How many of the fields stand before the last comma."""
     mixed: bool = False
     """Whether pieces before a comma are part of one after it, as LATERAL needs them there."""
+
+    @property
+    def of_group(self) -> tuple[Field, ...]:
+        """The fields since the last comma."""
+        return self.fields[self.before :]
 
     def comma(self) -> None:
         """Begin a new group; what was joined before is one piece."""
@@ -46,6 +52,7 @@ class Items:
             whole, self.conditions = gather(self.pieces[self.group :], self.conditions)
             self.pieces[self.group :] = [whole]
         self.group, self.mixed = len(self.pieces), False
+        self.before = len(self.fields)
 
     def since_comma(self, right: Relation, found: list[Condition]) -> Relation | None:
         """Join the pieces since the comma; None if conditions need others too."""
@@ -62,6 +69,13 @@ class Items:
         """Put a piece beside the others."""
         self.pieces.append(relation)
         self.fields += relation.fields
+
+    def merge(self, context: Context, named: list[Named], side: str) -> None:
+        """Let one column stand for both of each name, by which the last piece was joined."""
+        if not named:
+            return
+        self.pieces[-1], found = merged(context, self.pieces[-1], self.of_group, named, side)
+        self.fields = self.fields[: self.before] + found
 
     def together(self) -> Relation:
         """Join all pieces into one; conditions that hold queries wait."""
@@ -101,11 +115,14 @@ def _add(
     join: exp.Join | None,
 ) -> None:
     side = _OUTER.get(join.side.upper()) if join is not None else None
-    unnested = _unnested(node)
-    if unnested is not None:
+    arrays = unnested(node)
+    if arrays is not None:
         if join is not None:
             _refuse_condition(join)
-        _unnest(context, items, unnested, parent, side)
+        whole = items.together() if items.pieces else nothing(context)
+        whole, fields = unnest(context, whole, Scope(items.fields, parent), arrays, side)
+        items.pieces = [whole]
+        items.fields += fields
         return
     if join is not None and not any(join.args.get(part) for part in _JOINED_BY):
         items.comma()
@@ -113,10 +130,11 @@ def _add(
         _add_as_of(context, items, node, parent, join)
         return
     relation, ties = _item(context, items, node, parent)
-    relation, named, hidden = _using(items, relation, join)
+    named = named_by(items.of_group, relation, join)
     here = Scope(items.fields + relation.fields, parent)
     on = join.args.get("on") if join is not None else None
-    found = [condition(bound(part, here)) for part in conjuncts(on)] + named + ties
+    found = [condition(bound(part, here)) for part in conjuncts(on)] + ties
+    found += [both.condition for both in named]
     if join is not None and join.kind.upper() in ("SEMI", "ANTI"):
         raise refuse(join, "use EXISTS or NOT EXISTS")
     if side is None or join is None:
@@ -127,8 +145,7 @@ def _add(
             raise refuse(join, "a query in the condition of an outer join is not supported")
         _join_outer(context, items, relation, join, side, found, ties, parent)
         items.fields += relation.fields
-    if hidden:
-        items.fields = tuple(f for f in items.fields if f.column not in hidden)
+    items.merge(context, named, side or "inner")
 
 
 def _add_as_of(
@@ -136,31 +153,33 @@ def _add_as_of(
 ) -> None:
     """Join one row of an item, by time, to each row since the last comma."""
     how, version = as_of_side(join), node.args.get("version")
+    time: exp.Expr = exp.null()
     if version is not None:
+        require_only(version, "this", "expression", "kind")
+        time = bound(version.expression, Scope(items.fields, parent))
         node = node.copy()
         node.set("version", None)
-    relation, ties = _item(context, items, node, parent)
+    by_event_time = version is not None and not reads_now(items.pieces, time)
+    reader = context.with_queries() if by_event_time else context
+    relation, ties = _item(reader, items, node, parent)
     if ties:
         raise refuse(join, "a correlated query cannot be joined as of a time")
-    relation, named, hidden = _using(items, relation, join)
+    named = named_by(items.of_group, relation, join)
     here = Scope(items.fields + relation.fields, parent)
     written = [join.args.get("on"), join.args.get("match_condition")]
-    found = [condition(bound(p, here)) for some in written for p in conjuncts(some)] + named
-    if (
-        named and version is None and written[1] is None
-    ):  # USING (k, ts): the last column is the time
+    found = [condition(bound(p, here)) for some in written for p in conjuncts(some)]
+    found += [both.condition for both in named]
+    if named and version is None and written[1] is None:  # USING (k, ts): the last is the time
         last = found[-1].node
         found[-1] = condition(exp.GTE(this=last.this, expression=last.expression))
     whole = items.since_comma(relation, found) or items.together()
     if version is None:
         made = as_of(context, whole, relation, how, found, join)
     else:
-        require_only(version, "this", "expression", "kind")
-        time = bound(version.expression, Scope(items.fields, parent))
         made = at_system_time(context, whole, relation, how, found, time, join)
     items.pieces[items.group :] = [made]
     items.fields += relation.fields
-    items.fields = tuple(f for f in items.fields if f.column not in hidden)
+    items.merge(context, named, how)
 
 
 def _join_outer(
@@ -263,127 +282,10 @@ def _parenthesis(
         )
     alias = node.args.get("alias")
     if alias is not None:
+        shown = tuple(f for f in relation.fields if not f.tied)
+        relation = replace(relation, fields=shown)
         relation = renamed(relation, alias.name, [c.name for c in alias.columns], node)
     return relation, []
-
-
-def _unnest(
-    context: Context, items: Items, node: exp.Unnest, parent: Scope | None, side: str | None
-) -> None:
-    """Explode arrays beside the rows they stand in; several go side by side, padded with nulls."""
-    whole = items.together() if items.pieces else nothing(context)
-    scope = Scope(items.fields, parent)
-    scalars = scalars_over(whole.stream.schema)
-    values = [list_of(scalars, bound(part, scope)) for part in node.expressions]
-    alias = node.args.get("alias")
-    table = alias.name if alias and alias.name else "unnest"
-    given = [c.name for c in alias.columns] if alias else []
-    offset = node.args.get("offset")
-    names = [table] * len(values) + (["ordinality"] if offset else [])
-    ordinality = offset.name if isinstance(offset, exp.Identifier) else None
-    names = [*given, *names[len(given) :]]
-    if ordinality and offset and len(given) <= len(values):
-        names[-1] = ordinality
-    made = [context.names(name) for name in names]
-    count = pl.max_horizontal([v.expr.list.len().fill_null(0) for v in values])
-    lists = {
-        column: pl.when(count > 0).then(value.expr if len(values) == 1 else _padded(value, count))
-        for column, value in zip(made, values, strict=False)
-    }
-    if offset:
-        numbers = pl.int_ranges(1, count + 1, dtype=pl.Int64)
-        lists[made[-1]] = pl.when(count > 0).then(numbers)
-    listed = whole.stream.with_columns(**lists)
-    if side != "left":
-        listed = listed.filter(count > 0)
-    items.pieces = [replace(whole, stream=listed.explode(*made), one_row=False)]
-    items.fields += tuple(Field(table, n, c) for n, c in zip(names, made, strict=True))
-
-
-def _padded(array: Value, count: pl.Expr) -> pl.Expr:
-    listed = array.expr.fill_null(pl.lit([], dtype=array.dtype))
-    return listed.list.gather(pl.int_ranges(0, count, dtype=pl.Int64), null_on_oob=True)
-
-
-_LISTED = {
-    "JSON_ARRAY_ELEMENTS", "JSONB_ARRAY_ELEMENTS", "JSON_ARRAY_ELEMENTS_TEXT",
-    "JSONB_ARRAY_ELEMENTS_TEXT", "JSON_OBJECT_KEYS", "JSONB_OBJECT_KEYS",
-    "GENERATE_SUBSCRIPTS", "STRING_TO_TABLE", "REGEXP_SPLIT_TO_TABLE", "REGEXP_MATCHES",
-    "JSONB_PATH_QUERY",
-}  # fmt: skip
-"""Functions that give rows: here they are expressions that give an array, and that is unnested."""
-
-
-_PAIRS = {
-    "JSON_EACH": "JSON_OBJECT_VALUES",
-    "JSONB_EACH": "JSON_OBJECT_VALUES",
-    "JSON_EACH_TEXT": "JSON_OBJECT_TEXTS",
-    "JSONB_EACH_TEXT": "JSON_OBJECT_TEXTS",
-}
-"""Functions that give rows of a key and a value, by what gives the values."""
-
-
-def _unnested(node: exp.Expr) -> exp.Unnest | None:
-    """Return what an item unnests, if that is what it does."""
-    lateral = isinstance(node, exp.Lateral)
-    inside = node.this if lateral else node
-    alias = node.args.get("alias")
-    if isinstance(inside, exp.Unnest):
-        found = inside.copy()
-        if alias is not None:
-            found.set("alias", alias.copy())
-        return found
-    offset = node.args.get("ordinality")
-    if isinstance(inside, exp.Explode):
-        return exp.Unnest(expressions=[inside.this], alias=alias, offset=bool(offset))
-    if isinstance(inside, exp.Table):
-        offset, inside = offset or inside.args.get("ordinality"), inside.this
-    if isinstance(inside, (exp.GenerateSeries, exp.ExplodingGenerateSeries)):
-        alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier("generate_series"))
-        if not alias.columns:
-            alias.set("columns", [exp.to_identifier(alias.name)])
-        if offset or _is_computed(inside):
-            return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
-        return None
-    name = inside.name.upper() if isinstance(inside, exp.Anonymous) else ""
-    if name in _PAIRS:
-        pair = [exp.Anonymous(this=one, expressions=[p.copy() for p in inside.expressions])
-                for one in ("JSON_OBJECT_KEYS", _PAIRS[name])]  # fmt: skip
-        alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(name.lower()))
-        given = list(alias.columns)
-        alias.set("columns", [*given, *map(exp.to_identifier, ("key", "value")[len(given) :])])
-        return exp.Unnest(expressions=pair, alias=alias, offset=bool(offset))
-    if name not in _LISTED:
-        return None
-    alias = alias.copy() if alias else exp.TableAlias(this=exp.to_identifier(inside.name))
-    return exp.Unnest(expressions=[inside.copy()], alias=alias, offset=bool(offset))
-
-
-def _is_computed(node: exp.Expr) -> bool:
-    """Tell a series of columns or instants from one of written numbers, which is a source."""
-    bounds = [node.args.get(part) for part in ("start", "end", "step")]
-    return any(b is not None and (b.find(exp.Column) or b.find(exp.Cast)) for b in bounds)
-
-
-def _using(
-    items: Items, relation: Relation, join: exp.Join | None
-) -> tuple[Relation, list[Condition], set[str]]:
-    """USING and NATURAL: equalities by name; the column of the side that is kept stands for both."""
-    if join is None:
-        return relation, [], set()
-    names = [part.name for part in join.args.get("using") or []]
-    if (join.method or "").upper() == "NATURAL":
-        theirs = {f.name for f in relation.fields if not f.hidden}
-        names = [f.name for f in items.fields if f.name in theirs and not f.hidden]
-    if names and join.side.upper() == "FULL":
-        raise refuse(join, "USING with a full join is not supported", hint="use ON and coalesce()")
-    found, hidden = [], set()
-    for name in names:
-        wanted = exp.Column(this=exp.to_identifier(name))
-        mine, other = Scope(items.fields).find(wanted), Scope(relation.fields).find(wanted)
-        found.append(condition(exp.EQ(this=column(mine.column), expression=column(other.column))))
-        hidden.add(mine.column if join.side.upper() == "RIGHT" else other.column)
-    return relation, found, hidden
 
 
 def where(context: Context, items: Items, node: exp.Expr | None, parent: Scope | None) -> Relation:

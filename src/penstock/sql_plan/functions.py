@@ -7,6 +7,9 @@ import polars as pl
 from penstock.sql_plan import (
     arithmetic,
     array_shapes,
+    bucket_functions,
+    casts,
+    choices,
     clock,
     comparisons,
     encoding_functions,
@@ -17,14 +20,17 @@ from penstock.sql_plan import (
     pattern_functions,
     regex_functions,
     row_functions,
+    scalars,
     span_functions,
     text_functions,
     time_functions,
 )
-from penstock.sql_plan.scalars import CORE, READS, Scalars
+from penstock.sql_plan.scalars import Scalars
 
 _NODES = {
-    **CORE,
+    **scalars.NODES,
+    **choices.NODES,
+    **casts.NODES,
     **comparisons.NODES,
     **arithmetic.NODES,
     **clock.NODES,
@@ -51,11 +57,14 @@ _FUNCTIONS = {
     **array_shapes.FUNCTIONS,
     **math_functions.FUNCTIONS,
     **time_functions.FUNCTIONS,
+    **bucket_functions.FUNCTIONS,
     **clock.FUNCTIONS,
     **span_functions.FUNCTIONS,
 }
 _READS = {
-    **READS,
+    **scalars.READS,
+    **choices.READS,
+    **casts.READS,
     **comparisons.READS,
     **json_functions.READS,
     **json_changes.READS,

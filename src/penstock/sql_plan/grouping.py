@@ -146,9 +146,9 @@ def _over_all(
 
 
 def _grouping_bits(node: exp.Expr, wanted: list[exp.Expr]) -> int:
-    bits = 0
+    bits, there = 0, [key.unnest() for key in wanted]
     for part in node.expressions:
-        bits = bits * 2 + (part not in wanted)
+        bits = bits * 2 + (part.unnest() not in there)
     return bits
 
 

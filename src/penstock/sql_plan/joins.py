@@ -100,6 +100,7 @@ def _key(left: Relation, right: Relation, item: Condition) -> Key | None:
 
 def joined(left: Stream, right: Stream, how: str, keys: Sequence[Key]) -> Stream:
     """Join two streams on keys of both kinds: where some are null-safe, nulls of the others go."""
+    keys = _once(keys)
     safe = any(key.safe for key in keys)
     if safe:
         strict = [key.right.is_not_null() for key in keys if not key.safe]
@@ -119,13 +120,30 @@ def joined(left: Stream, right: Stream, how: str, keys: Sequence[Key]) -> Stream
     return found.drop(extra) if extra else found
 
 
+def _once(keys: Sequence[Key]) -> list[Key]:
+    """Leave out what is said again; of two that differ in nulls the one stays that passes fewer."""
+    kept: list[Key] = []
+    for key in keys:
+        same = (k.left.meta.eq(key.left) and k.right.meta.eq(key.right) for k in kept)
+        at = next((i for i, found in enumerate(same) if found), None)
+        if at is None:
+            kept.append(key)
+        elif kept[at].safe:
+            kept[at] = key
+    return kept
+
+
 def _distinct_keys(side: Stream, keys: list[pl.Expr]) -> tuple[Stream, list[pl.Expr], list[str]]:
-    """Polars joins on a column once: one that equals several gets copies, which are dropped again."""
+    """Return keys that Polars takes, and the columns added for them, which are dropped again.
+
+    It joins on a column once, and on no expression that names a part of itself.
+    """
     on: list[pl.Expr] = []
     copies: dict[str, pl.Expr] = {}
     for key in keys:
         name = key.meta.output_name()
-        if any(name == other.meta.output_name() for other in on):
+        renames = not key.meta.eq(key.meta.undo_aliases())
+        if renames or any(name == other.meta.output_name() for other in on):
             copy = f"{name}#{len(copies) + 1} again"
             copies[copy] = key
             key = pl.col(copy)
@@ -151,7 +169,7 @@ def inner(left: Relation, right: Relation, conditions: Sequence[Condition]) -> R
         stream = joined_near(left.stream, right.stream, pairs, close)
         stream = stream.filter(*predicates) if predicates else stream
     elif keys and predicates and _folds(left.stream, right.stream, keys, predicates, schema):
-        equal = [key.left == key.right for key in keys]
+        equal = [key.left == key.right for key in _once(keys)]
         stream = left.stream.join_where(right.stream, *equal, *predicates)
     elif keys:
         stream = joined(left.stream, right.stream, "inner", keys)

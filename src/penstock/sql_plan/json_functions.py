@@ -16,9 +16,10 @@ from sqlglot import exp
 
 from penstock.plan.expressions.repeatable import row_wise
 from penstock.sql_plan.calls import Call
+from penstock.sql_plan.casts import cast
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.json_documents import canonical_json
-from penstock.sql_plan.scalars import Scalars, Translator, cast
+from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.values import Value
 
 _TEXT = pl.String()

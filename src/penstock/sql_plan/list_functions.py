@@ -198,7 +198,8 @@ def _same_type(scalars: Scalars, one: exp.Expr, two: exp.Expr) -> tuple[pl.Expr,
 def _contains(scalars: Scalars, node: exp.Expr) -> Value:
     value = list_of(scalars, node.this)
     item = scalars.value(node.expression)
-    return Value(value.expr.list.contains(item.expr), pl.Boolean())
+    found = value.expr.list.contains(item.expr)
+    return Value(pl.when(item.expr.is_not_null()).then(found), pl.Boolean())
 
 
 def _join(scalars: Scalars, arguments: list[exp.Expr]) -> Value:

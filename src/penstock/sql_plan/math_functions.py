@@ -48,7 +48,8 @@ def _round(scalars: Scalars, node: exp.Expr) -> Value:
             ratio(value.expr.cast(_FLOAT), pl.lit(float(unit))).round(mode="half_away_from_zero")
             * unit
         )
-        return Value(whole.cast(value.dtype), value.dtype)
+        dtype = pl.Decimal(MAX_DIGITS, 0) if value.dtype.is_decimal() else value.dtype
+        return Value(whole.cast(dtype), dtype)
     if value.dtype.is_integer():
         return value
     if isinstance(value.dtype, pl.Decimal):
@@ -151,6 +152,9 @@ def _whole(apply: Callable[[pl.Expr], pl.Expr]) -> Translator:
         value = scalars.number(first(node))
         if value.dtype.is_integer():
             return value
+        if isinstance(value.dtype, pl.Decimal):  # ceil(9.99) has more digits before the point
+            wide, whole = (pl.Decimal(MAX_DIGITS, s) for s in (value.dtype.scale, 0))
+            return Value(apply(value.expr.cast(wide)).cast(whole), whole)
         return Value(apply(value.expr).cast(value.dtype), value.dtype)
 
     return translate

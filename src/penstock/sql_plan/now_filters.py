@@ -21,11 +21,12 @@ from sqlglot import exp
 from penstock.plan.temporal_filters import TemporalFilter
 from penstock.sql_plan.arithmetic import interval
 from penstock.sql_plan.binding import parts
+from penstock.sql_plan.casts import cast
 from penstock.sql_plan.clock import is_now, reads_clock
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.functions import scalars_over
 from penstock.sql_plan.relations import Relation
-from penstock.sql_plan.scalars import Scalars, cast
+from penstock.sql_plan.scalars import Scalars
 from penstock.sql_plan.types import dtype_of
 from penstock.sql_plan.values import literal_as
 from penstock.stream import Stream

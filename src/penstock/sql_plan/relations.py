@@ -20,13 +20,15 @@ from penstock.windows import Window
 class Field:
     """A column as SQL sees it: ``table.name``, and the column of the stream that holds it.
 
-    A ``hidden`` one can be named, and is not among those a star stands for.
+    A ``hidden`` one can be named, and is not among those a star stands for. A ``tied`` one is a
+    column of USING: without its table another field, which stands for both sides, is meant.
     """
 
     table: str | None
     name: str
     column: str
     hidden: bool = False
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,10 @@ class Scope:
         exact = [f for f in candidates if f.name == node.name]
         if not exact and not node.this.args.get("quoted"):
             exact = [f for f in candidates if f.name.lower() == node.name.lower()]
+        if not node.table:
+            exact = [f for f in exact if not f.tied] or exact
         if len({f.column for f in exact}) > 1:
-            tables = sorted({f"{f.table}.{f.name}" for f in exact})
+            tables = sorted({f"{f.table}.{f.name}" if f.table else f.name for f in exact})
             raise PlanError(
                 f"column {node.name!r}{position(node)} is ambiguous",
                 step="sql",
@@ -171,15 +175,24 @@ class Scope:
 
     def of_table(self, table: str | None) -> list[Field]:
         """Return the fields a star stands for."""
-        shown = (f for f in self.fields if not f.hidden)
-        return [f for f in shown if table is None or _is(table, f.table, None)]
+        if table is None:
+            return self.shown()
+        return [f for f in self.fields if not f.hidden and _is(table, f.table, None)]
+
+    def shown(self) -> list[Field]:
+        """Return the fields that ``*`` stands for."""
+        return [f for f in self.fields if not (f.hidden or f.tied)]
+
+    def names(self) -> set[str]:
+        """Return the names of these."""
+        return {f.name for f in self.shown()}
 
     def _unknown(self, node: exp.Column) -> PlanError:
         known: list[str] = []
         scope: Scope | None = self
         while scope is not None:
             fields = [f for f in scope.fields if not f.name.startswith("#")]  # ours
-            known += [f"{f.table}.{f.name}" if node.table else f.name for f in fields]
+            known += [f"{f.table}.{f.name}" if node.table and f.table else f.name for f in fields]
             scope = scope.parent
         name = f"{node.table}.{node.name}" if node.table else node.name
         return PlanError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -13,9 +12,8 @@ from sqlglot import exp
 
 from penstock.errors import PlanError, closest
 from penstock.sql_plan.dialect import refuse, require_only
-from penstock.sql_plan.json_documents import canonical, canonical_json
 from penstock.sql_plan.text_forms import span_text, text_form
-from penstock.sql_plan.types import MAX_DIGITS, dtype_of, sql_type
+from penstock.sql_plan.types import MAX_DIGITS, sql_type
 from penstock.sql_plan.values import Value, aligned, constant, literal_as
 
 _OPERANDS = ("this", "expression", "expressions")
@@ -63,10 +61,10 @@ class Scalars:
             return self._checked(node.meta[FUNCTION], node)
         for kind in type(node).__mro__:
             if kind in self._nodes:
-                return self._checked(self._nodes[kind], node)
+                return _folded(self._checked(self._nodes[kind], node), node)
         name = (node.name if isinstance(node, exp.Anonymous) else node.key).upper()
         if name in self._functions:
-            return self._called(self._functions[name], node)
+            return _folded(self._called(self._functions[name], node), node)
         raise self._unknown(node, name)
 
     def _unknown(self, node: exp.Expr, name: str) -> PlanError:
@@ -165,6 +163,25 @@ class Scalars:
         return value.literal
 
 
+def _folded(value: Value, node: exp.Expr) -> Value:
+    """Compute once what is made of constants: beside columns Polars may take it for one row.
+
+    A function of the user's is called for each row; what fails now fails for each row, too.
+    """
+    nested = value.dtype.is_nested() or value.dtype == pl.Null
+    if value.constant or value.is_interval or nested or value.expr.meta.root_names():
+        return value
+    if any(FUNCTION in part.meta for part in node.walk()):
+        return value
+    try:
+        cell = pl.select(value.expr).to_series()
+    except pl.exceptions.PolarsError:
+        return value
+    if len(cell) != 1 or cell.dtype != value.dtype:
+        return value
+    return replace(value, expr=pl.lit(cell.item(), dtype=value.dtype))
+
+
 _WINDOW_ONLY = ("ROWNUMBER", "NTILE", "LAG", "LEAD", "NTHVALUE", "FIRSTVALUE", "LASTVALUE")
 
 
@@ -225,18 +242,6 @@ def _inner(scalars: Scalars, node: exp.Expr) -> Value:
     return scalars.value(node.this)
 
 
-def _logic(combine: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expr) -> Value:
-        left, right = scalars.predicate(node.this), scalars.predicate(node.expression)
-        return Value(combine(left, right), pl.Boolean())
-
-    return translate
-
-
-def _not(scalars: Scalars, node: exp.Expr) -> Value:
-    return Value(~scalars.predicate(node.this), pl.Boolean())
-
-
 def both(scalars: Scalars, node: exp.Expr, *parts: exp.Expr) -> list[Value]:
     """Return operands as the one type they are compared or united in."""
     return united(node, scalars.values(parts))
@@ -250,190 +255,18 @@ def united(node: exp.Expr, values: list[Value]) -> list[Value]:
     return found
 
 
-def _is(scalars: Scalars, node: exp.Expr) -> Value:
-    value = scalars.value(node.this)
-    if not isinstance(node.expression, (exp.Null, exp.Boolean)):
-        raise refuse(node, "IS stands before NULL, TRUE or FALSE")
-    if isinstance(node.expression, exp.Null):
-        return Value(value.expr.is_null(), pl.Boolean())
-    wanted = bool(node.expression.this)
-    return Value(value.expr.eq_missing(pl.lit(wanted)), pl.Boolean())
-
-
 def _collate(scalars: Scalars, node: exp.Expr) -> Value:
     if node.expression.name.lower() not in ("c", "posix", "ucs_basic", "default"):
         raise refuse(node, "text is ordered by code point; other collations are not supported")
     return scalars.value(node.this)
 
 
-def _case(scalars: Scalars, node: exp.Expr) -> Value:
-    branches = node.args["ifs"]
-    subject = node.args.get("this")
-    tests = [exp.EQ(this=subject, expression=b.this) if subject else b.this for b in branches]
-    some = scalars.lenient()
-    conditions = [scalars.predicate(tests[0]), *map(some.predicate, tests[1:])]
-    default = node.args.get("default") or exp.Null()
-    *results, otherwise = both(some, node, *(b.args["true"] for b in branches), default)
-    return _chosen(conditions, results, otherwise)
-
-
-def _if(scalars: Scalars, node: exp.Expr) -> Value:
-    default = node.args.get("false") or exp.Null()
-    result, otherwise = both(scalars.lenient(), node, node.args["true"], default)
-    return _chosen([scalars.predicate(node.this)], [result], otherwise)
-
-
-def _chosen(conditions: list[pl.Expr], results: list[Value], otherwise: Value) -> Value:
-    found = otherwise.expr
-    for condition, result in zip(reversed(conditions), reversed(results), strict=True):
-        found = pl.when(condition).then(result.expr).otherwise(found)
-    return Value(found, otherwise.dtype)
-
-
-def _cast(scalars: Scalars, node: exp.Expr) -> Value:
-    target = dtype_of(node.args["to"])
-    value = scalars.value(node.this)
-    if node.args["to"].this == exp.DType.JSONB and value.dtype == pl.String:
-        if value.constant and value.literal is not None:
-            return constant(canonical(value.literal), pl.String())
-        return Value(canonical_json(value.expr), pl.String())
-    if value.constant and value.dtype == pl.String and value.literal is not None:
-        if isinstance(target, pl.Duration):
-            return scalars.value(exp.Interval(this=node.this))
-        return _literal_cast(value, target, node)
-    strict = scalars.strict and not isinstance(node, exp.TryCast)
-    found = cast(value, target, strict=strict)
-    width = node.args["to"].expressions
-    if target == pl.String and width and node.args["to"].this in exp.DataType.TEXT_TYPES:
-        found = found.str.head(int(width[0].name))  # varchar(3)
-    return Value(found, target)
-
-
-def _literal_cast(value: Value, target: pl.DataType, node: exp.Expr) -> Value:
-    try:
-        return literal_as(value, target)
-    except ValueError:
-        if not isinstance(node, exp.TryCast):
-            raise
-        return constant(None, target)
-
-
-def cast(value: Value, target: pl.DataType, *, strict: bool) -> pl.Expr:
-    """Convert as PostgreSQL does: a float or decimal to a whole number is rounded, text is read."""
-    expr = value.expr
-    if target == pl.String and value.has_months:
-        return span_text(value.counted_months, value.fixed)
-    if target == pl.String:
-        return text_form(expr, value.dtype)
-    if target.is_integer() and value.dtype.is_decimal():
-        return expr.round(0, mode="half_away_from_zero").cast(target, strict=strict)
-    if target.is_integer() and value.dtype.is_float():
-        return expr.round(0).cast(target, strict=strict)
-    if isinstance(target, pl.Decimal) and isinstance(value.dtype, pl.Decimal):
-        rounded = expr.round(target.scale, mode="half_away_from_zero")
-        return rounded.cast(target, strict=strict)
-    if isinstance(target, pl.List) and isinstance(value.dtype, pl.List):
-        inner, wanted = (_inner_type(t) for t in (value.dtype, target))
-        return expr.list.eval(cast(Value(pl.element(), inner), wanted, strict=strict))
-    if value.dtype == pl.String:
-        return _read(expr, target, strict=strict)
-    if value.dtype.is_integer() and target == pl.Boolean:
-        return expr != 0
-    if isinstance(value.dtype, pl.Datetime) and isinstance(target, pl.Datetime):
-        return _zoned(expr, value.dtype, target)
-    return expr.cast(target, strict=strict)
-
-
-def _inner_type(dtype: pl.List) -> pl.DataType:
-    return dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner()
-
-
-def _read(expr: pl.Expr, target: pl.DataType, *, strict: bool) -> pl.Expr:
-    """Read text as another type."""
-    if isinstance(target, pl.Datetime):
-        naive = expr.str.to_datetime(time_unit=target.time_unit, strict=strict)
-        return naive if target.time_zone is None else naive.dt.replace_time_zone("UTC")
-    if target == pl.Date:
-        return expr.str.to_date("%Y-%m-%d", strict=strict)
-    if target == pl.Binary:
-        hexed = expr.str.strip_prefix("\\x").str.decode("hex", strict=False)
-        return pl.when(expr.str.starts_with("\\x")).then(hexed).otherwise(expr.cast(pl.Binary))
-    if target.is_numeric():
-        return expr.str.strip_chars().cast(target, strict=strict)
-    if target == pl.Boolean:
-        low = expr.str.strip_chars().str.to_lowercase()
-        if not strict:
-            return low.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
-        return low.replace_strict(_BOOLEANS, return_dtype=pl.Boolean)
-    return expr.cast(target, strict=strict)
-
-
-_BOOLEANS = dict.fromkeys(("t", "true", "yes", "on", "1"), True)
-_BOOLEANS |= dict.fromkeys(("f", "false", "no", "off", "0"), False)
-
-
-def _zoned(expr: pl.Expr, source: pl.Datetime, target: pl.Datetime) -> pl.Expr:
-    if source.time_zone is None and target.time_zone is not None:
-        return expr.cast(pl.Datetime(target.time_unit)).dt.replace_time_zone(target.time_zone)
-    if source.time_zone is not None and target.time_zone is None:
-        utc = expr.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return utc.cast(target)
-    return expr.cast(target)
-
-
-def _coalesce(scalars: Scalars, node: exp.Expr) -> Value:
-    rest = scalars.lenient().values(node.expressions)
-    values = united(node, [scalars.value(node.this), *rest])
-    return Value(pl.coalesce([v.expr for v in values]), values[0].dtype)
-
-
-def _nullif(scalars: Scalars, node: exp.Expr) -> Value:
-    value, other = both(scalars, node, node.this, node.expression)
-    return Value(
-        pl.when(~(value.expr == other.expr).fill_null(value=False)).then(value.expr), value.dtype
-    )
-
-
-def _extreme(combine: Callable[[list[pl.Expr]], pl.Expr], *, largest: bool) -> Translator:
-    def translate(scalars: Scalars, node: exp.Expr) -> Value:
-        values = both(scalars, node, node.this, *node.expressions)
-        found, dtype = combine([v.expr for v in values]), values[0].dtype
-        if largest and dtype.is_float():  # NaN is above all numbers, and Polars passes it over
-            some = pl.any_horizontal(v.expr.is_nan() for v in values)
-            found = pl.when(some).then(pl.lit(math.nan, dtype)).otherwise(found)
-        return Value(found, dtype)
-
-    return translate
-
-
-CORE: dict[type[exp.Expr], Translator] = {
+NODES: dict[type[exp.Expr], Translator] = {
     exp.Literal: _literal,
     exp.Column: _column,
     exp.Boolean: _boolean,
     exp.Null: _null,
     exp.Paren: _inner,
-    exp.And: _logic(lambda a, b: a & b),
-    exp.Or: _logic(lambda a, b: a | b),
-    exp.Not: _not,
-    exp.Is: _is,
     exp.Collate: _collate,
-    exp.Case: _case,
-    exp.If: _if,
-    exp.Cast: _cast,
-    exp.TryCast: _cast,
-    exp.Coalesce: _coalesce,
-    exp.Nullif: _nullif,
-    exp.Greatest: _extreme(pl.max_horizontal, largest=True),
-    exp.Least: _extreme(pl.min_horizontal, largest=False),
 }
-
-READS: dict[type[exp.Expr], tuple[str, ...]] = {
-    exp.Literal: ("is_string",),
-    exp.Column: (),
-    exp.Case: ("ifs", "default"),
-    exp.If: ("true", "false"),
-    exp.Cast: ("to",),
-    exp.TryCast: ("to", "safe", "requires_string"),
-    exp.Greatest: ("ignore_nulls",),
-    exp.Least: ("ignore_nulls",),
-}
+READS: dict[type[exp.Expr], tuple[str, ...]] = {exp.Literal: ("is_string",), exp.Column: ()}

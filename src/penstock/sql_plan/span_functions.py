@@ -8,6 +8,7 @@ from sqlglot import exp
 from penstock.sql_plan.arithmetic import shifted
 from penstock.sql_plan.calls import Call
 from penstock.sql_plan.columnar import over_columns
+from penstock.sql_plan.compared import equal, less
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.scalars import Scalars, Translator, both
 from penstock.sql_plan.values import Value, ratio, span_of
@@ -172,8 +173,8 @@ def _overlaps(scalars: Scalars, node: exp.Expr) -> Value:
     (a, b), (c, d) = (_period(scalars, side) for side in (node.this, node.expression))
     low_one, low_two = pl.min_horizontal(a, b), pl.min_horizontal(c, d)
     high_one, high_two = pl.max_horizontal(a, b), pl.max_horizontal(c, d)
-    apart = (low_one < high_two) & (low_two < high_one)
-    return Value((low_one == low_two) | apart, pl.Boolean())
+    apart = less(low_one, high_two) & less(low_two, high_one)
+    return Value(equal(low_one, low_two) | apart, pl.Boolean())
 
 
 def _period(scalars: Scalars, side: exp.Expr) -> tuple[pl.Expr, pl.Expr]:

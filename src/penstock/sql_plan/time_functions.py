@@ -11,10 +11,10 @@ from penstock.sql_plan.calls import Call
 from penstock.sql_plan.dialect import refuse
 from penstock.sql_plan.instant_parts import part
 from penstock.sql_plan.number_formats import number_text, text_number
-from penstock.sql_plan.scalars import Scalars, Translator, cast
+from penstock.sql_plan.scalars import Scalars, Translator
 from penstock.sql_plan.span_functions import part_of_span, singular, truncated_span
 from penstock.sql_plan.time_formats import read, written
-from penstock.sql_plan.values import Value, literal_as
+from penstock.sql_plan.values import Value
 
 _UNITS = {
     "year": "1y", "quarter": "1q", "month": "1mo", "week": "1w", "day": "1d", "hour": "1h",
@@ -170,25 +170,6 @@ def _make_time(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
     return Value((nanos + (seconds * 1e9).round().cast(pl.Int64)).cast(pl.Time), pl.Time())
 
 
-def _bin(scalars: Scalars, arguments: list[exp.Expr]) -> Value:
-    """``date_bin(stride, instant, origin)``: the start of the stride that the instant is in."""
-    stride = scalars.value(exp.Cast(this=arguments[0], to=exp.DataType.build("interval")))
-    if not stride.is_interval or stride.has_months or not stride.literal:
-        raise refuse(arguments[0], "the stride is a constant interval without months")
-    value, said = scalars.value(arguments[1]), arguments[2]
-    said = exp.Literal.string(said.name) if isinstance(said, exp.Var) else said
-    origin = scalars.value(said)
-    if origin.constant and origin.dtype == pl.String:
-        origin = literal_as(origin, pl.Datetime("us"))
-    dtype = pl.Datetime("us") if value.dtype == pl.Date else value.dtype
-    one, two = (cast(v, dtype, strict=True).dt.epoch("us") for v in (value, origin))
-    size = int(stride.expr.pipe(lambda e: pl.select(e.dt.total_microseconds())).item())
-    start = two + (one - two).floordiv(size) * size
-    found = start.cast(pl.Datetime("us"))
-    zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
-    return Value(found.dt.replace_time_zone(zone) if zone else found, dtype)
-
-
 def _read_date(scalars: Scalars, node: exp.Expr) -> Value:
     form = strftime(str(scalars.written(node.args["format"], "the format")))
     return Value(scalars.text(node.this).str.to_date(form), pl.Date())
@@ -242,8 +223,6 @@ FUNCTIONS: dict[str, Translator] = {
     "MAKE_DATE": Call(3, 3, _make_date),
     "TIMESTAMPFROMPARTS": Call(6, 6, _make_timestamp),
     "TIMEFROMPARTS": Call(3, 3, _make_time),
-    "DATEBIN": Call(3, 3, _bin),
-    "DATE_BIN": Call(3, 3, _bin),
 }
 READS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.TimestampTrunc: ("unit", "zone"),

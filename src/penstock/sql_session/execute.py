@@ -38,13 +38,19 @@ def context_of(catalogue: Catalogue, read: set[str], *, once: bool) -> Context:
         if found is None:
             return None
         if isinstance(found, View) and found.contents is None:
-            read.add(name.lower())
-            inside = context_of(catalogue, read, once=once)
-            return named(plan(inside, found.query, None, None), found.schema.names())
+            return query_of(name)
         read.add(found.name.lower())
         return reading(found, once=once)
 
-    return Context(stream_of, lambda: names_of(catalogue), plan)
+    def query_of(name: str) -> Stream | None:
+        found = catalogue.get(name.lower())
+        if not isinstance(found, View):
+            return None
+        read.add(name.lower())
+        inside = context_of(catalogue, read, once=once)
+        return named(plan(inside, found.query, None, None), found.schema.names())
+
+    return Context(stream_of, lambda: names_of(catalogue), plan, query_of)
 
 
 def answer(catalogue: Catalogue, query: exp.Expr) -> pl.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 from sqlglot import exp
@@ -10,6 +12,7 @@ from sqlglot import exp
 from penstock.errors import PlanError
 from penstock.sql_plan.dialect import Marked, refuse, statements
 from penstock.sql_plan.emission import emitted_once
+from penstock.sql_plan.parameters import Parameters, given
 from penstock.sql_plan.statements import shown
 from penstock.sql_plan.types import sql_type
 from penstock.sql_session.execute import planned
@@ -17,6 +20,7 @@ from penstock.sql_session.functions import SessionFunctions
 from penstock.sql_session.inflow import Inflow
 from penstock.sql_session.relations import Table, View, names_of
 from penstock.sql_session.upkeep import Upkeep
+from penstock.stream import Stream
 
 HISTORY = "changelog"
 """What fills the table of ``CREATE MATERIALIZED VIEW v AS CHANGELOG FROM t``."""
@@ -92,15 +96,46 @@ def one(text: str) -> Marked:
     return found[0]
 
 
-def explained(upkeep: Upkeep, functions: SessionFunctions, text: str) -> pl.DataFrame:
-    """Return the plan of a query."""
-    marked = one(text)
+_EXPLAIN = "EXPLAIN "
+_PLAN_FOR = re.compile(r"plan\s+for\s+", re.IGNORECASE)
+_NAME = re.compile(r'(?:(?:materialized\s+)?view\s+)?"?(\w+)"?\s*;?', re.IGNORECASE)
+_OPTIONS = re.compile(r"(analyze|verbose|\()", re.IGNORECASE)
+
+
+def explained(
+    upkeep: Upkeep, functions: SessionFunctions, text: str, parameters: Parameters | None
+) -> pl.DataFrame:
+    """Return the plan of a query, of the one in a definition, or of a view by its name."""
+    if _OPTIONS.match(text):
+        raise PlanError(
+            "EXPLAIN takes no options",
+            step="sql",
+            value=text.split()[0],
+            hint="EXPLAIN SELECT ... shows the plan and its state; SHOW SOURCES and SHOW SINKS how they do",
+        )
+    view = _NAME.fullmatch(text)
+    if view is not None:
+        return _plan_of(_viewed(upkeep, view[1]))
+    text = _PLAN_FOR.sub(lambda found: " " * len(found[0]), text, count=1)
+    marked = one(" " * len(_EXPLAIN) + text)  # so that positions are those of the whole
+    marked = replace(marked, node=given(marked.node, parameters))
     functions.noted(marked.node)
     node = marked.node.expression if isinstance(marked.node, exp.Create) else marked.node
     if not isinstance(node, exp.Query):
         raise refuse(marked.node, "EXPLAIN shows the plan of a query")
     relation, _ = planned(upkeep.relations, node, once=False)
     stream = shown(relation)
-    if marked.on_close:
-        stream = emitted_once(stream, node)
+    return _plan_of(emitted_once(stream, node) if marked.on_close else stream)
+
+
+def _viewed(upkeep: Upkeep, name: str) -> Stream:
+    found = upkeep.relations.get(name.lower())
+    if found is None:
+        raise unknown(upkeep, name)
+    if not isinstance(found, View):
+        raise PlanError(f"{found.name} is no view", step="sql", value=name, hint=f"DESCRIBE {name}")
+    return found.stream
+
+
+def _plan_of(stream: Stream) -> pl.DataFrame:
     return pl.DataFrame({"plan": stream.explain().splitlines()})

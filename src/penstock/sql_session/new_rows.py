@@ -9,9 +9,9 @@ import polars as pl
 from sqlglot import exp
 
 from penstock.errors import PlanError
+from penstock.sql_plan.casts import cast
 from penstock.sql_plan.dialect import PenstockSQL, refuse, require_only
 from penstock.sql_plan.functions import scalars_over
-from penstock.sql_plan.scalars import cast
 from penstock.sql_plan.types import sql_type
 from penstock.sql_plan.values import Value, constant, literal_as
 from penstock.sql_session.execute import answer

@@ -102,7 +102,8 @@ class Session:
                 with nesting_limited(), self._at_present():
                     if self._upkeep.log is not None:
                         refuse_secrets(marked)
-                    result = self._run(replace(marked, node=given(marked.node, parameters)))
+                    whole = replace(marked, node=given(marked.node, parameters))
+                    result = self._run(whole, parameters)
             self._ticking.watch()
         return result
 
@@ -266,12 +267,14 @@ class Session:
         if self._closed:
             raise PlanError("the session is closed", step="session", hint="open a new one")
 
-    def _run(self, marked: Marked) -> pl.DataFrame | None:
+    def _run(self, marked: Marked, parameters: Parameters | None) -> pl.DataFrame | None:
         node = self._functions.noted(marked.node)
         if not isinstance(node, exp.Create):
             marked.refuse_clauses()
         if isinstance(node, (exp.Query, exp.Values)):
             return answer(self._relations, node)
+        if isinstance(node, exp.Command):
+            return self._command(marked, parameters)
         for kind, run in self._verbs().items():
             if isinstance(node, kind):
                 return run(marked)
@@ -287,7 +290,6 @@ class Session:
             exp.TruncateTable: self._truncate,
             exp.Describe: lambda m: looking.described(self._upkeep, m.node.this),
             exp.Show: lambda m: self._listed(m.node.name),
-            exp.Command: self._command,
             exp.Transaction: _refuse_transaction,
             exp.Commit: _refuse_transaction,
             exp.Rollback: _refuse_transaction,
@@ -323,14 +325,14 @@ class Session:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def _command(self, marked: Marked) -> pl.DataFrame | None:
+    def _command(self, marked: Marked, parameters: Parameters | None) -> pl.DataFrame | None:
         verb = str(marked.node.this).upper()
         rest = marked.node.args.get("expression")
         said = (rest.name if isinstance(rest, exp.Expr) else str(rest or "")).strip()
         if verb == "SHOW":
             return self._listed(said)
         if verb == "EXPLAIN":
-            return looking.explained(self._upkeep, self._functions, said)
+            return looking.explained(self._upkeep, self._functions, said, parameters)
         what = " ".join([verb, *said.split()[:1]])  # not all of it: it may hold a secret
         raise PlanError(f"the statement {what} is not supported", step="sql", value=what)
 

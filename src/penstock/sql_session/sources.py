@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from sqlglot import exp
 
 from penstock.columns import is_reserved
-from penstock.errors import PlanError
-from penstock.sql_plan.clauses import Clauses
-from penstock.sql_plan.dialect import refuse, require_only
+from penstock.errors import ConfigError, PlanError
+from penstock.sql_plan.clauses import Clauses, OptionValue
+from penstock.sql_plan.dialect import refuse, require_only, statements
 from penstock.sql_session.connecting import source_stream
 from penstock.sql_session.definitions import checks_of, column_of, watermark_of
 from penstock.sql_session.relations import Column
@@ -38,6 +39,22 @@ def source_of(node: exp.Create, clauses: Clauses) -> tuple[Stream, tuple[str, in
             alternatives=stream.columns,
         )
     return stream, watermark
+
+
+def stream_at(url: str, options: Mapping[str, OptionValue], columns: str | None = None) -> Stream:
+    """Return the stream of a URL whose options are texts, as ``WITH`` takes them.
+
+    ``columns``: those of the source as SQL declares them (``"id INT, name TEXT"``), where it does not
+    know them itself.
+    """
+    declared = f" ({columns})" if columns else ""
+    found = statements(f"CREATE SOURCE source{declared} WITH (connector = 'rate')")
+    node = found[0].node
+    if len(found) > 1 or not isinstance(node, exp.Create):
+        raise ConfigError(
+            "not a list of columns", step="columns", value=columns, hint="id INT, name TEXT"
+        )
+    return source_of(node, Clauses(kind="SOURCE", options=options, url=url))[0]
 
 
 def watermarked(stream: Stream, watermark: tuple[str, int] | None, clauses: Clauses) -> Stream:

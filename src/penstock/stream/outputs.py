@@ -5,18 +5,16 @@ from __future__ import annotations
 import html
 import inspect
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.connectors import registry
 from penstock.connectors.contract import SinkSpec
-from penstock.deferred import Deferred, asyncio
+from penstock.deferred import Deferred
 from penstock.errors import PlanError, user_line
 from penstock.instants import Duration
 from penstock.plan.explain import explain
@@ -24,6 +22,7 @@ from penstock.plan.ranking import final_order
 from penstock.plan.sinks import SinkNode
 from penstock.query import Query
 from penstock.stream.base import StreamBase
+from penstock.stream.following import Changes
 
 if TYPE_CHECKING:
     from penstock.connectors.callback import config as callback
@@ -32,10 +31,16 @@ if TYPE_CHECKING:
     from penstock.connectors.console import config as console
     from penstock.connectors.duckdb import config as duckdb
     from penstock.connectors.file_sink import config as file_sink
+    from penstock.connectors.http import sink_config as http
     from penstock.connectors.kafka import config as kafka
+    from penstock.connectors.mqtt import config as mqtt
+    from penstock.connectors.nats import config as nats
     from penstock.connectors.postgres import config as postgres
+    from penstock.connectors.rabbitmq import config as rabbitmq
+    from penstock.connectors.redis import config as redis
     from penstock.connectors.sqlite import config as sqlite
     from penstock.connectors.topics import config as topics
+    from penstock.connectors.websocket import sink_config as websocket
     from penstock.topics import Retention
 else:
     callback = Deferred("penstock.connectors.callback.config")
@@ -44,20 +49,20 @@ else:
     console = Deferred("penstock.connectors.console.config")
     duckdb = Deferred("penstock.connectors.duckdb.config")
     file_sink = Deferred("penstock.connectors.file_sink.config")
+    http = Deferred("penstock.connectors.http.sink_config")
     kafka = Deferred("penstock.connectors.kafka.config")
+    mqtt = Deferred("penstock.connectors.mqtt.config")
+    nats = Deferred("penstock.connectors.nats.config")
     postgres = Deferred("penstock.connectors.postgres.config")
+    rabbitmq = Deferred("penstock.connectors.rabbitmq.config")
+    redis = Deferred("penstock.connectors.redis.config")
     sqlite = Deferred("penstock.connectors.sqlite.config")
     topics = Deferred("penstock.connectors.topics.config")
+    websocket = Deferred("penstock.connectors.websocket.sink_config")
 
 Key = str | Iterable[str]
 
 _FILE_ENDINGS = (".parquet", ".csv", ".ndjson", ".jsonl", ".json", ".ipc", ".arrow", ".feather")
-
-_QUEUED_CHANGES = 16
-"""Epochs that wait for a slow reader of ``changes()`` before the query waits too."""
-
-_ASYNC_WAIT_S = 0.25
-"""Longest wait on a thread for an event loop: a loop that ends waits for its threads."""
 
 
 class Outputs(StreamBase):
@@ -114,6 +119,93 @@ class Outputs(StreamBase):
         """
         spec = kafka.kafka_sink(servers, topic=topic, format=format, key=key, **options)
         return self.sink(spec)
+
+    def sink_http(
+        self,
+        url: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word that users know
+        batch_rows: int = 500,
+        token: str | None = None,
+        **options: Any,
+    ) -> Query:
+        """Post rows to an HTTP server, in batches, at least once. Needs the extra ``http``.
+
+        Each request has an ``Idempotency-Key`` made of sink, epoch and rows, the same when it is sent
+        again: a server that takes a key once has each row once. ``format``: ``"json"`` (an array),
+        ``"ndjson"``, ``"csv"``, ``"row"`` (a request a row). Rows that are refused (400, 413, 422) are
+        dead letters. More ``options`` (rate, retries, headers, TLS): ``docs/connectors/http.md``.
+        """
+        return self.sink(
+            http.http_sink(url, format=format, batch_rows=batch_rows, token=token, **options)
+        )
+
+    def sink_websocket_server(
+        self,
+        address: str | int,
+        *,
+        slow: str = "drop",
+        token: str | Iterable[str] = (),
+        **options: Any,
+    ) -> Query:
+        """Send rows to all who are connected by WebSocket, at most once. Needs the extra ``websocket``.
+
+        ``slow``: a client that reads too slowly is closed (``"drop"``) or misses messages (``"skip"``).
+        More ``options``: ``docs/connectors/websocket.md``.
+        """
+        spec = websocket.websocket_server_sink(address, slow=slow, token=token, **options)
+        return self.sink(spec)
+
+    def sink_mqtt(
+        self,
+        broker: str,
+        topic: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word that users know
+        key: Key = (),
+        qos: int = 1,
+        retain: bool = False,
+        **options: Any,
+    ) -> Query:
+        """Publish messages to an MQTT broker, at least once (``qos=0``: nothing is confirmed).
+
+        ``topic`` may name columns: ``"totals/{user}"``. ``format`` as in ``sink_kafka``. With a ``key``
+        changes are upserts, deletions messages without payload; with ``retain`` the broker keeps the
+        newest of each topic, so that it is a table by topic. More ``options`` (security, headers,
+        version) are those of ``docs/connectors/mqtt.md``.
+        """
+        spec = mqtt.mqtt_sink(
+            broker, topic=topic, format=format, key=key, qos=qos, retain=retain, **options
+        )
+        return self.sink(spec)
+
+    def sink_redis(self, host: str, name: str, *, key: Key = (), **options: Any) -> Query:
+        """Write to Redis, exactly once with a checkpoint. Needs the extra ``redis``.
+
+        Without a ``key`` rows are appended to the stream ``name``, as JSON in the field ``value``. With
+        one each is a hash ``name:KEY`` (or by a name of yours, ``"user:{id}"``) with a field for each
+        column, set and deleted as the row changes. More ``options`` (format, number of entries kept,
+        security) are those of ``docs/connectors/redis.md``.
+        """
+        return self.sink(redis.redis_sink(host, name=name, key=key, **options))
+
+    def sink_nats(self, host: str, subject: str, *, key: Key = (), **options: Any) -> Query:
+        """Publish to NATS JetStream, at least once; what comes again within its window is dropped.
+
+        ``subject`` may name columns: ``"totals.{user}"``. With a ``key`` changes are upserts, deletions
+        messages without payload. ``stream=`` is created if it is not there. More ``options`` (format,
+        headers, window of duplicates, security) are those of ``docs/connectors/nats.md``.
+        """
+        return self.sink(nats.nats_sink(host, subject=subject, key=key, **options))
+
+    def sink_rabbitmq(self, host: str, queue: str, *, key: Key = (), **options: Any) -> Query:
+        """Publish to RabbitMQ, at least once, with ids. Needs the extra ``rabbitmq``.
+
+        ``queue`` (with ``kind="stream"`` a stream) is created if it is not there; with ``exchange=`` it is
+        the routing key, and may name columns: ``"totals.{user}"``. With a ``key`` changes are upserts,
+        deletions messages without body. More ``options`` are those of ``docs/connectors/rabbitmq.md``.
+        """
+        return self.sink(rabbitmq.rabbitmq_sink(host, queue=queue, key=key, **options))
 
     def sink_files(
         self,
@@ -261,7 +353,7 @@ class Outputs(StreamBase):
         >>> [d.height for d in ps.scan_batches([pl.DataFrame({"a": [1, 2]})]).changes()]
         [2]
         """
-        return Changes(self)
+        return Changes(self.sink_callback)
 
     def preview(self, rows: int = 10, *, timeout: float = 5.0) -> pl.DataFrame:
         """Return the first ``rows`` rows that come within ``timeout`` seconds, as a table."""
@@ -306,135 +398,3 @@ class Outputs(StreamBase):
 def _until(query: Query, enough: threading.Event) -> None:
     query.join()
     enough.set()
-
-
-class _Buffer:
-    """Deltas between the query and its reader; knows neither, so that a reader can be collected."""
-
-    def __init__(self) -> None:
-        self._frames: deque[pl.DataFrame] = deque()
-        self._moved = threading.Condition()
-        self._ended = False
-        self.closed = False
-
-    def put(self, frame: pl.DataFrame) -> None:
-        """Add a delta, waiting for room; drop it once the reader is gone."""
-        with self._moved:
-            self._moved.wait_for(lambda: self.closed or len(self._frames) < _QUEUED_CHANGES)
-            if not self.closed:
-                self._frames.append(frame)
-                self._moved.notify_all()
-
-    def ready(self, timeout: float | None = None) -> bool:
-        """Wait until there is a delta or none will come; False if the time passed first."""
-        with self._moved:
-            return self._moved.wait_for(
-                lambda: bool(self._frames) or self._ended or self.closed, timeout
-            )
-
-    def take(self) -> pl.DataFrame | None:
-        """Return the next delta, if there is one now."""
-        with self._moved:
-            if self.closed or not self._frames:
-                return None
-            self._moved.notify_all()
-            return self._frames.popleft()
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing is left and nothing will come."""
-        with self._moved:
-            return self.closed or (self._ended and not self._frames)
-
-    def end(self) -> None:
-        """Nothing will come any more."""
-        with self._moved:
-            self._ended = True
-            self._moved.notify_all()
-
-    def close(self) -> None:
-        """Nothing will be read any more."""
-        with self._moved:
-            self.closed = True
-            self._moved.notify_all()
-
-
-def _watch(query: Query, buffer: _Buffer) -> None:
-    query.join()
-    buffer.end()
-
-
-class Changes:
-    """The deltas of a stream; an iterator, an async iterator and a context manager.
-
-    Leaving the loop early ends the query when the object is closed or collected. A wait that is
-    cancelled (``asyncio.wait_for``) loses nothing.
-    """
-
-    def __init__(self, stream: Outputs) -> None:
-        self._buffer = _Buffer()
-        self._started = False
-        self._query = stream.sink_callback(self._buffer.put)
-
-    def _start(self) -> None:
-        if not self._started and not self._buffer.closed:
-            self._started = True
-            self._query.start()
-            watch = (self._query, self._buffer)
-            threading.Thread(target=_watch, args=watch, daemon=True).start()
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        return self
-
-    def __next__(self) -> pl.DataFrame:
-        self._start()
-        self._buffer.ready()
-        frame = self._buffer.take()
-        if frame is None:
-            self._raise_failure()
-            raise StopIteration
-        return frame
-
-    def __aiter__(self) -> AsyncIterator[pl.DataFrame]:
-        return self
-
-    async def __anext__(self) -> pl.DataFrame:
-        self._start()
-        while (frame := self._buffer.take()) is None:
-            if self._buffer.over:
-                self._raise_failure()
-                raise StopAsyncIteration
-            await asyncio.to_thread(self._buffer.ready, _ASYNC_WAIT_S)
-        return frame
-
-    def _raise_failure(self) -> None:
-        if not self._buffer.closed:
-            self._query.wait()
-
-    def close(self) -> None:
-        """End the query."""
-        self._buffer.close()
-        if self._started:
-            self._query.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-            return
-        self._buffer.close()  # what the reader raised matters more than how the query ends
-        if self._started:
-            self._query.request_stop()
-            self._query.join()
-
-    def __del__(self) -> None:
-        self._buffer.close()
-        if self._started:
-            self._query.request_stop()

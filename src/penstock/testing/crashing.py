@@ -31,6 +31,7 @@ import polars as pl
 
 from penstock.checkpoints.storage import Storage
 from penstock.connectors.contract import (
+    KeyedSink,
     Polled,
     Position,
     RefusingSink,
@@ -298,6 +299,9 @@ class _Sink:
         if isinstance(self._inner, RefusingSink):
             return self._inner.refused(epoch)
         return None
+
+    def present(self, keys: pl.DataFrame) -> pl.Series | None:
+        return self._inner.present(keys) if isinstance(self._inner, KeyedSink) else None
 
     def _through(self, frames: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         for frame in frames:

@@ -5,6 +5,7 @@ Either by its retention (age, size), or because its reader has said how far it w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,9 @@ from penstock.errors import ConfigError
 _STEP_BATCHES = 1024
 _STEP_BYTES = 32 << 20
 """A step deletes at most this much, so that an append is held up by some 10 ms at most."""
+_TRIM_EVERY_S = 0.1
+_TRIM_EVERY_BYTES = 8 << 20
+"""A writer looks for what is outside after so much time or so many bytes."""
 _GIVE_BACK_PAGES = 256
 _GIVE_BACK_FROM = 1024
 """Free pages are used again by later appends; only a file that is a quarter empty is shrunk."""
@@ -37,6 +41,30 @@ class Retention:
             raise ConfigError("retention age must be positive", value=self.age)
         if self.size_bytes is not None and self.size_bytes <= 0:
             raise ConfigError("retention size must be positive", value=self.size_bytes)
+
+
+class Trimmer:
+    """Has one writer do what the retention asks, now and then."""
+
+    def __init__(self) -> None:
+        self._trimmed_at = 0.0
+        self._untrimmed_bytes = 0
+
+    def wrote(self, written: int, connection: sqlite3.Connection, keep: Retention) -> None:
+        """Count bytes that were written in a transaction, and trim in it if it is time."""
+        if keep.age is None and keep.size_bytes is None:
+            return
+        self._untrimmed_bytes += written
+        now = time.monotonic()
+        if self._untrimmed_bytes < _TRIM_EVERY_BYTES and now - self._trimmed_at < _TRIM_EVERY_S:
+            return
+        self._trimmed_at, self._untrimmed_bytes = now, 0
+        trim_step(connection, keep, clock_us())
+
+
+def clock_us() -> int:
+    """Return the time of day, in microseconds."""
+    return time.time_ns() // 1000
 
 
 def trim_step(connection: sqlite3.Connection, retention: Retention, now_us: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,8 +92,12 @@ class Store:
             self._reader = self._reader or self._connect()
             yield self._reader
 
-    def data_version(self) -> int:
-        """Return a number that changes whenever anyone commits."""
+    def changes(self) -> Callable[[], bool]:
+        """Return what tells whether anyone has committed since this call."""
+        before = self._data_version()
+        return lambda: self._data_version() != before
+
+    def _data_version(self) -> int:
         with self.reading() as connection:
             version: int = connection.execute("PRAGMA data_version").fetchone()[0]
             return version

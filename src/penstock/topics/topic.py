@@ -12,19 +12,25 @@ from typing import Self
 import polars as pl
 
 from penstock.deferred import sqlite3
-from penstock.errors import ConfigError, ConnectorError, Fault, FencedError
+from penstock.errors import ConfigError, ConnectorError
 from penstock.topics import blobs
 from penstock.topics.batches import Batch, Batches
 from penstock.topics.blobs import Compression
+from penstock.topics.producers import record, take_over
 from penstock.topics.records import RAW_SCHEMA, Records
-from penstock.topics.retention import Retention, forget_step, give_back, trim_step
+from penstock.topics.refusals import no_offset, no_partition
+from penstock.topics.retention import (
+    Retention,
+    Trimmer,
+    clock_us,
+    forget_step,
+    give_back,
+    trim_step,
+)
 from penstock.topics.routing import Router
 from penstock.topics.settings import Settings, new_settings
 from penstock.topics.store import Durability, Store, save
-from penstock.topics.wakeup import LOOK_EVERY_S, bell_of
-
-_TRIM_EVERY_S = 0.1
-_TRIM_EVERY_BYTES = 8 << 20
+from penstock.topics.wakeup import bell_of
 
 
 class Topic:
@@ -57,8 +63,7 @@ class Topic:
         self._batches = Batches(store, settings)
         self._bell = bell_of(store.path)
         self._router = Router(settings, self.schema)
-        self._trimmed_at = 0.0
-        self._untrimmed_bytes = 0
+        self._trimmer = Trimmer()
 
     @classmethod
     def create(
@@ -171,7 +176,8 @@ class Topic:
         encoded = self._encode(frame, partition)
         with self._store.writing(durability) as connection:
             offsets = self._batches.insert(connection, encoded)
-            self._trim_now_and_then(connection, sum(len(batch.blob.payload) for batch in encoded))
+            written = sum(len(batch.blob.payload) for batch in encoded)
+            self._trimmer.wrote(written, connection, self.retention)
         self._bell.ring()
         return offsets
 
@@ -192,13 +198,11 @@ class Topic:
         raises ``FencedError``: a newer run of that producer has begun.
         """
         with self._store.writing(durability) as connection:
-            last = self._fence(connection, producer_id, token)
+            last = take_over(connection, producer_id, token, self._store.step)
             if last is not None and epoch <= last:
                 return None
             offsets = self._append(connection, frames, partition)
-            connection.execute(
-                "UPDATE producers SET epoch = ? WHERE producer_id = ?", (epoch, producer_id)
-            )
+            record(connection, producer_id, epoch)
         self._bell.ring()
         return offsets
 
@@ -215,7 +219,7 @@ class Topic:
         ``FencedError`` if a newer run of the producer has begun, as in ``append_once``.
         """
         with self._store.writing(durability) as connection:
-            self._fence(connection, producer_id, token)
+            take_over(connection, producer_id, token, self._store.step)
             offsets = self._append(connection, frames, None)
         self._bell.ring()
         return offsets
@@ -242,32 +246,13 @@ class Topic:
             encoded = self._encode(frame, partition)
             _extend(offsets, self._batches.insert(connection, encoded))
             written += sum(len(batch.blob.payload) for batch in encoded)
-        self._trim_now_and_then(connection, written)
+        self._trimmer.wrote(written, connection, self.retention)
         return offsets
 
     def fence(self, producer_id: str, token: int) -> int | None:
         """Shut out runs of the producer with a lower token; return its last epoch, if any."""
         with self._store.writing(Durability.SYNC) as connection:
-            return self._fence(connection, producer_id, token)
-
-    def _fence(self, connection: sqlite3.Connection, producer_id: str, token: int) -> int | None:
-        row = connection.execute(
-            "SELECT epoch, token FROM producers WHERE producer_id = ?", (producer_id,)
-        ).fetchone()
-        if row is not None and row[1] > token:
-            raise FencedError(
-                f"producer {producer_id!r} has been taken over: token {token} is below {row[1]}",
-                step=self._store.step,
-                value=token,
-                fault=Fault.USER,
-            )
-        connection.execute(
-            "INSERT INTO producers VALUES(?, NULL, ?)"
-            " ON CONFLICT(producer_id) DO UPDATE SET token = excluded.token",
-            (producer_id, token),
-        )
-        epoch: int | None = None if row is None else row[0]
-        return epoch
+            return take_over(connection, producer_id, token, self._store.step)
 
     def read(
         self, partition: int, offset: int, max_rows: int = 65_536, *, max_bytes: int = 64 << 20
@@ -330,23 +315,15 @@ class Topic:
         deadline = time.monotonic() + timeout_s
         try:
             while not self._store.closed:
-                rings, version = self._bell.rings, self._store.data_version()
+                rings, moved = self._bell.rings, self._store.changes()
                 ends = self.end_offsets()
                 if any(ends[number] > offset for number, offset in offsets.items()):
                     return True
-                if not self._changed(rings, version, deadline):
+                if not self._bell.heard(rings, moved, deadline):
                     return False
         except ConnectorError:
             if not self._store.closed:
                 raise
-        return False
-
-    def _changed(self, rings: int, version: int, deadline: float) -> bool:
-        while (left := deadline - time.monotonic()) > 0 and not self._store.closed:
-            if self._bell.wait(rings, min(left, LOOK_EVERY_S)):
-                return True
-            if self._store.data_version() != version:
-                return True
         return False
 
     def trim(self, offsets: Mapping[int, int] | None = None) -> None:
@@ -364,7 +341,7 @@ class Topic:
         while more:
             with self._store.writing(Durability.OS) as connection:
                 if offsets is None:
-                    more = trim_step(connection, self.retention, _now_us())
+                    more = trim_step(connection, self.retention, clock_us())
                 else:
                     more = forget_step(connection, offsets.items()) or give_back(connection)
 
@@ -405,51 +382,17 @@ class Topic:
             rows = connection.execute(f'SELECT "partition", "{column}" FROM partitions')  # noqa: S608
             return dict(rows.fetchall())
 
-    def _trim_now_and_then(self, connection: sqlite3.Connection, written: int) -> None:
-        keep = self.retention
-        if keep.age is None and keep.size_bytes is None:
-            return
-        self._untrimmed_bytes += written
-        now = time.monotonic()
-        if self._untrimmed_bytes < _TRIM_EVERY_BYTES and now - self._trimmed_at < _TRIM_EVERY_S:
-            return
-        self._trimmed_at, self._untrimmed_bytes = now, 0
-        trim_step(connection, keep, _now_us())
-
     def _check_partition(self, partition: int) -> None:
         if not 0 <= partition < self.partitions:
-            raise ConfigError(
-                f"there is no partition {partition}; the topic has {self.partitions}",
-                step=self._store.step,
-                value=partition,
-                alternatives=[str(number) for number in range(min(self.partitions, 16))],
-            )
+            raise no_partition(partition, self.partitions, self._store.step)
 
     def _check_offset(self, partition: int, offset: int) -> None:
         start, end = self.start_offsets()[partition], self.end_offsets()[partition]
-        if offset < start:
-            raise ConnectorError(
-                f"retention has dropped partition {partition} up to offset {start}",
-                step=self._store.step,
-                value=offset,
-                fault=Fault.USER,
-                hint="keep more (Topic.set_retention), or read from start_offsets()",
-            )
-        if offset > end:
-            raise ConnectorError(
-                f"partition {partition} ends at offset {end}, so there is no offset {offset}",
-                step=self._store.step,
-                value=offset,
-                fault=Fault.USER,
-                hint="was the topic removed and created anew since this offset was noted?",
-            )
+        if not start <= offset <= end:
+            raise no_offset(partition, offset, start, end, self._store.step)
 
 
 def _extend(offsets: dict[int, range], more: dict[int, range]) -> None:
     for number, span in more.items():
         before = offsets.get(number, span)
         offsets[number] = range(before.start, span.stop)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

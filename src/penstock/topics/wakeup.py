@@ -8,7 +8,9 @@ shared memory, which a waiting reader looks at every `LOOK_EVERY_S`.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 LOOK_EVERY_S = 0.002
@@ -37,6 +39,16 @@ class Bell:
         """Wait until it has rung more often than ``seen``; False after the time-out."""
         with self._condition:
             return self._condition.wait_for(lambda: self._rings != seen, timeout_s)
+
+    def heard(self, seen: int, elsewhere: Callable[[], bool], deadline: float) -> bool:
+        """Wait until it has rung more often than ``seen``, or ``elsewhere`` sees another process.
+
+        False if neither was so by ``deadline``, a time of ``time.monotonic``.
+        """
+        while (left := deadline - time.monotonic()) > 0:
+            if self.wait(seen, min(left, LOOK_EVERY_S)) or elsewhere():
+                return True
+        return False
 
 
 _bells: weakref.WeakValueDictionary[Path, Bell] = weakref.WeakValueDictionary()

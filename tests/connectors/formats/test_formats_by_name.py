@@ -12,6 +12,9 @@ from penstock.errors import ConfigError
 
 SAMPLES = {
     "json": {"schema": {"a": int}},
+    "avro": {"schema": {"a": int}},
+    "protobuf": {"schema": 'syntax = "proto3"; message A { int64 a = 1; }'},
+    "msgpack": {"schema": {"a": int}},
     "csv": {"schema": {"a": int}},
     "logfmt": {"schema": {"a": int}},
     "regex": {"pattern": "(?P<a>x)"},

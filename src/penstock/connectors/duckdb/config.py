@@ -10,6 +10,7 @@ import polars as pl
 
 from penstock.connectors.duckdb.sink import DuckdbSink
 from penstock.connectors.options import names
+from penstock.connectors.probing import writable_file
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.tables import TableFacts, check_columns, check_table
 
@@ -41,6 +42,11 @@ class DuckdbSinkSpec(TableFacts):
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         check_columns(schema, self.key, Dialect.DUCKDB, self.name)
+
+    def probe(self) -> str:
+        """Look whether the file may be written, and is a database that nobody else has open."""
+        found = writable_file(self.path, self.name)
+        return f"{found}, {self.open().probe()}" if Path(self.path).exists() else found
 
     def open(self) -> DuckdbSink:
         """Return the live sink."""

@@ -17,7 +17,7 @@ from penstock.connectors.epochs import EPOCHS_TABLE, Recorded
 from penstock.connectors.poison import LETTERS_TABLE, Likely, Rehearsals, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
-from penstock.connectors.tables import TableSink, missing_columns
+from penstock.connectors.tables import PLACE, TableSink, missing_columns
 from penstock.errors import ConnectorError, Fault
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ _CASTS: dict[type[pl.DataType], type[pl.DataType]] = {
     pl.Enum: pl.String,
 }
 """What Polars' Arrow stream says in a way that DuckDB does not read; DuckDB casts it back."""
+
+_REHEARSED_TIMES = 3
+"""How often an epoch is rehearsed before the run is started again."""
 
 _PASSING_WORDS = ("No space left", "Input/output error", "Disk quota", "Too many open files")
 """What DuckDB repeats of the operating system's errors that pass; it gives no numbers."""
@@ -68,6 +71,12 @@ class DuckdbSink(TableSink):
 
         with self._translated():
             self._connection = duckdb.connect(self._path)
+
+    def probe(self) -> str:
+        """Open the file, which is there, and close it."""
+        self._connect()
+        self._disconnect()
+        return "it opens"
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -127,12 +136,32 @@ class DuckdbSink(TableSink):
         return self._live.execute(statement.format(table), parameters).fetchall()
 
     def _transact_carefully(self, epoch: int, frames: list[pl.DataFrame], *, replace: bool) -> None:
-        """Rehearse, as there are no savepoints; the file has no other writer meanwhile."""
+        """Rehearse, as there are no savepoints; then write what went well.
+
+        No other process has the file meanwhile, but this one may: what another connection of it writes
+        between the rehearsals and the end is found by rehearsing again.
+        """
         for frame in frames[:1]:
             with self._whole():
                 self._see(frame.drop(WEIGHT, strict=False).schema)
-        trial = Rehearsals(self._transaction, self._likely, self._repeated)
-        found = self._write_all(frames, trial, replace=replace)
+        for _ in range(_REHEARSED_TIMES):
+            trial = Rehearsals(self._transaction, self._likely, self._repeated)
+            found = self._write_all(frames, trial, replace=replace)
+            try:
+                self._write_accepted(epoch, trial, found)
+            except ValueRefusedError as error:
+                refused = error
+            else:
+                return
+        raise ConnectorError(
+            f"what could be written a moment ago cannot be any more: {refused.message}",
+            step=self._step,
+            fault=Fault.REMOTE,
+            retry=True,
+            hint="something else in this process writes to the table; let it write less, or elsewhere",
+        ) from refused
+
+    def _write_accepted(self, epoch: int, trial: Rehearsals, found: list[pl.DataFrame]) -> None:
         with self._whole():
             if self._may_apply(epoch):
                 for write in trial.accepted:
@@ -220,17 +249,22 @@ class DuckdbSink(TableSink):
 
     def _delete(self, keys: pl.DataFrame) -> None:
         for nulls, rows in split_nulls(keys, self._key):
-            tests = (
-                f"t.{quoted(name)} IS NULL"
-                if name in nulls
-                else f"t.{quoted(name)} = f.{quoted(name)}"
-                for name in self._key
-            )
             with self._registered(rows):
                 self._live.execute(
                     f"DELETE FROM {quoted(self._table)} AS t USING {_FRAME} AS f "  # noqa: S608
-                    f"WHERE {' AND '.join(tests)}"
+                    f"WHERE {_tests(self._key, nulls)}"
                 )
+
+    def _found(self, keys: pl.DataFrame, nulls: tuple[str, ...]) -> list[int]:
+        tests = _tests(self._key, nulls)
+        with self._registered(keys):
+            return [
+                place
+                for (place,) in self._live.execute(
+                    f"SELECT f.{PLACE} FROM {_FRAME} AS f WHERE EXISTS "  # noqa: S608 - quoted name
+                    f"(SELECT 1 FROM {quoted(self._table)} AS t WHERE {tests})"
+                ).fetchall()
+            ]
 
     @contextmanager
     def _registered(self, frame: pl.DataFrame) -> Iterator[None]:
@@ -243,6 +277,14 @@ class DuckdbSink(TableSink):
         self._live.register(_FRAME, _ArrowStream(frame.with_columns(casts)))
         yield
         self._live.unregister(_FRAME)  # after an error: at the roll-back, nothing works before it
+
+
+def _tests(key: Sequence[str], nulls: Sequence[str]) -> str:
+    """Return when a row ``t`` of the table has the key ``f``."""
+    return " AND ".join(
+        f"t.{quoted(name)} IS NULL" if name in nulls else f"t.{quoted(name)} = f.{quoted(name)}"
+        for name in key
+    )
 
 
 def _passes(error: duckdb.Error) -> bool:

@@ -13,13 +13,16 @@ import polars as pl
 
 from penstock.connectors.contract import (
     Guarantee,
+    Keeper,
     Source,
     SourceSpec,
     is_changelog,
     is_made_here,
+    kept_by,
     opens_once,
 )
 from penstock.connectors.options import choice
+from penstock.connectors.probing import probed
 from penstock.deferred import Deferred
 from penstock.errors import ConfigError
 from penstock.instants import size_bytes
@@ -126,6 +129,10 @@ class DurableSpec:
         """Whether the source within says so, which then goes through no topic."""
         return self.inner.frame_is_epoch
 
+    def probe(self) -> str | None:
+        """Probe the source within."""
+        return probed(self.inner)
+
     def open(self) -> Source:
         """Open the topic, then the source within."""
         if not self.replayable:
@@ -175,7 +182,8 @@ def settled(
     for spec in specs:
         wish = spec if isinstance(spec, DurableSpec) else _default(spec)
         if wish is None or wish.keep is Keep.NEVER or not checkpoints:
-            found.append(wish.inner if isinstance(spec, DurableSpec) and wish else spec)
+            bare = wish.inner if isinstance(spec, DurableSpec) and wish else spec
+            found.append(kept_by(bare, Keeper.NOBODY))
             continue
         place = wish.folder
         if place is None and folder is not None:
@@ -187,8 +195,11 @@ def settled(
                 step=spec.name,
                 hint='name a local folder: durable="folder"',
             )
-        kept = replace(wish, folder=place, kept_checkpoints=kept_checkpoints)
-        found.append(spec if place is None else kept)
+        if place is None:
+            found.append(kept_by(spec, Keeper.CHECKPOINT))
+            continue
+        inner = kept_by(wish.inner, Keeper.TOPIC)
+        found.append(replace(wish, inner=inner, folder=place, kept_checkpoints=kept_checkpoints))
     return found
 
 

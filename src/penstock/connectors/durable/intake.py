@@ -149,8 +149,10 @@ class Intake:
 
     def _keep(self, group: Group) -> None:
         polled = group.polled
-        if group.rows or polled.ended:
-            self._shelf.busy()
+        moved = polled.position != self._note.position  # without rows: a release, a heartbeat
+        if group.rows or polled.ended or moved:
+            if group.rows or polled.ended:
+                self._shelf.busy()
             seen = sorted(group.during.union(self._note.partitions))
             self._note = Note(polled.position, polled.ended, seen)
             rows = pl.concat(group.frames) if group.frames else pl.DataFrame(schema=self._schema)

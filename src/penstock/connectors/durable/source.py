@@ -11,7 +11,14 @@ import msgspec
 import polars as pl
 
 from penstock.columns import PARTITION
-from penstock.connectors.contract import Polled, Position, Source, lag_of, lost_of
+from penstock.connectors.contract import (
+    Polled,
+    Position,
+    Source,
+    lag_of,
+    lost_of,
+    promise_acknowledgement,
+)
 from penstock.connectors.durable.intake import Intake, Note, as_position, read_note
 from penstock.connectors.durable.shelf import Mark, Shelf
 from penstock.errors import ConnectorError, Fault
@@ -59,6 +66,7 @@ class DurableSource:
         self._check_columns(offsets)
         after: frozenset[int] = frozenset()
         if self.inner is not None:
+            promise_acknowledgement(self.inner)
             self.inner.seek(self._note.position)
             after = frozenset(self.inner.partitions())
         mark = Mark(

@@ -16,6 +16,7 @@ from penstock.connectors.file_sink.partitions import can_partition
 from penstock.connectors.file_sink.rolling import Rolling
 from penstock.connectors.file_sink.sink import FilesSink
 from penstock.connectors.options import choice, duration, names
+from penstock.connectors.probing import writable_folder
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -125,6 +126,10 @@ class FilesSinkSpec:
                 hint="partition by fewer columns",
             )
         check(pl.Schema(rest), self.format, self.name)
+
+    def probe(self) -> str:
+        """Look whether the folder may be written."""
+        return writable_folder(self.path, self.name)
 
     def open(self) -> FilesSink:
         """Return the live sink."""

@@ -37,6 +37,7 @@ from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.json import Json
 from penstock.connectors.options import choice, duration
+from penstock.connectors.probing import readable_files
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -94,6 +95,10 @@ class FilesSpec:
         """Return a live source."""
         return FilesSource(self.paths, self.content)
 
+    def probe(self) -> str:
+        """Look whether the files are there and may be read."""
+        return readable_files(matching(self.paths), self.name)
+
     def narrowed(self, wanted: Collection[tuple[str, ...]]) -> FilesSpec:
         """Return the same files with the wanted columns, and fields of structs, at least.
 
@@ -143,6 +148,11 @@ class TailSpec:
             max_line_bytes=self.max_line_bytes,
         )
 
+    def probe(self) -> str:
+        """Look whether the file is there; it may also come later."""
+        there = Path(self.path).exists()
+        return readable_files([self.path], self.name) if there else "the file is not there yet"
+
 
 @dataclass(frozen=True)
 class FolderSpec:
@@ -169,6 +179,10 @@ class FolderSpec:
     def open(self) -> Source:
         """Return a live source."""
         return FolderSource(self.pattern, self.content, settle_s=self.settle.total_seconds())
+
+    def probe(self) -> str:
+        """Look which files are there, and may be read."""
+        return readable_files(matching((self.pattern,)), self.name)
 
 
 def files(

@@ -20,6 +20,10 @@ class Reader(Protocol):
     offset: int
     line: int | None
 
+    @property
+    def size(self) -> int | None:
+        """Where ``offset`` will be at the end; None if that is not known without reading."""
+
     def begin(self, offset: int, line: int | None) -> bool:
         """Go to a position; False if the file is not ready for it."""
 

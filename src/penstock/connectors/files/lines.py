@@ -10,12 +10,13 @@ as a dead letter, up to its first newline; so is a quoted row that does not end 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import polars as pl
 
-from penstock.connectors.files.opening import damaged, open_bytes
+from penstock.connectors.files.opening import compressed, damaged, open_bytes
 from penstock.connectors.files.rows import (
     DEAD_BYTES,
     Rows,
@@ -23,17 +24,18 @@ from penstock.connectors.files.rows import (
     overlong,
     row_ends,
 )
-from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.contract import Block, Format
 from penstock.connectors.formats.messages import newlines
 from penstock.deferred import numpy as np
 
 if TYPE_CHECKING:
     from penstock.connectors.files.rows import Ends
 
-BLOCK_BYTES = 4 * 1024 * 1024
-"""Read at a time: about 30,000 lines, enough for Polars to use all cores, small beside a batch."""
+BLOCK_BYTES = 8 * 1024 * 1024
+"""Read at a time: about 30,000 lines, beside which what is done once for a block is little."""
 
 BOM = b"\xef\xbb\xbf"
+_NOTHING = memoryview(b"")
 
 
 def _none() -> Ends:
@@ -62,7 +64,7 @@ class LineReader:
     ) -> None:
         self._path, self._file, self._form = path, file, form
         self._limit, self._final, self._block_bytes = max_line_bytes, final, BLOCK_BYTES
-        self._buffer, self._at, self._ends = b"", 0, _none()
+        self._buffer, self._at, self._ends = _NOTHING, 0, _none()
         self._next = 0  # index in _ends of the next row
         self._skipping: tuple[bytes, int] | None = (
             None  # an overlong line: its beginning, its start
@@ -84,6 +86,11 @@ class LineReader:
         return True
 
     @property
+    def size(self) -> int | None:
+        """How many bytes there are; None of a compressed file."""
+        return None if compressed(self._path) else os.fstat(self._file.fileno()).st_size
+
+    @property
     def form(self) -> Format:
         """The format, after ``begin`` under the header of the file if it has one."""
         return self._form
@@ -94,7 +101,7 @@ class LineReader:
         if not self._ready() and not self._final:
             return False
         stop = int(self._ends[0]) if self._ready() else len(self._buffer)
-        header = self._buffer[:stop]
+        header = bytes(self._buffer[:stop])
         if header.strip():
             self._form = self._form.with_header(header)
         self._jump(self.offset + stop, 1 + header.count(b"\n"))
@@ -106,6 +113,12 @@ class LineReader:
         except Exception as error:  # each codec has a family of errors of its own
             raise damaged(self._path, error) from error
 
+    def _read_into(self, room: memoryview) -> int:
+        try:
+            return self._file.readinto(room)  # type: ignore[attr-defined, no-any-return]
+        except Exception as error:
+            raise damaged(self._path, error) from error
+
     def _jump(self, offset: int, line: int | None) -> None:
         try:
             self._file.seek(offset)
@@ -115,7 +128,7 @@ class LineReader:
             left = offset
             while left and (passed := self._read(min(left, self._block_bytes))):
                 left -= len(passed)
-        self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
+        self._buffer, self._at, self._ends, self._next = _NOTHING, 0, _none(), 0
         self._skipping = None
         self.offset, self.line = offset, line
 
@@ -127,8 +140,8 @@ class LineReader:
             if self._ready():
                 return self._rows(max_rows)
             if len(self._buffer) - self._at > self._limit:
-                self._skipping = (self._buffer[self._at :], self.offset)
-                self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
+                self._skipping = (bytes(self._buffer[self._at :]), self.offset)
+                self._buffer, self._at, self._ends, self._next = _NOTHING, 0, _none(), 0
             elif not self._fill():
                 return self._rest()
 
@@ -137,11 +150,14 @@ class LineReader:
 
     def _fill(self) -> bool:
         """Read on; False at the (present) end of the file."""
-        more = self._read(self._block_bytes)
+        begun = self._buffer[self._at :]
+        room = np.empty(len(begun) + self._block_bytes, np.uint8).data
+        room[: len(begun)] = begun
+        more = self._read_into(room[len(begun) :])
         if more:
-            self._buffer, self._at, self._next = self._buffer[self._at :] + more, 0, 0
+            self._buffer, self._at, self._next = room[: len(begun) + more], 0, 0
             self._ends = row_ends(self._buffer, self._form.framing)
-        return bool(more)
+        return more > 0
 
     def _rows(self, max_rows: int) -> Piece | None:
         """Take rows that lie in the buffer."""
@@ -151,8 +167,8 @@ class LineReader:
         if len(long):
             ends = ends[: long[0]]
         if not len(ends):
-            self._skipping = (self._buffer[self._at :], self.offset)
-            self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
+            self._skipping = (bytes(self._buffer[self._at :]), self.offset)
+            self._buffer, self._at, self._ends, self._next = _NOTHING, 0, _none(), 0
             return self.take(max_rows)
         stop = int(ends[-1])
         block = self._buffer[self._at : stop]
@@ -164,10 +180,10 @@ class LineReader:
 
     def _rest(self) -> Piece | None:
         """Take what follows the last newline, if nothing more will come."""
-        block = self._buffer[self._at :]
+        block = bytes(self._buffer[self._at :])
         if not self._final or not block:
             return None
-        self._buffer, self._at, self._ends, self._next = b"", 0, _none(), 0
+        self._buffer, self._at, self._ends, self._next = _NOTHING, 0, _none(), 0
         rows = Rows(self._path, block, np.array([len(block)]), self.offset, self.line)
         if self._form.framing.quote is not None and b"\n" in block:
             rows = self._unclosed(block)
@@ -177,7 +193,7 @@ class LineReader:
     def _unclosed(self, block: bytes) -> Rows:
         """A quote that never closes swallowed the rest: give up its first line only."""
         stop = block.index(b"\n") + 1
-        self._buffer, self._at, self._next = block[stop:], 0, 0
+        self._buffer, self._at, self._next = memoryview(block)[stop:], 0, 0
         self._ends = row_ends(self._buffer, self._form.framing)
         return Rows(self._path, block[:stop], np.array([stop]), self.offset, self.line)
 
@@ -201,7 +217,7 @@ class LineReader:
             rest = more[stop or len(more) :]
         where = Rows(self._path, begun[:length].removesuffix(b"\n"), _none(), start, self.line)
         self._skipping = None
-        self._buffer, self._at, self._next = rest, 0, 0
+        self._buffer, self._at, self._next = memoryview(rest), 0, 0
         self._ends = row_ends(rest, self._form.framing)
         self.offset += length
         self.line = None if self.line is None else self.line + 1
@@ -219,7 +235,7 @@ class LineReader:
         """The file will not grow any more: its last line is a row without a newline too."""
         self._final = True
 
-    def _advance(self, block: bytes, lines: int) -> None:
+    def _advance(self, block: Block, lines: int) -> None:
         self.offset += len(block)
         if self.line is not None:
             self.line += lines

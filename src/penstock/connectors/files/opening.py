@@ -16,6 +16,11 @@ from penstock.failures import os_error_passes
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
+def compressed(path: str) -> bool:
+    """Tell whether the name says that the file is compressed."""
+    return Path(path).suffix.lower() in COMPRESSED
+
+
 def uncompressed_suffix(path: str) -> str:
     """Return the extension that tells the format: ``a.csv.gz`` -> ``.csv``."""
     name = Path(path)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from penstock.columns import dead_letters
-from penstock.connectors.formats.contract import Format, Framing
+from penstock.connectors.formats.contract import Block, Format, Framing
+from penstock.connectors.formats.marks import Marks
 from penstock.connectors.formats.messages import split_lines
 from penstock.deferred import numpy as np
 
@@ -22,12 +23,12 @@ DEAD_BYTES = 64 * 1024
 """How much of an overlong line a dead letter keeps."""
 
 
-def row_ends(block: bytes, framing: Framing) -> Ends:
+def row_ends(block: Block, framing: Framing) -> Ends:
     """Return the offset after each complete row (after its newline)."""
     data = np.frombuffer(block, np.uint8)
-    if framing.quote is None or framing.quote not in block:
-        return np.flatnonzero(data == _NEWLINE).astype(np.int64) + 1
-    quote = framing.quote[0]
+    quote = -1 if framing.quote is None else framing.quote[0]
+    if quote < 0 or not (data == quote).any():
+        return Marks(data, np.equal, _NEWLINE).places() + 1
     marks = np.flatnonzero((data == _NEWLINE) | (data == quote)).astype(np.int64)
     quotes = data[marks] == quote
     outside = (np.cumsum(quotes) & 1) == 0
@@ -43,7 +44,7 @@ class Rows:
     """
 
     path: str
-    block: bytes
+    block: Block
     ends: Ends
     offset: int
     line: int | None
@@ -74,10 +75,11 @@ def decode_rows(rows: Rows, form: Format) -> tuple[pl.DataFrame, pl.DataFrame | 
 
 def _messages(rows: Rows, framing: Framing) -> pl.Series:
     """Cut the block into rows, without the newline (and \\r) at the end of each."""
-    if framing.quote is None or rows.block.count(b"\n") <= len(rows.ends):
-        return split_lines(rows.block)
+    block = bytes(rows.block)
+    if framing.quote is None or block.count(b"\n") <= len(rows.ends):
+        return split_lines(block)
     starts = [0, *rows.ends[:-1].tolist()]
-    cut = (rows.block[a:b] for a, b in zip(starts, rows.ends.tolist(), strict=True))
+    cut = (block[a:b] for a, b in zip(starts, rows.ends.tolist(), strict=True))
     return pl.Series([r.removesuffix(b"\n").removesuffix(b"\r") for r in cut], dtype=pl.Binary)
 
 
@@ -95,4 +97,4 @@ def overlong(rows_of: Rows, length: int, limit: int, step: str) -> pl.DataFrame:
     """Return the dead letter of a line that is too long; ``rows_of.block`` is its beginning."""
     reason = f"a line of {length} bytes, more than max_line_bytes={limit}"
     where = positions(rows_of, np.zeros(1, np.int64))
-    return dead_letters(step, where, [rows_of.block[:DEAD_BYTES]], [reason])
+    return dead_letters(step, where, [bytes(rows_of.block[:DEAD_BYTES])], [reason])

@@ -36,6 +36,8 @@ class FilesSource(OnePartition):
         self._index = 0
         self._reader: Reader | None = None
         self._start: tuple[int, int | None] = (0, 1)
+        self._sizes = [_size(file) for file in self._files]
+        self.share: float | None = 0.0 if sum(self._sizes) else None
         self._closed = False
         self._lock = Lock()  # close() waits for the poll that it ends
 
@@ -73,11 +75,21 @@ class FilesSource(OnePartition):
         while self._index < len(self._files):
             piece = self._opened().take(max_rows)
             if piece is not None:
+                self._note_share()
                 return Polled(piece.frame, self._position(), dead=piece.dead)
             self._leave()
             self._index, self._start = self._index + 1, (0, 1)
         empty = self._content.schema.to_frame()
         return Polled(empty, self._position(), caught_up=True, ended=True)
+
+    def _note_share(self) -> None:
+        """Count bytes of the files: of this one, as many as the share of it that was read."""
+        whole, reader = sum(self._sizes), self._reader
+        if not whole or reader is None:
+            return
+        size = reader.size
+        here = self._sizes[self._index] * min(1.0, reader.offset / size) if size else 0.0
+        self.share = min(1.0, (sum(self._sizes[: self._index]) + here) / whole)
 
     def _opened(self) -> Reader:
         if self._reader is None:
@@ -110,3 +122,10 @@ class FilesSource(OnePartition):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # opening it says what is wrong
+        return 0

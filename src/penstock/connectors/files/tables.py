@@ -59,8 +59,16 @@ class TableReader:
         self._lazy = scan(kind, path).select(list(schema))
         self._kind, self._path = kind, path
         self._held, self._at = pl.DataFrame(schema=dict(schema)), 0
+        self._rows: int | None = None
         self.offset = 0
         self.line: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        """How many rows there are."""
+        if self._rows is None:
+            self._rows = int(self._lazy.select(pl.len()).collect().item())
+        return self._rows
 
     def begin(self, offset: int, line: int | None) -> bool:  # noqa: ARG002 - rows have no lines
         """Go to row ``offset``."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol, Self, runtime_checkable
 
 import polars as pl
@@ -24,8 +25,13 @@ from penstock.deferred import numpy as np
 ERRORS_SCHEMA = pl.Schema({"index": pl.UInt32, "reason": pl.String})
 
 
+Block = bytes | memoryview
+"""Lines of a file: a view of what was read, so that they need not be copied to be decoded."""
+
+
+@cache
 def no_errors() -> pl.DataFrame:
-    """Return an empty table of errors."""
+    """Return the empty table of errors."""
     return pl.DataFrame(schema=ERRORS_SCHEMA)
 
 
@@ -87,7 +93,7 @@ class Format(Protocol):
     def decode(self, messages: pl.Series) -> Decoded:
         """Decode one message per element (Binary or String). Never raises for bad messages."""
 
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
+    def decode_block(self, block: Block) -> pl.DataFrame | None:
         """Decode whole lines at once, if that is faster, all are good and none blank; else None."""
 
     def with_header(self, line: bytes) -> Format:
@@ -108,7 +114,7 @@ class LineByLine:
         """Return itself."""
         return self
 
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:  # noqa: ARG002
+    def decode_block(self, block: Block) -> pl.DataFrame | None:  # noqa: ARG002
         """Leave it to ``decode``."""
         return None
 

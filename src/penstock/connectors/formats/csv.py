@@ -19,6 +19,7 @@ import polars as pl
 
 from penstock.connectors.formats.casting import cast_columns
 from penstock.connectors.formats.contract import (
+    Block,
     Decoded,
     Framing,
     errors_table,
@@ -135,8 +136,9 @@ class Csv:
         kept = kept_without(found["index"], len(text))
         return within(self._read(text[kept]), kept, found)
 
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
+    def decode_block(self, block: Block) -> pl.DataFrame | None:
         """Decode whole lines; None if a record spans lines or is not as it should be."""
+        block = bytes(block)
         if not block.endswith(b"\n"):
             block += b"\n"
         try:

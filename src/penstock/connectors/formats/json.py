@@ -34,6 +34,7 @@ import polars as pl
 from penstock.connectors.formats.casting import refused
 from penstock.connectors.formats.contract import (
     LINES,
+    Block,
     Decoded,
     Framing,
     errors_table,
@@ -55,7 +56,7 @@ from penstock.connectors.formats.json_validity import (
     why_refused,
 )
 from penstock.connectors.formats.json_wanted import Path, cut, narrowed
-from penstock.connectors.formats.messages import as_text, join_lines, newlines
+from penstock.connectors.formats.messages import as_text, is_utf8, join_lines, newlines
 from penstock.connectors.formats.schemas import checked_schema
 from penstock.connectors.formats.slices import in_slices, joined
 
@@ -64,6 +65,9 @@ _MANY, _MANY_BYTES = 512, 1 << 16
 
 _PARALLEL_BYTES = 1 << 20
 """Block size from which on a second thread saves more than it costs."""
+
+_NEAR = 1 << 16
+"""Bytes behind the middle of a block in which it can be cut; where lines are longer it is not."""
 
 
 @dataclass(frozen=True)
@@ -215,32 +219,36 @@ class Json:
         inner = self._read(one_line_each(text[kept]))
         return within(inner, kept, bad)
 
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
+    def decode_block(self, block: Block) -> pl.DataFrame | None:
         """Decode lines at once; None if one of them is blank, bad or unusual."""
-        try:
-            if not block.isascii():
-                block.decode()
-        except UnicodeDecodeError:
+        if not is_utf8(block):
             return None
-        halves = _halves(block)
-        if len(halves) == 1:
+        middle = _middle(block)
+        if not middle:
             return self._some_lines(block)
+        whole = memoryview(block)
+        halves = (whole[:middle], whole[middle:])
         with ThreadPoolExecutor(len(halves)) as pool:  # the reader leaves the other cores idle
             parts = list(pool.map(self._some_lines, halves))
         clean = [part for part in parts if part is not None]
         return pl.concat(clean) if len(clean) == len(parts) else None
 
-    def _some_lines(self, block: bytes) -> pl.DataFrame | None:
+    def _some_lines(self, block: Block) -> pl.DataFrame | None:
         """Read lines of valid UTF-8: those that are alike by columns, the others all at once."""
         many = self._nested and len(block) >= _MANY_BYTES
         taken = self._uniform.read(block) if many else None
         if taken is None:
-            whole = self._clean(block, _lines(block))
+            lines = bytes(block)
+            whole = self._clean(lines, _lines(lines))
             return None if whole is None else cut(whole, self.schema)
         if not len(taken.left):
-            return taken.completed(Decoded(self.schema.to_frame())).frame
+            return taken.completed(self._nothing).frame
         rest = self._clean(taken.left_block, len(taken.left))
         return None if rest is None else taken.completed(Decoded(cut(rest, self.schema))).frame
+
+    @cached_property
+    def _nothing(self) -> Decoded:
+        return Decoded(self.schema.to_frame())
 
     @cached_property
     def _few(self) -> FewObjects:
@@ -338,9 +346,10 @@ def _lines(block: bytes) -> int:
     return newlines(block) + (not block.endswith(b"\n"))
 
 
-def _halves(block: bytes) -> list[bytes]:
-    """Cut a large block behind a newline near its middle."""
-    middle = block.rfind(b"\n", 0, len(block) // 2) + 1
-    if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2 or not 0 < middle < len(block):
-        return [block]
-    return [block[:middle], block[middle:]]
+def _middle(block: Block) -> int:
+    """Return the place behind a newline near the middle of a large block; 0: leave it whole."""
+    if len(block) < _PARALLEL_BYTES or pl.thread_pool_size() < 2:
+        return 0
+    begin = len(block) // 2
+    behind = bytes(block[begin : begin + _NEAR]).find(b"\n") + 1
+    return begin + behind if behind and begin + behind < len(block) else 0

@@ -6,9 +6,10 @@ read in one go, and so are its instants of one spelling, and its texts.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -47,46 +48,58 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One value of one shape, in all lines of that shape."""
+    """One value of one shape, in all lines of that shape; ``idle``: checked, but not wanted."""
 
     into: _Rows
     value: Value
     dtype: pl.DataType | None
+    idle: bool
     starts: Places
     ends: Places
 
-    def give(self, column: pl.Series, sound: Flags | None) -> None:
+    def give(self, found: pl.Series | npt.NDArray[Any], sound: Flags | None) -> None:
         """Keep what was read, and for which lines it holds."""
         if sound is not None:
             self.into.good &= sound
-        if self.value.path is None or self.dtype is None:
+        if self.value.path is None or self.dtype is None or (self.idle and self.dtype in _READ):
             return
+        column = pl.Series(found)
         if column.dtype != self.dtype:
             column, bad = convert(column, self.dtype)
             self.into.good &= ~bad.to_numpy()
         self.into.leaves[self.value.path] = column
 
 
-def parts(
-    schema: Mapping[str, pl.DataType],
-    wanted: Mapping[str, pl.DataType],
-    index: Index,
-    matches: Sequence[Match],
-) -> list[Part]:
-    """Return the wanted columns of the lines matched, but for lines with a value that is not sound."""
-    rows = [_Rows(match, np.ones(len(match.rows), bool)) for match in matches]
-    types, given = _types(schema), _types(wanted)
-    groups: dict[Hashable, list[_Job]] = {}
-    for some in rows:
-        for value, (starts, ends) in zip(some.match.shape.values, some.match.spans, strict=True):
-            dtype = None if value.path is None else types[value.path]
-            idle = value.path not in given and dtype == pl.String
-            if not idle and (value.kind is not Kind.TEXT or dtype is not None):
-                job = _Job(some, value, dtype, starts, ends)
+_READ = (pl.Int64(), pl.Float64(), pl.Boolean(), pl.String())
+"""Types that every value has that is sound: nothing more is to be looked at if nobody wants it."""
+
+
+class Columns:
+    """Reads the values of lines of ``schema``; all are checked, the ``wanted`` are given."""
+
+    def __init__(
+        self, schema: Mapping[str, pl.DataType], wanted: Mapping[str, pl.DataType]
+    ) -> None:
+        self._wanted = dict(wanted)
+        self._types, self._given = _types(schema), _types(wanted)
+
+    def parts(self, index: Index, matches: Sequence[Match]) -> list[Part]:
+        """Return the wanted columns of the lines matched, but for lines with an unsound value."""
+        rows = [_Rows(match, np.ones(len(match.rows), bool)) for match in matches]
+        groups: dict[Hashable, list[_Job]] = {}
+        for some in rows:
+            for job in self._jobs(some):
                 groups.setdefault(_way(job, index), []).append(job)
-    for way, jobs in groups.items():
-        _READERS[way if isinstance(way, Kind) else None](index, jobs)
-    return [_part(wanted, some) for some in rows]
+        for way, jobs in groups.items():
+            _READERS[way if isinstance(way, Kind) else None](index, jobs)
+        return [_part(self._wanted, some) for some in rows]
+
+    def _jobs(self, some: _Rows) -> Iterator[_Job]:
+        for value, (starts, ends) in zip(some.match.shape.values, some.match.spans, strict=True):
+            dtype = None if value.path is None else self._types[value.path]
+            idle = value.path not in self._given
+            if value.kind is not Kind.TEXT or not (dtype is None or (idle and dtype == pl.String)):
+                yield _Job(some, value, dtype, idle, starts, ends)
 
 
 def _types(schema: Mapping[str, pl.DataType]) -> dict[Path, pl.DataType]:
@@ -114,7 +127,7 @@ def _way(job: _Job, index: Index) -> Hashable:
 def _integers(index: Index, jobs: list[_Job]) -> None:
     values, sound = integers(index, *_spans(jobs))
     for job, found, good in zip(jobs, _cut(values, jobs), _cut(sound, jobs), strict=True):
-        job.give(pl.Series(found), good)
+        job.give(found, good)
 
 
 def _instants(index: Index, jobs: list[_Job]) -> None:
@@ -122,13 +135,16 @@ def _instants(index: Index, jobs: list[_Job]) -> None:
     assert isinstance(dtype, pl.Datetime)
     values, sound = instants(index, *_spans(jobs), dtype.time_unit or "us")
     for job, found, good in zip(jobs, _cut(values, jobs), _cut(sound, jobs), strict=True):
-        job.give(pl.Series(found).cast(dtype), good)
+        if job.idle:
+            job.into.good &= good
+        else:
+            job.give(pl.Series(found).cast(dtype), good)
 
 
 def _booleans(index: Index, jobs: list[_Job]) -> None:
     for job in jobs:
         values, sound = booleans(index, job.starts, job.ends)
-        job.give(pl.Series(values), sound)
+        job.give(values, sound)
 
 
 def _numbers(index: Index, jobs: list[_Job]) -> None:
@@ -162,7 +178,8 @@ def _spans(jobs: list[_Job]) -> tuple[Places, Places]:
 
 
 def _cut(values: npt.NDArray[Kept], jobs: list[_Job]) -> list[npt.NDArray[Kept]]:
-    return np.split(values, np.cumsum([len(job.starts) for job in jobs])[:-1])
+    ends = accumulate(len(job.starts) for job in jobs)
+    return [values[end - len(job.starts) : end] for end, job in zip(ends, jobs, strict=True)]
 
 
 def _part(wanted: Mapping[str, pl.DataType], some: _Rows) -> Part:

@@ -1,6 +1,6 @@
 """Where the lines and quotes of a block are, and what is written at many places at once.
 
-{"a":1}\\n{"b":"x"}\\n   ->   starts 0, 8   ends 7, 17   quotes 1 3, 9 11 13 15   first 0, 2
+{"a":1}\\n{"b":"x"}\\n   ->   starts 0, 8   ends 7, 17   counts 2, 4 (quotes of each line)
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.connectors.formats.json_shapes import LONGEST_TEXT
+from penstock.connectors.formats.marks import Marks
 from penstock.deferred import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from penstock.connectors.formats.contract import Block
 
     Numbers = npt.NDArray[np.int64]
     Places = npt.NDArray[np.int64]
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 WORD = 8
 """Bytes that are looked at together."""
 
-_BEFORE, _BEHIND = 2 * WORD, LONGEST_TEXT + 8 * WORD
+_BEFORE, _BEHIND = 2 * WORD, 2 * LONGEST_TEXT + WORD
 """Zeros around a block: numbers are read from their ends backwards; a text that would stand beyond
 the block, or (as indices wrap around) up to its length before it, is not there by chance."""
 
@@ -31,27 +34,28 @@ _NEWLINE, _QUOTE, _BACKSLASH, _BLANK = b'\n"\\ '
 class Index:
     """The lines of a block of UTF-8, the last perhaps without a newline."""
 
-    def __init__(self, block: bytes) -> None:
-        self.block = block
-        padded = np.empty(_BEFORE + len(block) + _BEHIND, np.uint8)
+    def __init__(self, block: Block) -> None:
+        size = len(block)
+        padded = np.empty(_BEFORE + size + _BEHIND, np.uint8)
         padded[:_BEFORE] = 0
-        padded[_BEFORE + len(block) :] = 0
-        data = padded[_BEFORE : _BEFORE + len(block)]
+        padded[_BEFORE + size :] = 0
+        data = padded[_BEFORE : _BEFORE + size]
         data[:] = np.frombuffer(block, np.uint8)
-        self._bytes = padded[_BEFORE:]
+        self._bytes, self._data = padded[_BEFORE:], data
         self._words = np.ndarray((len(padded) - WORD + 1,), "<u8", padded, 0, (1,))
-        low = np.flatnonzero(data < _BLANK)
-        others = low[data[low] != _NEWLINE]
-        newlines = low[data[low] == _NEWLINE] if len(others) else low
-        self.ends = newlines if block.endswith(b"\n") else np.append(newlines, len(block))
+        low = Marks(data, np.less, _BLANK).places()
+        newline = data[low] == _NEWLINE
+        newlines = low if newline.all() else low[newline]
+        closed = size > 0 and data[-1] == _NEWLINE
+        self.ends = newlines if closed else np.append(newlines, size)
         self.starts = np.concatenate(([0], self.ends[:-1] + 1))
-        self.quotes = np.flatnonzero(data == _QUOTE)
-        behind = np.searchsorted(self.quotes, self.ends)
-        self.first = np.concatenate(([0], behind[:-1]))
-        self.counts = behind - self.first
-        self._leave_out(others)
-        if b"\\" in block:
-            self._leave_out(np.flatnonzero(data == _BACKSLASH))
+        self.quotes = Marks(data, np.equal, _QUOTE)
+        self.counts = np.diff(self.quotes.before(self.ends), prepend=0)
+        if len(newlines) < len(low):
+            self._leave_out(low[~newline])
+        escapes = data == _BACKSLASH
+        if escapes.any():
+            self._leave_out(np.flatnonzero(escapes))
 
     def __len__(self) -> int:
         """How many lines there are."""
@@ -61,9 +65,28 @@ class Index:
         """Give lines with escapes or control characters a count that no shape has."""
         self.counts[np.searchsorted(self.ends, places)] = -1
 
+    @property
+    def block(self) -> bytes:
+        """All that there is."""
+        return self._data.tobytes()
+
     def line(self, number: int) -> bytes:
         """Return a line without its newline."""
-        return self.block[int(self.starts[number]) : int(self.ends[number])]
+        return self.between(self.starts[number], self.ends[number])
+
+    def between(self, start: np.integer, end: np.integer) -> bytes:
+        """Return what stands from one place up to another."""
+        return self._data[start:end].tobytes()
+
+    def says(self, places: Places, text: bytes) -> Flags | np.bool_:
+        """Tell at which places a text stands; if at all of them, by one value."""
+        size = len(text)
+        views = np.ndarray((len(self._bytes) - size + 1,), f"S{size}", self._bytes, 0, (1,))
+        found = views[places]
+        if found.tobytes() == text * len(places):  # to compare one by one takes ten times as long
+            return np.True_
+        same: Flags = found == text
+        return same
 
     def byte(self, places: Places) -> npt.NDArray[np.uint8]:
         """Return the byte at each place."""

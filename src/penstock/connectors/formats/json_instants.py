@@ -26,7 +26,7 @@ def spelling(index: Index, starts: Places, ends: Places) -> bytes | None:
     """Return the first instant with zeros for digits, if that may be how all are written."""
     if not len(starts):
         return None
-    example = index.block[int(starts[0]) : int(ends[0])]
+    example = index.between(starts[0], ends[0])
     if _SHAPE.fullmatch(example) is None or not (ends - starts == len(example)).all():
         return None
     return re.sub(rb"[0-9]", b"0", example)
@@ -34,7 +34,7 @@ def spelling(index: Index, starts: Places, ends: Places) -> bytes | None:
 
 def instants(index: Index, starts: Places, ends: Places, unit: str) -> tuple[Numbers, Flags]:
     """Read instants of one ``spelling`` as units since 1970."""
-    spelt = index.block[int(starts[0]) : int(ends[0])]
+    spelt = index.between(starts[0], ends[0])
     date, good = _digits_of(index, starts, spelt, 0)
     clock, also = _digits_of(index, starts, spelt, WORD)
     second, too = _digits_of(index, starts, spelt[: _WHOLE + 1], 2 * WORD)

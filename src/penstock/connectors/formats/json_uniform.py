@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from penstock.connectors.formats.contract import Decoded, kept_without
-from penstock.connectors.formats.json_columns import Part, parts
+from penstock.connectors.formats.contract import Block, Decoded, kept_without
+from penstock.connectors.formats.json_columns import Columns, Part
 from penstock.connectors.formats.json_index import Index
 from penstock.connectors.formats.json_matching import Match, matched
 from penstock.connectors.formats.json_shapes import Shape, learnt
@@ -83,18 +83,18 @@ class UniformLines:
         *,
         least: float = 0.5,
     ) -> None:
-        self._schema, self._wanted, self._least = dict(schema), dict(wanted), least
+        self._schema, self._columns, self._least = dict(schema), Columns(schema, wanted), least
         self._shapes: list[Shape] = []
         self._pause = self._paused = 0
 
-    def read(self, block: bytes) -> Taken | None:
-        """Read what is uniform of a block of valid UTF-8; None if that is not worth while."""
+    def read(self, block: Block) -> Taken | None:
+        """Read what is uniform of lines of valid UTF-8; None if that is not worth while."""
         if self._paused > 0:
             self._paused -= 1
             return None
         index = Index(block)
         matches = self._matches(index)
-        found = parts(self._schema, self._wanted, index, matches)
+        found = self._columns.parts(index, matches)
         waiting = np.ones(len(index), bool)
         for part in found:
             waiting[part.rows] = False

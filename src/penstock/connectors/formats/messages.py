@@ -6,13 +6,13 @@ import io
 
 import polars as pl
 
-from penstock.connectors.formats.contract import errors_table, no_errors
+from penstock.connectors.formats.contract import Block, errors_table, no_errors
 from penstock.deferred import numpy as np
 
 NOT_UTF8 = "not valid UTF-8"
 NO_MESSAGE = "no message (null)"
-_NEWLINE = 10
-_COUNTED_BY_NUMPY = 4096
+_NEWLINE, _NOT_ASCII = 10, 128
+_LOOKED_AT_BY_NUMPY = 4096
 """Bytes from which on a call of NumPy costs less than it saves."""
 
 
@@ -51,10 +51,20 @@ def join_lines(text: pl.Series) -> bytes:
     return out.getvalue()
 
 
-def newlines(block: bytes) -> int:
+def is_utf8(block: Block) -> bool:
+    """Tell whether a block is valid UTF-8."""
+    if len(block) >= _LOOKED_AT_BY_NUMPY and np.frombuffer(block, np.uint8).max() < _NOT_ASCII:
+        return True  # found without holding Python's lock
+    try:
+        return bytes(block).isascii() or bytes(block).decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def newlines(block: Block) -> int:
     """Count the newlines: ``bytes.count`` takes five times as long for a large block."""
-    if len(block) < _COUNTED_BY_NUMPY:
-        return block.count(b"\n")
+    if len(block) < _LOOKED_AT_BY_NUMPY:
+        return bytes(block).count(b"\n")
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE))
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import polars as pl
 
-from penstock.connectors.formats import csv, logfmt
+from penstock.connectors.formats import by_schema, csv, logfmt
 from penstock.connectors.formats.access_log import AccessLog
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.csv import Csv
 from penstock.connectors.formats.json import Json
 from penstock.connectors.formats.logfmt import Logfmt
+from penstock.connectors.formats.msgpack import MsgPack
 from penstock.connectors.formats.regex import Regex
+from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.formats.syslog import Syslog
 from penstock.connectors.formats.text import Text
 from penstock.errors import ConfigError
@@ -37,6 +39,10 @@ def _csv(
     return Csv(schema, separator=separator, quote=quote, null_values=null_values, header=header)
 
 
+def _msgpack(schema: Schema) -> Format:
+    return MsgPack(schema)
+
+
 def _logfmt(schema: Schema) -> Format:
     return Logfmt(schema)
 
@@ -55,6 +61,9 @@ def _syslog(year: int | None = None) -> Format:
 
 FORMATS: dict[str, Callable[..., Format]] = {
     "json": _json,
+    "avro": by_schema.avro,
+    "protobuf": by_schema.protobuf,
+    "msgpack": _msgpack,
     "csv": _csv,
     "combined_log": lambda: AccessLog(combined=True),
     "common_log": lambda: AccessLog(combined=False),
@@ -65,14 +74,22 @@ FORMATS: dict[str, Callable[..., Format]] = {
 }
 """Name to builder; the builder's parameters are the format's options."""
 
-SYNONYMS = {"ndjson": "json", "jsonl": "json", "tsv": "csv", "raw": "text", "lines": "text"}
+SYNONYMS = {
+    "messagepack": "msgpack",
+    "proto": "protobuf",
+    "ndjson": "json",
+    "jsonl": "json",
+    "tsv": "csv",
+    "raw": "text",
+    "lines": "text",
+}
 _DEFAULTS: dict[str, dict[str, Any]] = {"tsv": {"separator": "\t"}}
 
 INFERS = ("json", "csv", "logfmt")
 """Formats that can guess their schema from a sample."""
 
 
-def build(name: str, schema: Schema | None = None, **options: Any) -> Format:
+def build(name: str, schema: SchemaLike | None = None, **options: Any) -> Format:
     """Return the format called ``name``.
 
     ``build("csv", {"id": int}, separator=";")``. Raises ``ConfigError`` for an unknown name or
@@ -87,7 +104,7 @@ def build(name: str, schema: Schema | None = None, **options: Any) -> Format:
 
 
 def of_messages(
-    form: str | Format, schema: Schema | None = None, *, step: str, **options: Any
+    form: str | Format, schema: SchemaLike | None = None, *, step: str, **options: Any
 ) -> Format:
     """Return the format of messages that come one by one: no header line unless asked for.
 
@@ -105,6 +122,21 @@ def of_messages(
     if SYNONYMS.get(form, form) == "csv":
         options = {"header": False, **options}
     return build(form, schema, **options)
+
+
+def of_value(
+    form: str | Format | None, schema: SchemaLike | None = None, *, step: str, **options: Any
+) -> Format | None:
+    """Return the format of the values of records, None if they are left as they are."""
+    if form is not None:
+        return of_messages(form, schema, step=step, **options)
+    if schema is not None or options:
+        raise ConfigError(
+            f"{next(iter(options), 'schema')}= is for a format, and none is named",
+            step=step,
+            hint='give format="json", for example',
+        )
+    return None
 
 
 def infer(name: str, sample: bytes, **options: Any) -> Format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,11 +11,16 @@ from polars.datatypes import parse_into_dtype
 
 from penstock.columns import is_reserved
 from penstock.connectors.formats.casting import castable, text_to
+from penstock.connectors.formats.models import columns_of
 from penstock.errors import ConfigError
 
+SchemaLike = Mapping[str, Any] | type | str | Path
+"""Columns and their types; a dataclass, msgspec Struct or pydantic model; the path of a schema."""
 
-def checked_schema(step: str, schema: Mapping[str, Any]) -> pl.Schema:
+
+def checked_schema(step: str, schema: SchemaLike) -> pl.Schema:
     """Return ``schema`` with instances of Polars types; refuse reserved names and no columns."""
+    schema = columns_of(step, schema)
     if not schema:
         raise ConfigError("the schema has no columns", step=step, value=schema)
     for name in schema:
@@ -36,7 +42,7 @@ def _dtype(step: str, name: str, value: object) -> pl.DataType:
         ) from error
 
 
-def text_schema(step: str, schema: Mapping[str, Any]) -> pl.Schema:
+def text_schema(step: str, schema: SchemaLike) -> pl.Schema:
     """Return ``schema`` checked, and made only of types that text can become."""
     checked = checked_schema(step, schema)
     for name, dtype in checked.items():

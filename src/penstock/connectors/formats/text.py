@@ -7,7 +7,7 @@ from typing import Self
 
 import polars as pl
 
-from penstock.connectors.formats.contract import Decoded, Framing, verdict
+from penstock.connectors.formats.contract import Block, Decoded, Framing, verdict
 from penstock.connectors.formats.messages import as_text
 
 _LARGE_BYTES = 16 << 10
@@ -47,11 +47,11 @@ class Text:
         text, errors = as_text(messages)
         return verdict(text.alias(self.column).to_frame(), [errors], len(messages))
 
-    def decode_block(self, block: bytes) -> pl.DataFrame | None:
+    def decode_block(self, block: Block) -> pl.DataFrame | None:
         """Cut the block into lines."""
         if len(block) < _LARGE_BYTES:
             return None
         try:
-            return pl.read_lines(block, name=self.column)
+            return pl.read_lines(bytes(block), name=self.column)
         except pl.exceptions.ComputeError:
             return None

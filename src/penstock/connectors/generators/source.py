@@ -118,6 +118,11 @@ class RateSource(OnePartition):
         """Return the rows due by now; without a rate there is no such thing."""
         return None if self._pace_ns is None else self._due()
 
+    @property
+    def share(self) -> float | None:
+        """How much of the total was given; None without one."""
+        return self._offset / self._total if self._total else None
+
     def _event_us(self, offset: pl.Expr) -> pl.Expr:
         whole, rest = divmod(self._event_ns, 1000)  # apart, so that days * offset do not overflow
         return offset * whole + offset * rest // 1000

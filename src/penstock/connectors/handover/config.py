@@ -10,6 +10,7 @@ import polars as pl
 
 from penstock.columns import WEIGHT
 from penstock.connectors.contract import Source, SourceSpec, is_changelog
+from penstock.connectors.probing import probed
 from penstock.deferred import Deferred
 from penstock.errors import ConfigError
 from penstock.instants import is_event_time, unit_ns
@@ -121,6 +122,11 @@ class HandoverSpec:
     def frame_is_epoch(self) -> bool:
         """Whether one of the two says so."""
         return self.history.frame_is_epoch or self.live.frame_is_epoch
+
+    def probe(self) -> str:
+        """Probe both."""
+        found = [probed(spec) for spec in (self.history, self.live)]
+        return "; then ".join(each or "nothing outside" for each in found)
 
     def open(self) -> Source:
         """Open both, so that what is wrong with one is known before anything is read."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.connectors.drivers import load_driver
 from penstock.connectors.kafka.connection import Connection
 from penstock.connectors.kafka.failures import connector_error, is_settled_by_user
+from penstock.connectors.kafka.handshake import certificate_fault
 from penstock.errors import ConnectorError, Fault, closest
 
 if TYPE_CHECKING:
@@ -40,6 +41,18 @@ class Place:
         return TopicPartition(self.topic, self.partition, offset)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a topic takes, as far as its brokers tell, and what the client does.
+
+    The brokers look at a message as it is compressed, the client as it is.
+    """
+
+    message_bytes: int | None = None
+    compacted: bool = False
+    client_bytes: int | None = None
+
+
 Start = str | datetime | Mapping[Place, int]
 """``"earliest"``, ``"latest"``, an instant, or offsets; places not named begin at the earliest."""
 
@@ -54,10 +67,9 @@ class Cluster:
 
         self._step = step
         self._refused: Any = None
+        self._client = connection.client(step)
         try:
-            self._admin: AdminClient = AdminClient(
-                connection.client(step) | {"error_cb": self._noticed}
-            )
+            self._admin: AdminClient = AdminClient(self._client | {"error_cb": self._noticed})
         except KafkaException as error:
             raise connector_error(error.args[0], step, "setting up the client") from error
 
@@ -112,8 +124,10 @@ class Cluster:
             except KafkaException as error:
                 self._admin.poll(0)  # which brings what was noticed
                 if self._refused is not None or time.monotonic() > until:
-                    cause = self._refused or error.args[0]
-                    raise connector_error(cause, self._step, "reaching the cluster") from error
+                    found = self._refused or error.args[0]
+                    fault = certificate_fault(self._client)
+                    what = "reaching the cluster"
+                    raise connector_error(found, self._step, what, fault) from error
 
     def _ids(self, names: Sequence[str]) -> list[str]:
         from confluent_kafka import TopicCollection
@@ -197,6 +211,21 @@ class Cluster:
             fault=Fault.REMOTE,
             retry=True,
         )
+
+    def limits(self, topic: str) -> Limits:
+        """Return what a topic takes; nothing is known where we may not ask."""
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import ConfigResource
+
+        which = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        try:
+            found = self._admin.describe_configs([which], request_timeout=_REQUEST_S)[which]
+            settings = {name: entry.value for name, entry in found.result().items()}
+        except KafkaException:
+            return Limits()
+        size = settings.get("max.message.bytes")
+        compacted = "compact" in (settings.get("cleanup.policy") or "")
+        return Limits(int(size) if size else None, compacted)
 
     def exists(self, topic: str) -> bool:
         """Tell whether there is such a topic."""

@@ -13,10 +13,11 @@ import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee, Sink, Source
 from penstock.connectors.decoding import Decoder
-from penstock.connectors.formats import registry
+from penstock.connectors.formats import registry as formats
 from penstock.connectors.formats.contract import Format
-from penstock.connectors.kafka.cluster import Place
-from penstock.connectors.kafka.connection import Connection, connection, split_url
+from penstock.connectors.formats.schemas import SchemaLike
+from penstock.connectors.kafka.cluster import Cluster, Place
+from penstock.connectors.kafka.connection import Connection, connecting, connection, split_url
 from penstock.connectors.kafka.encoding import Encoding, KeyFormat, ValueFormat
 from penstock.connectors.kafka.ledger import EPOCHS_TOPIC
 from penstock.connectors.kafka.messages import COLUMNS
@@ -24,6 +25,7 @@ from penstock.connectors.kafka.reading import OnLost, Reading, Tombstones
 from penstock.connectors.kafka.sink import KafkaSink, Writing
 from penstock.connectors.kafka.source import KafkaSource
 from penstock.connectors.options import Start, Stop, choice, duration, names
+from penstock.connectors.schema_registry import SchemaRegistry, registry_of
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -128,6 +130,15 @@ class KafkaSourceSpec:
         """Never."""
         return False
 
+    def probe(self) -> str:
+        """Reach the brokers, look for the topics; ask the schema registry, if there is one."""
+        cluster = Cluster(self.connection, self.name)
+        topics = cluster.topic_ids(self.topics)
+        schemas = getattr(self.format, "registry", None)
+        if schemas is not None:
+            schemas.subjects()
+        return f"{len(topics)} topics, {len(cluster.places(topics))} partitions"
+
     def open(self) -> Source:
         """Return the live source; ``seek`` connects."""
         start = self.start
@@ -175,6 +186,8 @@ class KafkaSinkSpec:
     immediate: bool = False
     transaction_timeout: timedelta = timedelta(minutes=1)
     epochs_topic: str = EPOCHS_TOPIC
+    registry: SchemaRegistry | None = None
+    subject: str | None = None
 
     def __post_init__(self) -> None:
         if self.partitions != -1 and self.partitions < 1:
@@ -187,6 +200,10 @@ class KafkaSinkSpec:
                 step=self.name,
                 value=self.key,
                 hint='give key_format="json"',
+            )
+        if self.registry is not None and self.format is not ValueFormat.AVRO:
+            raise ConfigError(
+                "a schema registry is for Avro", step=self.name, hint='give format="avro"'
             )
         if self.format is ValueFormat.RAW and (self.key or self.timestamp or self.headers):
             raise ConfigError(
@@ -215,12 +232,26 @@ class KafkaSinkSpec:
     @property
     def _encoding(self) -> Encoding:
         return Encoding(
-            self.name, self.format, self.key, self.key_format, self.timestamp, self.headers
+            self.name,
+            self.format,
+            self.key,
+            self.key_format,
+            self.timestamp,
+            self.headers,
+            self.registry,
+            self.subject or f"{self.topic}-value",
         )
 
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         self._encoding.check(schema)
+
+    def probe(self) -> str:
+        """Reach the brokers and look for the topic; ask the schema registry, if there is one."""
+        there = Cluster(self.connection, self.name).exists(self.topic)
+        if self.registry is not None:
+            self.registry.subjects()
+        return "the topic is there" if there else "the topic will be made"
 
     def open(self) -> Sink:
         """Return the live sink; ``begin`` connects."""
@@ -240,10 +271,11 @@ class KafkaSinkSpec:
         )
 
 
+@connecting
 def kafka(
     servers: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
-    schema: Mapping[str, Any] | None = None,
+    schema: SchemaLike | None = None,
     *,
     topic: str | Iterable[str] | None = None,
     start: Start | str | datetime | Mapping[Any, Any] = Start.EARLIEST,
@@ -254,47 +286,24 @@ def kafka(
     isolation: Isolation | str = Isolation.READ_COMMITTED,
     group: str | None = "penstock",
     discover: Duration = "30s",
-    user: str | None = None,
-    password: str | None = None,
-    mechanism: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    settings: Mapping[str, object] | None = None,
+    access: Mapping[str, Any],
     **options: Any,
 ) -> KafkaSourceSpec:
     """Describe topics to read: ``kafka("host:9092/orders", "json", {...})``.
 
     ``servers``: ``[user:password@]host:port[,host:port]/topic``; or without the topic, with
-    ``topic=`` one or several names, or patterns that begin with ``^``.
+    ``topic=`` one or several names, or patterns that begin with ``^``. ``access``: the options of
+    ``connection``. Of a schema ``registry`` the subject is ``TOPIC-value`` if no other is named.
     """
     where, found = (servers, topic) if topic is not None else split_url(servers, "kafka")
     topics = names(found or ())
     step = f"kafka {','.join(topics)}"
-    if format is None and (schema is not None or options):
-        raise ConfigError(
-            f"{next(iter(options), 'schema')}= is for a format, and none is named",
-            step=step,
-            hint='give format="json", for example',
-        )
+    if options.get("registry") and len(topics) == 1:
+        options = {"subject": f"{topics[0]}-value", **options}
     return KafkaSourceSpec(
-        connection(
-            where,
-            step,
-            user=user,
-            password=password,
-            settings=settings,
-            mechanism=mechanism,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            key=certificate_key,
-            key_password=key_password,
-        ),
+        connection(where, step, **access),
         topics,
-        None if format is None else registry.of_messages(format, schema, step=step, **options),
+        formats.of_value(format, schema, step=step, **options),
         _start(start, topics, step),
         choice(Stop, stop, step=step, option="stop"),
         None if metadata is None else names(metadata),
@@ -306,6 +315,7 @@ def kafka(
     )
 
 
+@connecting
 def kafka_sink(
     servers: str,
     *,
@@ -319,15 +329,9 @@ def kafka_sink(
     immediate: bool = False,
     transaction_timeout: Duration = "1m",
     epochs_topic: str = EPOCHS_TOPIC,
-    user: str | None = None,
-    password: str | None = None,
-    mechanism: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    settings: Mapping[str, object] | None = None,
+    registry: str | SchemaRegistry | None = None,
+    subject: str | None = None,
+    access: Mapping[str, Any],
 ) -> KafkaSinkSpec:
     """Describe a topic to write: ``kafka_sink("host:9092/totals", key="user")``.
 
@@ -340,19 +344,7 @@ def kafka_sink(
     if key_format is None:
         key_format = KeyFormat.JSON if len(key) > 1 else KeyFormat.TEXT
     return KafkaSinkSpec(
-        connection(
-            where,
-            step,
-            user=user,
-            password=password,
-            settings=settings,
-            mechanism=mechanism,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            key=certificate_key,
-            key_password=key_password,
-        ),
+        connection(where, step, **access),
         found,
         choice(ValueFormat, format, step=step, option="format"),
         key,
@@ -363,6 +355,8 @@ def kafka_sink(
         immediate,
         duration(transaction_timeout, step=step, option="transaction_timeout"),
         epochs_topic,
+        None if registry is None else registry_of(registry),
+        subject,
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from penstock.errors import ConfigError
 from penstock.hiding import is_secret_option, remember
 from penstock.secrets import revealed
+
+_Spec = TypeVar("_Spec")
 
 _log = logging.getLogger(__name__)
 
@@ -118,10 +122,18 @@ def connection(
     *,
     user: str | None = None,
     password: str | None = None,
+    mechanism: str | None = None,
+    tls: bool | None = None,
+    ca: str | None = None,
+    certificate: str | None = None,
+    certificate_key: str | None = None,
+    key_password: str | None = None,
     settings: Mapping[str, object] | None = None,
-    **others: Any,
 ) -> Connection:
-    """Return the connection that ``[user:password@]host[:port][,host...]`` and options describe."""
+    """Return the connection that ``[user:password@]host[:port][,host...]`` and options describe.
+
+    The options are those of everything that connects (``connecting``).
+    """
     credentials, _, servers = where.rpartition("@")
     if credentials and user is None:
         name, _, secret = credentials.partition(":")
@@ -132,9 +144,42 @@ def connection(
         password,
         settings=tuple(sorted((name, _text(value)) for name, value in (settings or {}).items())),
     )
-    found = replace(found, **{name: value for name, value in others.items() if value is not None})
+    others = {
+        "mechanism": mechanism,
+        "tls": tls,
+        "ca": ca,
+        "certificate": certificate,
+        "key": certificate_key,
+        "key_password": key_password,
+    }
+    given: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
+    found = replace(found, **given)
     found.check(step)
     return found
+
+
+_OPTIONS = {
+    name: each
+    for name, each in inspect.signature(connection).parameters.items()
+    if each.kind is inspect.Parameter.KEYWORD_ONLY
+}
+
+
+def connecting(function: Callable[..., _Spec]) -> Callable[..., _Spec]:
+    """Give a function the options of ``connection`` beside its own; it gets those given as ``access``."""
+    own = inspect.signature(function)
+    mine = [each for name, each in own.parameters.items() if name != "access"]
+    last = [each for each in mine if each.kind is inspect.Parameter.VAR_KEYWORD]
+    before = [each for each in mine if each not in last]
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> _Spec:
+        access = {name: options.pop(name) for name in _OPTIONS if name in options}
+        return function(*arguments, access=access, **options)
+
+    whole = own.replace(parameters=[*before, *_OPTIONS.values(), *last])
+    wrapped.__signature__ = whole  # type: ignore[attr-defined]
+    return wrapped
 
 
 def split_url(rest: str, step: str) -> tuple[str, str]:

@@ -11,7 +11,11 @@ import polars as pl
 from penstock.columns import WEIGHT
 from penstock.connectors.changes import keyed_changes
 from penstock.connectors.file_sink import formats as files
+from penstock.connectors.formats.avro_schema import schema_of
+from penstock.connectors.formats.avro_writing import records
+from penstock.connectors.formats.wire import head
 from penstock.connectors.kafka.messages import HEADERS
+from penstock.connectors.schema_registry import SchemaRegistry, registered
 from penstock.errors import ConfigError, ConnectorError, Fault
 
 KEY, VALUE, STAMP, HEAD = "key", "value", "timestamp", "headers"
@@ -24,6 +28,8 @@ class ValueFormat(enum.Enum):
     """The columns as an object; of changes by key the newest row, or no value for a deletion."""
     DEBEZIUM = "debezium"
     """``{"before": row or null, "after": row or null, "op": "c" or "d"}``: any changes."""
+    AVRO = "avro"
+    """The columns as a record; changes by key as with JSON."""
     RAW = "raw"
     """The column ``value``; ``key``, ``timestamp`` and ``headers`` where the stream has them."""
 
@@ -38,11 +44,25 @@ class KeyFormat(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Rows, and the message of each: as many, in the same order.
+
+    ``rows`` has the weight where they are changes. A row that is refused can be ``replayable``. A key
+    whose row is refused has to be deleted where ``keyed``.
+    """
+
+    rows: pl.DataFrame
+    messages: pl.DataFrame
+    replayable: bool = True
+    keyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Encoding:
     """How rows of one stream become messages.
 
-    ``encode`` gives frames with ``key`` and ``value`` (Binary), and ``timestamp`` (ms) and
-    ``headers`` where there are any.
+    Messages have columns ``key`` and ``value`` (Binary), and ``timestamp`` (ms) and ``headers``
+    where there are any.
     """
 
     step: str
@@ -51,6 +71,8 @@ class Encoding:
     key_format: KeyFormat
     timestamp: str | None
     headers: str | None
+    registry: SchemaRegistry | None = None
+    subject: str = ""
 
     def check(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` for columns that are not there, or that cannot be encoded."""
@@ -77,9 +99,12 @@ class Encoding:
                 )
         if self.value is ValueFormat.RAW:
             self._check_raw(schema)
+            return
+        values = pl.Schema({n: d for n, d in schema.items() if n != self.headers})
+        if self.value is ValueFormat.AVRO:
+            schema_of(values)
         else:
-            values = {n: d for n, d in schema.items() if n != self.headers}
-            files.check(pl.Schema(values), files.FileFormat.NDJSON, self.step)
+            files.check(values, files.FileFormat.NDJSON, self.step)
 
     def _check_raw(self, schema: pl.Schema) -> None:
         wanted = {VALUE: (pl.Binary, pl.String), KEY: (pl.Binary, pl.String)}
@@ -107,21 +132,21 @@ class Encoding:
             f"column {name!r} is {schema[name]}, not {wanted}", step=self.step, value=name
         )
 
-    def encode(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    def encode(self, frames: Iterable[pl.DataFrame]) -> Iterator[Part]:
         """Return the messages of an epoch, in order."""
         for frame in frames:
             self._refuse_changes(frame)
             if self.value is ValueFormat.RAW:
-                yield self._raw(frame)
+                yield Part(frame, self._raw(frame))
             elif self.value is ValueFormat.DEBEZIUM:
                 yield self._enveloped(frame)
             elif WEIGHT in frame.columns:
                 yield from self._upserted(frame)
             else:
-                yield frame.select(**self._beside(frame), value=self._object(frame.columns))
+                yield Part(frame, frame.select(**self._beside(frame), value=self._object(frame)))
 
     def _refuse_changes(self, frame: pl.DataFrame) -> None:
-        keyed = bool(self.key) and self.value is ValueFormat.JSON
+        keyed = bool(self.key) and self.value in (ValueFormat.JSON, ValueFormat.AVRO)
         if WEIGHT in frame.columns and not keyed and self.value is not ValueFormat.DEBEZIUM:
             raise ConnectorError(
                 "changes cannot be written as rows",
@@ -140,14 +165,19 @@ class Encoding:
             found[HEAD] = pl.col(HEAD)
         return frame.select(**found)
 
-    def _upserted(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def _upserted(self, frame: pl.DataFrame) -> Iterator[Part]:
+        """A change is not to be replayed: newer ones of its key may have come since."""
         changes = keyed_changes([frame], self.key, self.step)
-        yield changes.deletes.select(key=self._key(frame.schema), value=pl.lit(None, pl.Binary()))
-        written = changes.upserts
-        yield written.select(**self._beside(written), value=self._object(written.columns))
+        gone = changes.deletes.select(key=self._key(frame.schema), value=pl.lit(None, pl.Binary()))
+        weighted = changes.deletes.with_columns(pl.lit(-1, pl.Int64).alias(WEIGHT))
+        yield Part(weighted, gone, replayable=False)
+        rows = changes.upserts
+        written = rows.select(**self._beside(rows), value=self._object(rows))
+        yield Part(rows, written, replayable=False, keyed=True)
 
-    def _enveloped(self, frame: pl.DataFrame) -> pl.DataFrame:
-        if WEIGHT not in frame.columns:
+    def _enveloped(self, frame: pl.DataFrame) -> Part:
+        appended = WEIGHT not in frame.columns
+        if appended:
             frame = frame.with_columns(pl.lit(1, pl.Int64).alias(WEIGHT))
         frame = frame.select(pl.all().repeat_by(pl.col(WEIGHT).abs())).explode(frame.columns)
         row = pl.struct(self._written(frame.columns)).struct.json_encode()
@@ -161,7 +191,9 @@ class Encoding:
             .then(pl.lit(',"after":null,"op":"d"}'))
             .otherwise(pl.lit(',"op":"c"}')),
         )
-        return frame.select(**self._beside(frame), value=value.cast(pl.Binary))
+        written = frame.select(**self._beside(frame), value=value.cast(pl.Binary))
+        rows = frame.drop(WEIGHT) if appended else frame.with_columns(pl.col(WEIGHT).sign())
+        return Part(rows, written, replayable=appended)
 
     def _beside(self, frame: pl.DataFrame) -> dict[str, pl.Expr]:
         found = {KEY: self._key(frame.schema)} if self.key else {}
@@ -177,8 +209,15 @@ class Encoding:
         key = pl.col(self.key[0])
         return key if schema[self.key[0]] == pl.Binary else key.cast(pl.String).cast(pl.Binary)
 
-    def _object(self, columns: Iterable[str]) -> pl.Expr:
-        return pl.struct(self._written(columns)).struct.json_encode().cast(pl.Binary)
+    def _object(self, rows: pl.DataFrame) -> pl.Expr | pl.Series:
+        names = self._written(rows.columns)
+        if self.value is not ValueFormat.AVRO:
+            return pl.struct(names).struct.json_encode().cast(pl.Binary)
+        values = rows.select(names)
+        if self.registry is None:
+            return records(values, b"")
+        text = schema_of(values.schema, self.subject.removesuffix("-value")).text
+        return records(values, head(registered(self.registry, self.subject, "AVRO", text)))
 
     def _written(self, columns: Iterable[str]) -> list[str]:
         return [name for name in columns if name not in (self.headers, WEIGHT)]

@@ -41,7 +41,7 @@ class Messages:
         kind = type(messages[0])  # methods of the class are mapped without a Python call each
         columns = {
             "value": pl.Series(list(map(kind.value, messages)), dtype=pl.Binary()),
-            "offset": pl.Series(list(map(kind.offset, messages)), dtype=pl.Int64()),
+            "offset": _offsets(messages),
         }
         if "key" in wanted:
             columns["key"] = pl.Series(list(map(kind.key, messages)), dtype=pl.Binary())
@@ -92,12 +92,10 @@ class Gathered:
 
     def add(self, messages: Sequence[Message]) -> None:
         """Take good messages of any partitions."""
-        kind = type(messages[0])
-        for partition, same in groupby(messages, kind.partition):
-            for topic, run in groupby(same, kind.topic):
-                place = Place(topic or "", partition or 0)
-                columns = Messages.of(list(run), self._wanted).columns
-                self._found.setdefault(place, []).append(columns)
+        for run in _runs(messages):
+            place = Place(run[0].topic() or "", run[0].partition() or 0)
+            columns = Messages.of(run, self._wanted).columns
+            self._found.setdefault(place, []).append(columns)
         self.count += len(messages)
 
     def by_partition(self) -> Iterator[tuple[Place, Messages]]:
@@ -106,11 +104,36 @@ class Gathered:
             yield place, Messages(pl.concat(frames))
 
 
+def _runs(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Cut messages where the partition changes. Mostly it does not, or seldom."""
+    kind = type(messages[0])
+    for read in (kind.partition, kind.topic):
+        values = list(map(read, messages))
+        if values.count(values[0]) < len(values):
+            break
+    else:
+        yield messages
+        return
+    for _, same in groupby(messages, kind.partition):
+        for _, run in groupby(same, kind.topic):
+            yield list(run)
+
+
+def _offsets(messages: Sequence[Message]) -> pl.Series:
+    """The offsets of a partition only go up, so those between are known if none is left out."""
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    if last - first == len(messages) - 1:
+        return pl.int_range(first, last + 1, dtype=pl.Int64(), eager=True)
+    return pl.Series([message.offset() for message in messages], dtype=pl.Int64())
+
+
 def _instants(messages: Sequence[Message]) -> pl.Series:
     """``(kind, ms)`` of each; kind 0 says that there is none."""
-    given = [m.timestamp() for m in messages]
-    millis = pl.Series([ms if kind else None for kind, ms in given], dtype=pl.Int64())
-    return (millis * 1000).cast(INSTANT)
+    kinds, millis = zip(*map(type(messages[0]).timestamp, messages), strict=True)
+    found = pl.Series(millis, dtype=pl.Int64())
+    if not min(kinds):
+        found = found.set(pl.Series(kinds, dtype=pl.Int64()) == 0, None)
+    return (found * 1000).cast(INSTANT)
 
 
 def _headers(messages: Sequence[Message]) -> pl.Series:

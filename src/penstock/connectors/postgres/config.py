@@ -59,6 +59,10 @@ class PostgresSinkSpec(TableFacts):
         for name in schema:
             self._check_name(name)
 
+    def probe(self) -> str:
+        """Log in, and look for the table."""
+        return self.open().probe()
+
     def open(self) -> PostgresSink:
         """Return the live sink."""
         return PostgresSink(self.name, self.conninfo, self.table, self.key, self.schema)

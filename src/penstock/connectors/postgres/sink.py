@@ -15,7 +15,7 @@ from penstock.connectors.poison import LETTERS_TABLE, Trial
 from penstock.connectors.postgres.failures import KEYS_TABLE, connector_error
 from penstock.connectors.postgres.values import csv_blocks
 from penstock.connectors.sql_types import Dialect
-from penstock.connectors.tables import TableSink, missing_columns
+from penstock.connectors.tables import PLACE, TableSink, missing_columns
 from penstock.errors import ConnectorError, Fault
 from penstock.hiding import hidden
 from penstock.secrets import revealed_connection
@@ -58,6 +58,18 @@ class PostgresSink(TableSink):
                 client_encoding="utf8",
                 application_name="penstock",
             )
+
+    def probe(self) -> str:
+        """Log in, look whether the table is there, and leave."""
+        self._connect()
+        try:
+            with self._translated():
+                wanted = self._named(self._table).as_string(self._live)
+                row = self._live.execute("SELECT to_regclass(%s) IS NOT NULL", (wanted,)).fetchone()
+        finally:
+            self._disconnect()
+        there = row is not None and row[0]
+        return "the table is there" if there else "the table will be made"
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -179,22 +191,35 @@ class PostgresSink(TableSink):
         )
 
     def _delete(self, keys: pl.DataFrame) -> None:
-        from psycopg import sql
-
         for nulls, rows in split_nulls(keys, self._key):
             staged = self._stage(KEYS_TABLE, rows)
-            tests = (
-                sql.SQL("t.{} IS NULL" if name in nulls else "t.{0} = s.{0}").format(
-                    sql.Identifier(name)
-                )
-                for name in self._key
-            )
             self._run(
                 "DELETE FROM {} AS t USING {} AS s WHERE {}",
                 self._named(self._table),
                 staged,
-                sql.SQL(" AND ").join(tests),
+                self._tests(nulls),
             )
+
+    def _found(self, keys: pl.DataFrame, nulls: tuple[str, ...]) -> list[int]:
+        staged = self._stage(KEYS_TABLE, keys.select(self._key))
+        found = self._run(  # a table that was just filled keeps its rows in that order
+            "SELECT EXISTS (SELECT 1 FROM {} AS t WHERE {}) FROM {} AS s ORDER BY s.ctid",
+            self._named(self._table),
+            self._tests(nulls),
+            staged,
+        ).fetchall()
+        return [place for place, (there,) in zip(keys[PLACE], found, strict=True) if there]
+
+    def _tests(self, nulls: Sequence[str]) -> sql.Composed:
+        """Return when a row ``t`` of the table has the key ``s``."""
+        from psycopg import sql
+
+        return sql.SQL(" AND ").join(
+            sql.SQL("t.{} IS NULL" if name in nulls else "t.{0} = s.{0}").format(
+                sql.Identifier(name)
+            )
+            for name in self._key
+        )
 
     def _stage(self, name: str, rows: pl.DataFrame) -> sql.Composable:
         """Copy ``rows`` into an emptied temporary table with the target's own column types."""

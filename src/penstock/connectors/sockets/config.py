@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from penstock.connectors.decoding import Decoder, wants_header
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.options import address, choice, duration
+from penstock.connectors.probing import can_connect, can_listen
 from penstock.connectors.sockets.source import TcpClientSource, TcpServerSource
 from penstock.connectors.sockets.udp import UdpSource
 from penstock.errors import ConfigError
@@ -100,6 +102,10 @@ class TcpServerSpec(SocketFacts):
         """``tcp listen HOST:PORT``."""
         return f"tcp listen {self.host}:{self.port}"
 
+    def probe(self) -> str:
+        """Listen for a moment."""
+        return can_listen(self.host, self.port, socket.SOCK_STREAM, self.name)
+
     def open(self) -> Source:
         """Bind and listen."""
         return TcpServerSource(
@@ -150,6 +156,10 @@ class TcpClientSpec(SocketFacts):
         """Whether the server's close ends it."""
         return self.on_close is OnClose.END
 
+    def probe(self) -> str:
+        """Connect, and leave."""
+        return can_connect(self.host, self.port, self.name)
+
     def open(self) -> Source:
         """Return the source; the first poll connects."""
         return TcpClientSource(
@@ -188,6 +198,10 @@ class UdpSpec(SocketFacts):
     def name(self) -> str:
         """``udp HOST:PORT``."""
         return f"udp {self.host}:{self.port}"
+
+    def probe(self) -> str:
+        """Listen for a moment."""
+        return can_listen(self.host, self.port, socket.SOCK_DGRAM, self.name)
 
     def open(self) -> Source:
         """Bind."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from penstock.connectors.options import duration, names
+from penstock.connectors.probing import writable_file
 from penstock.connectors.sql_types import Dialect
-from penstock.connectors.sqlite.sink import SqliteSink
+from penstock.connectors.sqlite.sink import SqliteSink, probe_file
 from penstock.connectors.tables import TableFacts, check_columns, check_table
 from penstock.errors import ConfigError
 from penstock.instants import Duration
@@ -54,6 +55,13 @@ class SqliteSinkSpec(TableFacts):
     def validate(self, schema: pl.Schema) -> None:
         """Raise ``ConfigError`` if rows of this schema cannot be written."""
         check_columns(schema, self.key, Dialect.SQLITE, self.name)
+
+    def probe(self) -> str:
+        """Look whether the file is a database that may be written."""
+        found = writable_file(self.path, self.name)
+        if Path(self.path).exists():
+            probe_file(str(self.path), self.name)
+        return found
 
     def open(self) -> SqliteSink:
         """Return the live sink."""

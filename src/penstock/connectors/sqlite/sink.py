@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from penstock.connectors.poison import LETTERS_TABLE, ValueRefusedError
 from penstock.connectors.sql_text import listed, quoted
 from penstock.connectors.sql_types import Dialect
 from penstock.connectors.sqlite.values import rows
-from penstock.connectors.tables import TableSink, missing_columns
+from penstock.connectors.tables import PLACE, TableSink, missing_columns
 from penstock.deferred import sqlite3
 from penstock.errors import ConnectorError, Fault
 from penstock.failures import sqlite_error_passes
@@ -162,6 +163,17 @@ class SqliteSink(TableSink):
         if keys.height:
             self._live.executemany(statement, rows(keys))
 
+    def _found(
+        self,
+        keys: pl.DataFrame,
+        nulls: tuple[str, ...],  # noqa: ARG002 - IS takes nulls as they are, by the index
+    ) -> Iterator[int]:
+        test = " AND ".join(f"{quoted(name)} IS ?" for name in self._key)
+        statement = f"SELECT 1 FROM {quoted(self._table)} WHERE {test}"  # noqa: S608 - quoted names
+        for place, key in zip(keys[PLACE], rows(keys.select(self._key)), strict=True):
+            if self._live.execute(statement, key).fetchone() is not None:
+                yield place
+
     def _each(self, statement: str, frame: pl.DataFrame) -> None:
         """Execute a statement for each row; an error knows which row it was."""
         left = rows(frame)
@@ -176,6 +188,17 @@ class SqliteSink(TableSink):
     def _insert(self, columns: Sequence[str]) -> str:
         marks = ", ".join("?" * len(columns))
         return f"INSERT INTO {quoted(self._table)} ({listed(columns)}) VALUES ({marks})"  # noqa: S608
+
+
+def probe_file(path: str, step: str) -> None:
+    """Open a database for reading only; one that is none is an error."""
+    try:
+        with closing(
+            sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+        ) as found:
+            found.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        raise _connector_error(error, step) from error
 
 
 def _connector_error(error: sqlite3.Error, step: str) -> ConnectorError:

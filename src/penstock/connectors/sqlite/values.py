@@ -37,6 +37,8 @@ def _encode(name: str, dtype: pl.DataType) -> pl.Expr:
         return column.to_physical()
     if dtype.is_nested():
         return json_text(name)
+    if isinstance(dtype, pl.Decimal) and dtype.scale == 0:
+        return column
     if isinstance(dtype, pl.Date | pl.Decimal | pl.Int128 | pl.UInt128 | pl.Categorical | pl.Enum):
         return column.cast(pl.String)
     return column
@@ -44,6 +46,8 @@ def _encode(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _values(column: pl.Series) -> list[object]:
     """List a column, exchanging the few values that SQLite has no number for."""
+    if isinstance(column.dtype, pl.Decimal):
+        return _whole_numbers(column)
     values: list[object] = column.to_list()
     if column.dtype.is_float() and column.is_nan().any():
         return ["NaN" if value != value else value for value in values]
@@ -55,3 +59,13 @@ def _values(column: pl.Series) -> list[object]:
             for value in values
         ]
     return values
+
+
+def _whole_numbers(column: pl.Series) -> list[object]:
+    """List decimals without a fraction: integers where SQLite's hold them, text beyond."""
+    small = column.cast(pl.Int64, strict=False)
+    numbers: list[object] = small.to_list()
+    if small.null_count() == column.null_count():
+        return numbers
+    texts = column.cast(pl.String).to_list()
+    return [text if number is None else number for number, text in zip(numbers, texts, strict=True)]

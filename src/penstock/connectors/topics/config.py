@@ -17,6 +17,7 @@ from penstock.connectors.decoding import Decoder
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
 from penstock.connectors.options import Start, Stop, choice, duration, names
+from penstock.connectors.probing import writable_folder
 from penstock.connectors.topics.sink import TopicSink
 from penstock.connectors.topics.source import TopicSource
 from penstock.errors import ConfigError
@@ -194,6 +195,11 @@ class TopicSourceSpec(TopicFacts):
         """Never."""
         return False
 
+    def probe(self) -> str:
+        """Look whether the topic is there."""
+        with Topic.open(self.path) as found:
+            return f"{found.partitions} partitions"
+
     def open(self) -> Source:
         """Open the topic."""
         schema = self.schema
@@ -304,6 +310,13 @@ class TopicSinkSpec(TopicFacts):
                 hint="cast the stream, or write to a topic of another name",
             )
 
+    def probe(self) -> str:
+        """Look whether the topic is there, or may be made."""
+        if Topic.exists(self.path):
+            with Topic.open(self.path) as found:
+                return f"{found.partitions} partitions"
+        return writable_folder(self.path, self.name)
+
     def open(self) -> Sink:
         """Return the sink; ``begin`` opens the topic."""
         return TopicSink(
@@ -337,12 +350,6 @@ def topic(
     ``stop``: ``"never"`` or ``"at end"``. ``on_trimmed``: ``"fail"`` or ``"skip"``.
     """
     step = f"topic {path}"
-    if format is None and (schema is not None or options):
-        raise ConfigError(
-            f"{next(iter(options), 'schema')}= is for a format, and none is named",
-            step=step,
-            hint='give format="json", for example; a typed topic needs neither',
-        )
     return TopicSourceSpec(
         path,
         None if partitions is None else tuple(partitions),
@@ -350,7 +357,7 @@ def topic(
         if isinstance(start, datetime | Mapping)
         else choice(Start, start, step=step, option="start"),
         choice(Stop, stop, step=step, option="stop"),
-        None if format is None else registry.of_messages(format, schema, step=step, **options),
+        registry.of_value(format, schema, step=step, **options),
         None if metadata is None else names(metadata),
         choice(Trimmed, on_trimmed, step=step, option="on_trimmed"),
     )

@@ -1,0 +1,1 @@
+"""Rows that others send by HTTP: answered once they are durable."""

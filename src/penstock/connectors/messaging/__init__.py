@@ -1,0 +1,1 @@
+"""What the connectors of message brokers share: servers, rows of messages, reconnection, encoding."""

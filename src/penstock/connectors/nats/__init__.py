@@ -1,0 +1,1 @@
+"""Reading and writing streams of NATS JetStream."""

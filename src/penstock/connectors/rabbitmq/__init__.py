@@ -1,0 +1,1 @@
+"""Reading and writing queues and streams of RabbitMQ."""

@@ -1,0 +1,279 @@
+"""RabbitMQ as source and sink: queues and streams, and the guarantee."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar
+
+import polars as pl
+
+from penstock.connectors.contract import Accepts, Guarantee, Keeper, Sink, Source
+from penstock.connectors.formats.contract import Format
+from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
+from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
+from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
+from penstock.connectors.messaging.source import MessageSource
+from penstock.connectors.options import Start, choice
+from penstock.connectors.rabbitmq.sink import RabbitSink, Writing
+from penstock.connectors.rabbitmq.source import Reading, connect
+from penstock.errors import ConfigError
+from penstock.instants import Duration
+
+PORT, TLS_PORT = 5672, 5671
+_FORM = "write amqp://host:5672/queue"
+
+
+class Kind(enum.Enum):
+    """What holds the messages."""
+
+    QUEUE = "queue"
+    """A message is gone once it is acknowledged."""
+    STREAM = "stream"
+    """Messages stay, each at its offset."""
+
+
+@dataclass(frozen=True)
+class RabbitSourceSpec(MessageRows):
+    """Reads a queue, acknowledged once the rows are kept; or a stream by offsets, exactly once.
+
+    Columns: what ``format`` decodes, and those of ``metadata``: ``topic`` (the routing key), ``id``,
+    ``timestamp``, ``headers``, ``offset`` (of streams). Without a format ``value`` and ``topic``.
+
+    Dead letters have the position ``rabbitmq QUEUE``, of a stream ``rabbitmq STREAM OFFSET``.
+    """
+
+    server: Server = field(default_factory=lambda: Server("localhost", PORT))
+    queue: str = ""
+    kind: Kind = Kind.QUEUE
+    vhost: str = "/"
+    start: Start | datetime | int = Start.EARLIEST
+    keeper: Keeper = Keeper.NOBODY
+
+    columns: ClassVar[pl.Schema] = pl.Schema(
+        {
+            "value": pl.Binary(),
+            "topic": pl.String(),
+            "id": pl.String(),
+            "timestamp": INSTANT,
+            "headers": HEADERS,
+            "offset": pl.Int64(),
+        }
+    )
+    raw_metadata: ClassVar[tuple[str, ...]] = ("topic",)
+
+    def __post_init__(self) -> None:
+        if not self.queue:
+            raise ConfigError("no queue is named", step=self.name, hint=_FORM)
+        if isinstance(self.start, datetime) and self.start.tzinfo is None:
+            raise ConfigError(
+                "the start instant needs a time zone", step=self.name, value=self.start
+            )
+        asked = self.start is not Start.EARLIEST or "offset" in self.extra_columns
+        if self.kind is Kind.QUEUE and asked:
+            raise ConfigError(
+                "a queue has no offsets: it is read from where it is",
+                step=self.name,
+                value=self.start,
+                hint='leave start= and "offset" out, or give kind="stream"',
+            )
+        _ = self.schema
+
+    @property
+    def name(self) -> str:
+        """``rabbitmq QUEUE@HOST:PORT``."""
+        return f"rabbitmq {self.queue}@{self.server}"
+
+    @property
+    def replayable(self) -> bool:
+        """Of a stream: offsets can be read again while it keeps its messages."""
+        return self.kind is Kind.STREAM
+
+    def kept_by(self, keeper: Keeper) -> RabbitSourceSpec:
+        """Return it as a run has it."""
+        return replace(self, keeper=keeper)
+
+    def open(self) -> Source:
+        """Return the live source; the first poll connects."""
+        is_stream = self.kind is Kind.STREAM
+        reading = Reading(
+            self.name,
+            self.server,
+            self.vhost,
+            self.queue,
+            is_stream,
+            self.start,
+            self.keeper,
+            (*self.extra_columns, "topic", *(("offset",) if is_stream else ())),
+        )
+        where = [pl.lit(f"rabbitmq {self.queue}"), *([pl.col("offset")] if is_stream else [])]
+        place = pl.concat_str(pl.col("topic").str.head(0), *where, separator=" ").str.strip_chars()
+        return MessageSource(
+            partial(connect, reading),
+            name=self.name,
+            schema=self.schema,
+            rows=self.record_rows(lambda frame: frame.select(place).to_series()),
+            patience_s=self.server.timeout_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitSinkSpec:
+    """Publishes to a queue, a stream or an exchange: at least once, each message with an id.
+
+    Without ``exchange`` the queue or stream is created if it is not there. With a key rows are upserts
+    under the header ``penstock-key``, deletions messages without body.
+    """
+
+    server: Server
+    outgoing: Outgoing
+    kind: Kind = Kind.QUEUE
+    exchange: str = ""
+    vhost: str = "/"
+    immediate: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.exchange and (self.outgoing.target.columns or not self.outgoing.target.text):
+            raise ConfigError(
+                "name one queue, or an exchange whose routing keys have {column} in them",
+                step=self.name,
+                value=self.outgoing.target.text,
+                hint="give exchange=",
+            )
+
+    @property
+    def name(self) -> str:
+        """``rabbitmq QUEUE@HOST:PORT``."""
+        return f"rabbitmq {self.outgoing.target.text}@{self.server}"
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """At least once."""
+        return Guarantee.AT_LEAST_ONCE
+
+    @property
+    def accepts(self) -> Accepts:
+        """Changes by key, any changes as Debezium, otherwise rows."""
+        return self.outgoing.accepts
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Key columns."""
+        return self.outgoing.encoding.key
+
+    def validate(self, schema: pl.Schema) -> None:
+        """Raise ``ConfigError`` if rows of this schema cannot be written."""
+        self.outgoing.check(schema)
+
+    def open(self) -> Sink:
+        """Return the live sink; ``begin`` connects."""
+        created = {"x-queue-type": "stream"} if self.kind is Kind.STREAM else {}
+        return RabbitSink(
+            Writing(
+                self.name,
+                self.server,
+                self.vhost,
+                self.outgoing,
+                self.exchange,
+                None if self.exchange else created,
+            )
+        )
+
+
+def rabbitmq(
+    host: str,
+    format: str | Format | None = None,  # noqa: A002 - the word that users know
+    schema: Mapping[str, Any] | None = None,
+    *,
+    queue: str | None = None,
+    kind: Kind | str = Kind.QUEUE,
+    metadata: str | Iterable[str] | None = None,
+    start: Start | str | datetime | int = Start.EARLIEST,
+    vhost: str = "/",
+    user: str | None = None,
+    password: str | None = None,
+    tls: bool | None = None,
+    ca: str | None = None,
+    certificate: str | None = None,
+    certificate_key: str | None = None,
+    key_password: str | None = None,
+    timeout: Duration = TIMEOUT,
+    **options: Any,
+) -> RabbitSourceSpec:
+    """Describe a queue or stream to read: ``rabbitmq("localhost:5672/orders", "json", {...})``."""
+    where, found = (host, queue) if queue is not None else split_path(host, "rabbitmq", _FORM)
+    step = f"rabbitmq {found}"
+    if not isinstance(start, datetime | int):
+        start = choice(Start, start, step=step, option="start")
+    return RabbitSourceSpec(
+        **rows_options(format, schema, metadata, options, step),
+        server=server(
+            where,
+            step,
+            TLS_PORT if tls else PORT,
+            user=user,
+            password=password,
+            tls=tls,
+            ca=ca,
+            certificate=certificate,
+            certificate_key=certificate_key,
+            key_password=key_password,
+            timeout=timeout,
+        ),
+        queue=found,
+        kind=choice(Kind, kind, step=step, option="kind"),
+        vhost=vhost,
+        start=start,
+    )
+
+
+def rabbitmq_sink(
+    host: str,
+    *,
+    queue: str | None = None,
+    kind: Kind | str = Kind.QUEUE,
+    exchange: str = "",
+    format: str = "json",  # noqa: A002
+    key: str | Iterable[str] = (),
+    headers: str | None = None,
+    immediate: bool = False,
+    vhost: str = "/",
+    user: str | None = None,
+    password: str | None = None,
+    tls: bool | None = None,
+    ca: str | None = None,
+    certificate: str | None = None,
+    certificate_key: str | None = None,
+    key_password: str | None = None,
+    timeout: Duration = TIMEOUT,
+) -> RabbitSinkSpec:
+    """Describe a queue to write: ``rabbitmq_sink("localhost:5672/totals")``; or an exchange.
+
+    ``queue``: the queue or stream; with ``exchange`` the routing key, in which ``{column}`` stands for a
+    value.
+    """
+    where, found = (host, queue) if queue is not None else split_path(host, "rabbitmq", _FORM)
+    step = f"rabbitmq {found}"
+    return RabbitSinkSpec(
+        server(
+            where,
+            step,
+            TLS_PORT if tls else PORT,
+            user=user,
+            password=password,
+            tls=tls,
+            ca=ca,
+            certificate=certificate,
+            certificate_key=certificate_key,
+            key_password=key_password,
+            timeout=timeout,
+        ),
+        outgoing(step, Target(found), format, key, headers),
+        choice(Kind, kind, step=step, option="kind"),
+        exchange,
+        vhost,
+        immediate,
+    )

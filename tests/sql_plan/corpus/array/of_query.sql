@@ -1,0 +1,16 @@
+-- ARRAY(SELECT ...): the rows of a query as an array, empty where there are none
+-- postgres
+CREATE TABLE a (k INT, v INT);
+CREATE TABLE b (k INT, l INT[]);
+CREATE MATERIALIZED VIEW v1 AS SELECT k, ARRAY(SELECT v FROM a WHERE a.k = b.k ORDER BY v DESC NULLS LAST) AS vs FROM b;
+CREATE MATERIALIZED VIEW v2 AS SELECT ARRAY(SELECT DISTINCT v FROM a ORDER BY v) AS vs, ARRAY(SELECT v FROM a ORDER BY v LIMIT 2) AS two, ARRAY(SELECT max(v) FROM a GROUP BY k ORDER BY 1) AS most;
+CREATE MATERIALIZED VIEW v3 AS SELECT k, ARRAY(SELECT x * 2 FROM unnest(l) AS x ORDER BY x) AS doubled FROM b;
+CREATE MATERIALIZED VIEW v4 AS SELECT k FROM a WHERE v = ANY (ARRAY(SELECT k FROM b));
+-- refused: ORDER BY names columns of the select list
+SELECT ARRAY(SELECT DISTINCT v FROM a ORDER BY k);
+-- step
+INSERT INTO a VALUES (1, 10), (1, 1), (2, NULL), (2, 20), (NULL, 5), (1, 10);
+-- step
+INSERT INTO b VALUES (1, ARRAY[3, 1]), (2, '{}'), (3, NULL), (10, ARRAY[NULL, 1]);
+-- step
+DELETE FROM a WHERE v = 10;
