@@ -17,7 +17,7 @@ import penstock as ps
 from penstock.checkpoints.opening import open_storage
 from penstock.checkpoints.store import manifests
 from penstock.query import Query
-from penstock.runtime import checkpointer
+from penstock.runtime import capture, checkpointer
 from penstock.state import hashing
 from penstock.state import keys as keys_of
 
@@ -125,7 +125,8 @@ def test_a_checkpoint_of_another_scheme_is_indexed_afresh(
     (tmp_path / "in.ndjson").write_text(lines)
     run_once(tmp_path, 600)
     monkeypatch.setattr(hashing, "_MULTIPLIER", np.uint64(0xD6E8FEB86659FD93))
-    monkeypatch.setattr(checkpointer, "HASH_SCHEME", "another")
+    for module in (checkpointer, capture):
+        monkeypatch.setattr(module, "HASH_SCHEME", "another")
     assert hashes(FRAMES["int"]) != GOLDEN["int"]
     assert hashes(FRAMES["text"])[1:] != GOLDEN["text"][1:]
     with (tmp_path / "in.ndjson").open("a") as file:

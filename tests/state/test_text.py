@@ -29,7 +29,7 @@ def test_any_sequence_reads_back(monkeypatch: pytest.MonkeyPatch, data: Any, mos
     monkeypatch.setattr(text, "_ROWS_EACH", 1)
     monkeypatch.setattr(text, "_BLOCK", 3)
     monkeypatch.setattr(text, "MOST_TEXTS", most)
-    store, model = column(), dict[int, str | None]()
+    store, model, known = column(), dict[int, str | None](), set[int]()
     for _ in range(data.draw(st.integers(1, 10))):
         ids = data.draw(st.lists(st.integers(0, 12), max_size=6))
         if data.draw(st.booleans()):
@@ -40,9 +40,23 @@ def test_any_sequence_reads_back(monkeypatch: pytest.MonkeyPatch, data: Any, mos
             store.clear(np.array(sorted(set(ids)), np.int64))
             for number in ids:
                 model.pop(number, None)
-        store.reserve(13)
-        wanted = list(range(13))
-        assert store.get(np.array(wanted)).to_list() == [model.get(number) for number in wanted]
+        known |= model.keys()
+        wanted = sorted(known)
+        assert store.get(np.array(wanted, np.int64)).to_list() == [
+            model.get(number) for number in wanted
+        ]
+
+
+def test_rows_that_stay_are_numbered_afresh() -> None:
+    for texts in (500, 50_000):
+        store, ids = column(), np.arange(100_000)
+        store.set(ids, repeated(len(ids), texts))
+        kept = ids[ids % 3 == 0]
+        store.clear(ids[ids % 3 != 0])
+        store.take(kept)
+        assert store.get(np.arange(len(kept))).equals(repeated(len(ids), texts)[kept])
+        store.set(ids[: len(kept)] + len(kept), repeated(len(kept), texts))
+        assert store.get(np.arange(len(kept)) + len(kept)).equals(repeated(len(kept), texts))
 
 
 def repeated(rows: int, texts: int) -> pl.Series:

@@ -52,6 +52,11 @@ class ArenaColumn:
     def __len__(self) -> int:
         return self._living
 
+    @property
+    def size(self) -> int:
+        """One more than the highest id that is valid to get."""
+        return len(self._pointers.data)
+
     def ids(self) -> Ids:
         """Return the ids under which something is stored, ascending."""
         return np.flatnonzero(self._pointers.data >= 0)
@@ -144,24 +149,48 @@ class ArenaColumn:
         pointers[inside] = -1
         self._collect()
 
+    def take(self, ids: Ids) -> None:
+        """Keep the values of ``ids``, each once, under the ids from 0 on; no value is moved."""
+        self._pointers.take(ids)
+        self._living = int(np.count_nonzero(self._pointers.data >= 0))
+        self._collect()
+
     def _collect(self) -> None:
-        """Rewrite the arena when more than half of it is dead."""
+        """Rewrite the arena when more than half of it is dead, chunk by chunk."""
         dead = self._end - self._living
         if dead <= max(self._living, self._smallest_garbage):
             return
         ids = self.ids()
         pointers = self._pointers.data[ids]
-        step = LARGEST_CHUNK if self._budget is None else SPILLED_ROWS
-        chunks = [
-            self._placed(owned(self._gather(pointers[at : at + step])))
-            for at in range(0, len(ids), step)
-        ]
-        self._pointers.data[ids] = np.arange(len(ids), dtype=np.int64)
-        self._chunks = chunks
-        self._starts = list(range(0, len(ids), step))
+        order = np.argsort(pointers)
+        bounds = np.append(np.searchsorted(pointers[order], self._starts), len(order))
+        found, pieces, waiting = list[pl.Series | SpilledBlock](), list[pl.Series](), 0
+        for number, start in enumerate(self._starts):
+            rows = pointers[order[bounds[number] : bounds[number + 1]]] - start
+            if len(rows):
+                pieces.append(owned(self._chunk(number)[rows]))
+                waiting += len(rows)
+            self._chunks[number] = self._nothing  # the old one is let go of
+            if waiting >= LARGEST_CHUNK:
+                found += self._cut(pieces)
+                pieces, waiting = [], 0
+        found += self._cut(pieces)
+        self._pointers.data[ids[order]] = np.arange(len(ids), dtype=np.int64)
+        self._chunks = found
+        self._starts = [0, *np.cumsum([len(chunk) for chunk in found]).tolist()][: len(found)]
         self._end = len(ids)
-        self._on_disk = sum(isinstance(chunk, SpilledBlock) for chunk in chunks)
+        self._on_disk = sum(isinstance(chunk, SpilledBlock) for chunk in found)
         self._joined = None
+
+    def _cut(self, pieces: list[pl.Series]) -> list[pl.Series | SpilledBlock]:
+        """Return the values of pieces as chunks of the size in which they are kept."""
+        if not pieces:
+            return []
+        whole = pl.concat(pieces, rechunk=True) if len(pieces) > 1 else pieces[0]
+        if self._budget is None or self._budget.fits(_size(whole)):
+            return [self._placed(whole)]
+        begins = range(0, len(whole), SPILLED_ROWS)
+        return [self._placed(owned(whole[at : at + SPILLED_ROWS])) for at in begins]
 
     def _placed(self, chunk: pl.Series) -> pl.Series | SpilledBlock:
         """Return a chunk where the budget has room for it."""

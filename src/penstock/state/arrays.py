@@ -85,6 +85,17 @@ class GrowArray:
         mapped[:] = self.data
         self.data = mapped
 
+    def take(self, ids: Ids) -> None:
+        """Keep the entries ``ids`` as the first ones, in this order; there are no others then."""
+        kept = self.data[ids]
+        if self._file is not None:
+            self.data[: len(ids)] = kept
+            self.data[len(ids) :] = self.fill
+            return
+        if self._budget is not None and self.data.nbytes >= SMALLEST:
+            self._budget.note(kept.nbytes - self.data.nbytes)
+        self.data = kept
+
     def clear(self) -> None:
         """Forget everything and free the memory."""
         if self._budget is not None and self._file is None and self.data.nbytes >= SMALLEST:

@@ -70,6 +70,12 @@ class FixedColumn:
     def clear(self, ids: Ids) -> None:
         """Do nothing: the place is reused with its id."""
 
+    def take(self, ids: Ids) -> None:
+        """Keep the values of ``ids``, under the ids from 0 on."""
+        self._values.take(ids)
+        if self._valid is not None:
+            self._valid.take(ids)
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
@@ -165,6 +171,12 @@ class ColumnStore:
         """Drop the rows under ``ids`` (unique)."""
         for column in self.columns:
             column.clear(ids)
+
+    def take(self, ids: Ids) -> None:
+        """Keep the rows under ``ids``, each set and of its own, under the ids from 0 on."""
+        for column in self.columns:
+            column.take(ids)
+        self._size = len(ids)
 
     def column(self, name: str) -> Column:
         """Return one column."""

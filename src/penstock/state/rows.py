@@ -27,7 +27,6 @@ from penstock.state.minima import BlockMinima
 from penstock.state.runs import SortedRuns
 
 _SMALLEST_GARBAGE = 4096  # dead rows below this are not worth a compaction
-_BLOCK = 1 << 18  # rows per step of a compaction
 
 
 class RowStore:
@@ -246,19 +245,20 @@ class RowStore:
         dead = self._next - self._living
         if dead <= max(self._living, self._smallest_garbage):
             return
-        ids, slots, store = self.live_ids(), self._slots, self._store
+        ids = self.live_ids()
+        for part in (self._store, self._slots, self._alive):
+            part.take(ids)
+        self._next = len(ids)
+        self._latest.data[self._slots.data[: self._next]] = np.arange(self._next)
+        self._runs, self._sorted = SortedRuns(self._budget), 0
         tracked = list(self._minima)
-        self._start_over()
-        self._counts.data[:] = 0
-        self._must_rewrite = True
-        self.generation += 1
-        for begin in range(0, len(ids), _BLOCK):
-            old = ids[begin : begin + _BLOCK]
-            new = np.arange(begin, begin + len(old))
-            self._next += len(old)
-            self._insert(new, slots.data[old].astype(np.int64), store.get(old))
+        self._minima.clear()
         for name in tracked:
             self._track(name)
+        self._removed.clear()
+        self._snapshot = 0
+        self._must_rewrite = True
+        self.generation += 1
 
     @property
     def nbytes(self) -> int:

@@ -85,6 +85,13 @@ class TextColumn:
         else:
             self._numbers.data[ids[ids < len(self._numbers.data)]] = 0
 
+    def take(self, ids: Ids) -> None:
+        """Keep the values of ``ids``, under the ids from 0 on."""
+        if self._plain is not None:
+            self._plain.take(ids)
+        else:
+            self._numbers.take(ids)
+
     @property
     def is_numbered(self) -> bool:
         """Whether texts are kept as numbers."""
@@ -111,6 +118,7 @@ class TextColumn:
         sample = plain.get(ids[:: max(len(ids) // _SAMPLE, 1)])
         if sample.n_unique() * _ROWS_EACH > len(sample):
             return
+        self._numbers.ensure(plain.size)
         for begin in range(0, len(ids), _BLOCK):
             part = ids[begin : begin + _BLOCK]
             self._number(part, plain.get(part))
