@@ -24,6 +24,7 @@ from penstock.file_scans import (
     scan_tail,
     scan_text,
 )
+from penstock.message_scans import scan_kafka, scan_mqtt, scan_nats, scan_rabbitmq, scan_redis
 from penstock.processors import BatchProcessor, Processor, State, Timers
 from penstock.query import Query, run, start
 from penstock.restarts import Restart
@@ -34,12 +35,7 @@ from penstock.scans import (
     history_then_live,
     scan,
     scan_batches,
-    scan_kafka,
-    scan_mqtt,
-    scan_nats,
-    scan_rabbitmq,
     scan_rate,
-    scan_redis,
     scan_ticks,
     scan_topic,
 )

@@ -12,6 +12,7 @@ import polars as pl
 from penstock.connectors.decoding import Decoder
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.options import names
 from penstock.connectors.record_rows import VALUE, RecordRows
 from penstock.errors import ConfigError
@@ -93,18 +94,11 @@ class MessageRows:
 
 def rows_options(
     format: str | Format | None,  # noqa: A002 - the word that users know
-    schema: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
     metadata: str | Iterable[str] | None,
     options: Mapping[str, Any],
     step: str,
 ) -> dict[str, Any]:
     """Return ``format`` and ``metadata`` of a spec, as users give them."""
-    if format is None and (schema is not None or options):
-        raise ConfigError(
-            f"{next(iter(options), 'schema')}= is for a format, and none is named",
-            step=step,
-            value=next(iter(options), None),
-            hint='give format="json", for example',
-        )
-    decoder = None if format is None else registry.of_messages(format, schema, step=step, **options)
+    decoder = registry.of_value(format, schema, step=step, **options)
     return {"format": decoder, "metadata": None if metadata is None else names(metadata)}

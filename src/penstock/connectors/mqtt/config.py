@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee, Keeper, Sink, Source
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
@@ -226,7 +227,7 @@ def _probed(client: Client, spec: MqttSourceSpec | MqttSinkSpec) -> str:
 def mqtt(
     broker: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
-    schema: Mapping[str, Any] | None = None,
+    schema: SchemaLike | None = None,
     *,
     topic: str | Iterable[str] | None = None,
     metadata: str | Iterable[str] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,6 +13,7 @@ import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee, Sink, Source
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
@@ -197,7 +198,7 @@ class NatsSinkSpec:
 def nats(
     host: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
-    schema: Mapping[str, Any] | None = None,
+    schema: SchemaLike | None = None,
     *,
     stream: str | None = None,
     subject: str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -13,6 +13,7 @@ import polars as pl
 
 from penstock.connectors.contract import Accepts, Guarantee, Keeper, Sink, Source
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
@@ -201,7 +202,7 @@ class RabbitSinkSpec:
 def rabbitmq(
     host: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
-    schema: Mapping[str, Any] | None = None,
+    schema: SchemaLike | None = None,
     *,
     queue: str | None = None,
     kind: Kind | str = Kind.QUEUE,

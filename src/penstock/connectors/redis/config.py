@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import polars as pl
 from penstock.connectors.contract import Accepts, Guarantee, Keeper, Sink, Source
 from penstock.connectors.file_sink import formats as files
 from penstock.connectors.formats.contract import Format
+from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Target, outgoing
 from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
@@ -196,7 +197,7 @@ class RedisSinkSpec:
 def redis(
     host: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
-    schema: Mapping[str, Any] | None = None,
+    schema: SchemaLike | None = None,
     *,
     stream: str | None = None,
     metadata: str | Iterable[str] | None = None,
