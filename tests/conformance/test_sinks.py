@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import math
@@ -27,6 +28,8 @@ from penstock.connectors.contract import SinkSpec
 from penstock.connectors.topics.config import topic
 from penstock.testing import check_sink, edge_values
 from tests.connectors.databases import Database, Duckdb, Postgres, Sqlite
+from tests.connectors.http import test_http_sink
+from tests.connectors.websocket import test_broadcast
 
 Rows = list[dict[str, Any]]
 
@@ -157,8 +160,20 @@ CHECKS: dict[str, Check] = {
 WITH_SERVERS = {"amqp", "kafka", "mqtt", "nats", "rabbitmq", "redis"}
 """Checked in tests/systems, by ``make test-connectors``."""
 
+ELSEWHERE: dict[str, Callable[[], None]] = {
+    "http": test_http_sink.test_it_keeps_the_contract_of_sinks,
+    "https": test_http_sink.test_it_keeps_the_contract_of_sinks,
+    "websocket-server": test_broadcast.test_it_keeps_the_contract_of_sinks,
+}
+"""Checked beside the server of their own tests, which runs them."""
 
-@pytest.mark.parametrize("scheme", sorted(set(registry.SINKS) - WITH_SERVERS))
+
+@pytest.mark.parametrize("scheme", sorted(ELSEWHERE))
+def test_a_sink_that_is_checked_elsewhere_is_checked(scheme: str) -> None:
+    assert "check_sink(" in inspect.getsource(ELSEWHERE[scheme])
+
+
+@pytest.mark.parametrize("scheme", sorted(set(registry.SINKS) - WITH_SERVERS - set(ELSEWHERE)))
 def test_a_registered_sink_keeps_the_contract(
     scheme: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

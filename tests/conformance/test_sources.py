@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,10 @@ from penstock.connectors.formats.registry import FORMATS
 from penstock.testing import Action, check_source, refused, rows, scripted_spec
 from penstock.testing import end as the_end
 from penstock.topics import Topic
+from tests.connectors.http import test_polling, test_sse
+from tests.connectors.http_server import test_http_server
 from tests.connectors.senders import free_port
+from tests.connectors.websocket import test_websocket
 
 Check = Callable[[Path], None]
 
@@ -161,8 +165,25 @@ CHECKS: dict[str, Check] = {
 WITH_SERVERS = {"amqp", "kafka", "mqtt", "nats", "rabbitmq", "redis"}
 """Checked in tests/systems, by ``make test-connectors``."""
 
+ELSEWHERE: dict[str, Callable[[], None]] = {
+    "http": test_polling.test_it_keeps_the_contract_of_sources,
+    "http-server": test_http_server.test_it_keeps_the_contract_of_sources,
+    "https": test_polling.test_it_keeps_the_contract_of_sources,
+    "sse": test_sse.test_it_keeps_the_contract_of_sources,
+    "websocket": test_websocket.test_it_keeps_the_contract_of_sources,
+    "websocket-server": test_websocket.test_it_keeps_the_contract_of_sources,
+    "ws": test_websocket.test_it_keeps_the_contract_of_sources,
+    "wss": test_websocket.test_it_keeps_the_contract_of_sources,
+}
+"""Checked beside the server of their own tests, which runs them."""
 
-@pytest.mark.parametrize("scheme", sorted(set(registry.SOURCES) - WITH_SERVERS))
+
+@pytest.mark.parametrize("scheme", sorted(ELSEWHERE))
+def test_a_source_that_is_checked_elsewhere_is_checked(scheme: str) -> None:
+    assert "check_source(" in inspect.getsource(ELSEWHERE[scheme])
+
+
+@pytest.mark.parametrize("scheme", sorted(set(registry.SOURCES) - WITH_SERVERS - set(ELSEWHERE)))
 def test_a_registered_source_keeps_the_contract(scheme: str, tmp_path: Path) -> None:
     assert scheme in CHECKS, f"add a check of source {scheme!r} to {Path(__file__).name}"
     CHECKS[scheme](tmp_path)

@@ -145,7 +145,7 @@ KINDS: dict[str, tuple[Build, bool]] = {
 AT_LEAST_ONCE: dict[str, tuple[Build, bool]] = {
     "immediate topic": (immediate_topic, False),
 }
-NOT_EXACTLY_ONCE = {"console"}
+NOT_EXACTLY_ONCE = {"console", "http", "https", "websocket-server"}
 
 
 def test_every_exactly_once_sink_is_simulated() -> None:
