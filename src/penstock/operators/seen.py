@@ -28,8 +28,8 @@ class Seen:
     """For each value of each group a bit a filter: whether a row that it takes had the value.
 
     ``count(DISTINCT x)`` and ``count(DISTINCT x) FILTER (WHERE p)`` over the same ``x`` look up a
-    value once, and keep it once. Of Nexmark's q16, with eight such counts over two columns, an
-    epoch of 60,000 bids takes 23 ms of processor time; a table for each count took 60 ms.
+    value once, and keep it once. Four such counts of a column in 10,000 groups take 11 to 12 ms of
+    processor time for 60,000 rows.
     """
 
     def __init__(

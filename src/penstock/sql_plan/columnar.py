@@ -30,7 +30,7 @@ class _Evaluated:
 class _EachGrain:
     """Evaluates an expression once for each grain of time that rows can lie in, if that is less.
 
-    The days of 60,000 instants as text take 0.5 ms of processor time this way, 17 ms row by row.
+    The days of 60,000 instants as text take 0.9 ms of processor time this way, 14 ms row by row.
     """
 
     expr: pl.Expr
