@@ -26,8 +26,9 @@ POLL_TIMEOUT_S = 0.25
 POLL_ROWS = 65_536
 """Rows asked for in one poll: large enough for columnar speed, small enough for the cache."""
 
-AHEAD = 4
-"""Epochs of a given size read ahead: more take memory and save no time."""
+AHEAD = 8
+"""Epochs of a given size read ahead: with 4 light queries over Parquet are slower by about 5 %, far
+more take memory."""
 
 
 class Feed:
