@@ -41,8 +41,10 @@ def python(code: str) -> str:
 
 
 def test_loads_no_driver_and_no_engine() -> None:
-    loaded = set(python("import sys, penstock; print(*sys.modules)").split())
-    assert "penstock.query" in loaded
+    """Neither the import nor writing a pipeline does."""
+    code = "import sys, penstock; penstock.scan_csv, penstock.Query, penstock.tumbling; "
+    loaded = set(python(code + "print(*sys.modules)").split())
+    assert {"penstock.query", "penstock.stream.stream"} <= loaded
     assert loaded.isdisjoint(FOREIGN)
     assert not [name for name in loaded if name.startswith(ENGINE)]
 
@@ -55,6 +57,13 @@ def test_takes_less_than_twice_the_time_of_polars() -> None:
     times = [tuple(map(float, python(code).split())) for _ in range(RUNS)]
     polars, both = min(a for a, _ in times), min(b for _, b in times)
     assert both < 2 * polars, f"polars {polars:.3f} s of processor time, penstock {both:.3f} s"
+
+
+def test_every_public_name_is_there() -> None:
+    code = "import penstock; print(*(n for n in penstock.__all__ if not hasattr(penstock, n)), '.')"
+    assert python(code).split() == ["."]
+    shown = python("import penstock; print(set(penstock.__all__) <= set(dir(penstock)))")
+    assert shown.strip() == "True"
 
 
 def test_the_version_is_that_of_the_package() -> None:

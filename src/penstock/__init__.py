@@ -1,9 +1,12 @@
-"""Penstock: stream processing for Python, with Polars as its language."""
+"""Penstock: stream processing for Python, with Polars as its language.
+
+A name is loaded when it is first asked for: ``import penstock`` then costs little beside ``import
+polars``, and who reads a file does not load what speaks to brokers.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from penstock.dead_letters import read_dead_letters
 from penstock.errors import (
     CheckpointError,
     ConfigError,
@@ -15,63 +18,85 @@ from penstock.errors import (
     QueryFailed,
     StateLimitError,
 )
-from penstock.file_scans import (
-    scan_csv,
-    scan_folder,
-    scan_ipc,
-    scan_ndjson,
-    scan_parquet,
-    scan_tail,
-    scan_text,
-)
-from penstock.message_scans import scan_kafka, scan_mqtt, scan_nats, scan_rabbitmq, scan_redis
-from penstock.processors import BatchProcessor, Processor, State, Timers
-from penstock.query import Query, run, start
-from penstock.restarts import Restart
-from penstock.saved_state import list_state, read_state
-from penstock.scans import (
-    concat,
-    from_source,
-    history_then_live,
-    scan,
-    scan_batches,
-    scan_rate,
-    scan_ticks,
-    scan_topic,
-)
-from penstock.socket_scans import scan_tcp, scan_tcp_client, scan_udp
-from penstock.stream import GroupBy, Stream
 from penstock.version import version
-from penstock.web_scans import (
-    scan_http,
-    scan_http_server,
-    scan_sse,
-    scan_websocket,
-    scan_websocket_server,
-)
-from penstock.windows import hopping, session, sliding, tumbling
 
 if TYPE_CHECKING:
     from penstock.dashboard.server import Dashboard
+    from penstock.dead_letters import read_dead_letters
+    from penstock.file_scans import (
+        scan_csv,
+        scan_folder,
+        scan_ipc,
+        scan_ndjson,
+        scan_parquet,
+        scan_tail,
+        scan_text,
+    )
+    from penstock.message_scans import scan_kafka, scan_mqtt, scan_nats, scan_rabbitmq, scan_redis
+    from penstock.processors import BatchProcessor, Processor, State, Timers
+    from penstock.query import Query, run, start
+    from penstock.restarts import Restart
+    from penstock.saved_state import list_state, read_state
+    from penstock.scans import (
+        concat,
+        from_source,
+        history_then_live,
+        scan,
+        scan_batches,
+        scan_rate,
+        scan_ticks,
+        scan_topic,
+    )
+    from penstock.socket_scans import scan_tcp, scan_tcp_client, scan_udp
     from penstock.sql_plan import sql
     from penstock.sql_session import Session, sql_script
+    from penstock.stream import GroupBy, Stream
+    from penstock.web_scans import (
+        scan_http,
+        scan_http_server,
+        scan_sse,
+        scan_websocket,
+        scan_websocket_server,
+    )
+    from penstock.windows import hopping, session, sliding, tumbling
 
-_WHEN_ASKED_FOR = {
-    "Dashboard": "penstock.dashboard.server",
-    "Session": "penstock.sql_session",
-    "sql": "penstock.sql_plan",
-    "sql_script": "penstock.sql_session",
+_WHERE = {
+    "penstock.dashboard.server": "Dashboard",
+    "penstock.dead_letters": "read_dead_letters",
+    "penstock.file_scans": "scan_csv scan_folder scan_ipc scan_ndjson scan_parquet scan_tail scan_text",
+    "penstock.message_scans": "scan_kafka scan_mqtt scan_nats scan_rabbitmq scan_redis",
+    "penstock.processors": "BatchProcessor Processor State Timers",
+    "penstock.query": "Query run start",
+    "penstock.restarts": "Restart",
+    "penstock.saved_state": "list_state read_state",
+    "penstock.scans": "concat from_source history_then_live"
+    " scan scan_batches scan_rate scan_ticks scan_topic",
+    "penstock.socket_scans": "scan_tcp scan_tcp_client scan_udp",
+    "penstock.sql_plan": "sql",
+    "penstock.sql_session": "Session sql_script",
+    "penstock.stream": "GroupBy Stream",
+    "penstock.web_scans": "scan_http scan_http_server scan_sse scan_websocket scan_websocket_server",
+    "penstock.windows": "hopping session sliding tumbling",
 }
-"""SQL brings its parser with it, which takes as long to load as the rest; the dashboard a server."""
+"""Module -> what of it is public."""
+
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Look up what takes time when it is asked for: the version reads files, SQL loads its parser."""
+    """Look up a public name the first time it is asked for, and the version."""
     if name == "__version__":
         return version()
-    if name not in _WHEN_ASKED_FOR:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHEN_ASKED_FOR[name]), name)
+    found = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 __all__ = [
