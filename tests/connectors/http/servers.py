@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,9 +44,7 @@ class Server:
         self.changed = threading.Condition()
         self.open: set[socket.socket] = set()
 
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", port), type("Handler", (_Handler,), {"served": self})
-        )
+        self._server = _bound(port, type("Handler", (_Handler,), {"served": self}))
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.port = self._server.server_port
@@ -65,6 +64,18 @@ class Server:
             except OSError:
                 continue
         self._thread.join(60)
+
+
+def _bound(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """Listen; a port that was given may be taken for a moment, even by who tries to connect to it."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return ThreadingHTTPServer(("127.0.0.1", port), handler)
+        except OSError:
+            if not port or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 class _Handler(BaseHTTPRequestHandler):
