@@ -181,14 +181,16 @@ def test_a_pipeline_whose_server_is_killed_and_comes_back(tmp_path: Any) -> None
     receiver = Receiver(Said(cut=True), Said(503))
     first = Server(receiver)
     query = (
-        ps.scan_rate(total=3000).select(n="offset").sink_http(first.url, batch_rows=100, **QUICK)
+        ps.scan_rate(total=3000)
+        .select(n="offset")
+        .sink_http(first.url, batch_rows=100, timeout="3s", **QUICK)
     )
     running = query.start(checkpoint=tmp_path / "checkpoint")
     with first.changed:
         first.changed.wait_for(lambda: len(first.asked) >= 5, 60)
     first.close()
     with serving(receiver, first.port):
-        assert running.wait(60)
+        assert running.wait(240)
     assert receiver.rows() == list(range(3000))
 
 
