@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from penstock.errors import ConfigError
 from penstock.instants import Duration, duration_ns
 
 _Choice = TypeVar("_Choice", bound=enum.Enum)
+_Spec = TypeVar("_Spec")
 
 
 class Start(enum.Enum):
@@ -55,6 +57,12 @@ def _plain(text: str) -> str:
     return text.lower().replace("_", " ").replace("-", " ")
 
 
+def check_start(start: object, step: str) -> None:
+    """Raise ``ConfigError`` if a start is an instant without time zone."""
+    if isinstance(start, datetime) and start.tzinfo is None:
+        raise ConfigError("the start instant needs a time zone", step=step, value=start)
+
+
 def names(value: str | Iterable[str]) -> tuple[str, ...]:
     """Return column names given as one or several: ``"a"`` -> ``("a",)``."""
     return (value,) if isinstance(value, str) else tuple(value)
@@ -73,6 +81,37 @@ def address(value: str | int, *, step: str, default_host: str) -> tuple[str, int
             f"not an address: {value!r}", step=step, value=value, hint='write "host:port"'
         )
     return host or default_host, port
+
+
+def taking(
+    other: Callable[..., object],
+) -> Callable[[Callable[..., _Spec]], Callable[..., _Spec]]:
+    """Give functions the keyword options of ``other`` beside their own.
+
+    They get those that are given as ``access``, and hand them on: ``other(..., **access)``.
+    """
+    shared = {
+        name: each
+        for name, each in inspect.signature(other).parameters.items()
+        if each.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+    def decorate(function: Callable[..., _Spec]) -> Callable[..., _Spec]:
+        own = inspect.signature(function)
+        mine = [each for name, each in own.parameters.items() if name != "access"]
+        last = [each for each in mine if each.kind is inspect.Parameter.VAR_KEYWORD]
+        before = [each for each in mine if each not in last]
+
+        @functools.wraps(function)
+        def wrapped(*arguments: Any, **options: Any) -> _Spec:
+            access = {name: options.pop(name) for name in shared if name in options}
+            return function(*arguments, access=access, **options)
+
+        whole = own.replace(parameters=[*before, *shared.values(), *last])
+        wrapped.__signature__ = whole  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
 
 
 def check_options(

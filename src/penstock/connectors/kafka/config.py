@@ -24,7 +24,7 @@ from penstock.connectors.kafka.messages import COLUMNS
 from penstock.connectors.kafka.reading import OnLost, Reading, Tombstones
 from penstock.connectors.kafka.sink import KafkaSink, Writing
 from penstock.connectors.kafka.source import KafkaSource
-from penstock.connectors.options import Start, Stop, choice, duration, names
+from penstock.connectors.options import Start, Stop, check_start, choice, duration, names
 from penstock.connectors.schema_registry import SchemaRegistry, registry_of
 from penstock.errors import ConfigError
 from penstock.instants import Duration
@@ -70,10 +70,7 @@ class KafkaSourceSpec:
     def __post_init__(self) -> None:
         if not self.topics or not all(self.topics):
             raise ConfigError("no topic is named", step=self.name, value=self.topics)
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigError(
-                "the start instant needs a time zone", step=self.name, value=self.start
-            )
+        check_start(self.start, self.name)
         _ = self.schema
 
     @property

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from penstock.connectors.options import taking
 from penstock.errors import ConfigError
 from penstock.hiding import is_secret_option, remember
 from penstock.secrets import revealed
-
-_Spec = TypeVar("_Spec")
 
 _log = logging.getLogger(__name__)
 
@@ -158,28 +155,8 @@ def connection(
     return found
 
 
-_OPTIONS = {
-    name: each
-    for name, each in inspect.signature(connection).parameters.items()
-    if each.kind is inspect.Parameter.KEYWORD_ONLY
-}
-
-
-def connecting(function: Callable[..., _Spec]) -> Callable[..., _Spec]:
-    """Give a function the options of ``connection`` beside its own; it gets those given as ``access``."""
-    own = inspect.signature(function)
-    mine = [each for name, each in own.parameters.items() if name != "access"]
-    last = [each for each in mine if each.kind is inspect.Parameter.VAR_KEYWORD]
-    before = [each for each in mine if each not in last]
-
-    @functools.wraps(function)
-    def wrapped(*arguments: Any, **options: Any) -> _Spec:
-        access = {name: options.pop(name) for name in _OPTIONS if name in options}
-        return function(*arguments, access=access, **options)
-
-    whole = own.replace(parameters=[*before, *_OPTIONS.values(), *last])
-    wrapped.__signature__ = whole  # type: ignore[attr-defined]
-    return wrapped
+connecting = taking(connection)
+"""Gives a function the options of ``connection``."""
 
 
 def split_url(rest: str, step: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from penstock.connectors.options import address, duration
+from penstock.connectors.options import address, duration, taking
 from penstock.connectors.tls import Tls
 from penstock.errors import ConfigError
 from penstock.hiding import remember
@@ -69,23 +69,36 @@ class Server:
 def server(
     where: str,
     step: str,
-    default_port: int,
+    ports: tuple[int, int],
     *,
     user: str | None = None,
     password: str | None = None,
     tls: bool | None = None,
+    ca: str | None = None,
+    certificate: str | None = None,
+    certificate_key: str | None = None,
+    key_password: str | None = None,
     timeout: Duration = TIMEOUT,
-    **files: Any,
 ) -> Server:
-    """Return the server that ``[user:password@]host[:port]`` and options describe."""
+    """Return the server that ``[user:password@]host[:port]`` and options describe.
+
+    ``ports``: where it is if no port is named, plain and encrypted. The options are those of everything
+    that connects (``connecting``).
+    """
     credentials, _, place = where.rpartition("@")
     if credentials and user is None:
         name, _, secret = credentials.partition(":")
         user = unquote(name)
         password = password if password is not None or not secret else unquote(secret)
-    text = place if _has_port(place) else f"{place}:{default_port}"
+    text = place if _has_port(place) else f"{place}:{ports[bool(tls)]}"
     host, port = address(text, step=step, default_host="localhost")
-    given = {name: value for name, value in files.items() if value is not None}
+    files = {
+        "ca": ca,
+        "certificate": certificate,
+        "certificate_key": certificate_key,
+        "key_password": key_password,
+    }
+    given: dict[str, Any] = {name: value for name, value in files.items() if value is not None}
     if given and not tls:
         raise ConfigError(
             f"{next(iter(given))}= is for an encrypted connection", step=step, hint="give tls=True"
@@ -97,6 +110,10 @@ def server(
     if waits <= timedelta(0):
         raise ConfigError("timeout must be positive", step=step, value=timeout)
     return replace(found, timeout=waits, **given)
+
+
+connecting = taking(server)
+"""Gives a function the options of ``server``."""
 
 
 def split_path(rest: str, step: str, form: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
-from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
+from penstock.connectors.messaging.server import Server, connecting, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.mqtt.packets import V5, V311
 from penstock.connectors.mqtt.session import Client, Session
@@ -224,6 +224,7 @@ def _probed(client: Client, spec: MqttSourceSpec | MqttSinkSpec) -> str:
     return f"it answers, MQTT {'5' if session.version == V5 else '3.1.1'}"
 
 
+@connecting
 def mqtt(
     broker: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
@@ -237,14 +238,7 @@ def mqtt(
     expiry: Duration = EXPIRY,
     keep_alive: Duration = KEEP_ALIVE,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
     **options: Any,
 ) -> MqttSourceSpec:
     """Describe topics to read: ``mqtt("host:1883/sensors/+/temperature", "json", {...})``.
@@ -257,19 +251,7 @@ def mqtt(
     step = f"mqtt {','.join(topics)}"
     return MqttSourceSpec(
         **rows_options(format, schema, metadata, options, step),
-        server=server(
-            where,
-            step,
-            TLS_PORT if tls else PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server=server(where, step, (PORT, TLS_PORT), **access),
         topics=topics,
         qos=qos,
         client=client,
@@ -280,6 +262,7 @@ def mqtt(
     )
 
 
+@connecting
 def mqtt_sink(
     broker: str,
     *,
@@ -293,32 +276,13 @@ def mqtt_sink(
     version: Version | str = Version.AUTO,
     keep_alive: Duration = KEEP_ALIVE,
     immediate: bool = False,
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
 ) -> MqttSinkSpec:
     """Describe a topic to write: ``mqtt_sink("host:1883/totals/{user}", key="user", retain=True)``."""
     where, found = (broker, topic) if topic is not None else split_path(broker, "mqtt", _FORM)
     step = f"mqtt {found}"
     return MqttSinkSpec(
-        server(
-            where,
-            step,
-            TLS_PORT if tls else PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server(where, step, (PORT, TLS_PORT), **access),
         outgoing(step, Target(found, "+#\0"), format, key, headers),
         qos,
         retain,

@@ -16,12 +16,12 @@ from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
-from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
+from penstock.connectors.messaging.server import Server, connecting, server, split_path
 from penstock.connectors.messaging.source import MessageSource
 from penstock.connectors.nats.session import Session
 from penstock.connectors.nats.sink import NatsSink, Writing
 from penstock.connectors.nats.source import Reading, connect
-from penstock.connectors.options import Start, Stop, choice, duration
+from penstock.connectors.options import Start, Stop, check_start, choice, duration
 from penstock.errors import ConfigError
 from penstock.instants import Duration
 
@@ -68,10 +68,7 @@ class NatsSourceSpec(MessageRows):
                 value=self.stream,
                 hint="write nats://host:4222/STREAM",
             )
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigError(
-                "the start instant needs a time zone", step=self.name, value=self.start
-            )
+        check_start(self.start, self.name)
         if self.subject is not None:
             _check_subject(self.subject, self.name)
         _ = self.schema
@@ -195,6 +192,7 @@ class NatsSinkSpec:
         )
 
 
+@connecting
 def nats(
     host: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
@@ -206,14 +204,7 @@ def nats(
     start: Start | str | datetime | int = Start.EARLIEST,
     stop: Stop | str = Stop.NEVER,
     token: str | None = None,
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
     **options: Any,
 ) -> NatsSourceSpec:
     """Describe a stream to read: ``nats("localhost:4222/ORDERS", "json", {...}, subject="orders.*")``."""
@@ -224,19 +215,7 @@ def nats(
         start = choice(Start, start, step=step, option="start")
     return NatsSourceSpec(
         **rows_options(format, schema, metadata, options, step),
-        server=server(
-            where,
-            step,
-            PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server=server(where, step, (PORT, PORT), **access),
         token=token,
         stream=found,
         subject=subject,
@@ -245,6 +224,7 @@ def nats(
     )
 
 
+@connecting
 def nats_sink(
     host: str,
     *,
@@ -256,33 +236,14 @@ def nats_sink(
     duplicates: Duration = DUPLICATES,
     immediate: bool = False,
     token: str | None = None,
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
 ) -> NatsSinkSpec:
     """Describe a subject to write: ``nats_sink("localhost:4222/totals.{user}", stream="TOTALS")``."""
     form = "write nats://host:4222/subject"
     where, found = (host, subject) if subject is not None else split_path(host, "nats", form)
     step = f"nats {found}"
     return NatsSinkSpec(
-        server(
-            where,
-            step,
-            PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server(where, step, (PORT, PORT), **access),
         outgoing(step, Target(found, ". *>\t\r\n", empty="%_"), format, key, headers),
         token,
         stream,

@@ -16,14 +16,13 @@ from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Outgoing, Target, outgoing
-from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
+from penstock.connectors.messaging.server import Server, connecting, server, split_path
 from penstock.connectors.messaging.source import MessageSource
-from penstock.connectors.options import Start, choice
+from penstock.connectors.options import Start, check_start, choice
 from penstock.connectors.rabbitmq.connection import Broker
 from penstock.connectors.rabbitmq.sink import RabbitSink, Writing
 from penstock.connectors.rabbitmq.source import Reading, connect
 from penstock.errors import ConfigError
-from penstock.instants import Duration
 
 PORT, TLS_PORT = 5672, 5671
 _FORM = "write amqp://host:5672/queue"
@@ -70,10 +69,7 @@ class RabbitSourceSpec(MessageRows):
     def __post_init__(self) -> None:
         if not self.queue:
             raise ConfigError("no queue is named", step=self.name, hint=_FORM)
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigError(
-                "the start instant needs a time zone", step=self.name, value=self.start
-            )
+        check_start(self.start, self.name)
         asked = self.start is not Start.EARLIEST or "offset" in self.extra_columns
         if self.kind is Kind.QUEUE and asked:
             raise ConfigError(
@@ -199,6 +195,7 @@ class RabbitSinkSpec:
         )
 
 
+@connecting
 def rabbitmq(
     host: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
@@ -209,14 +206,7 @@ def rabbitmq(
     metadata: str | Iterable[str] | None = None,
     start: Start | str | datetime | int = Start.EARLIEST,
     vhost: str = "/",
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
     **options: Any,
 ) -> RabbitSourceSpec:
     """Describe a queue or stream to read: ``rabbitmq("localhost:5672/orders", "json", {...})``."""
@@ -226,19 +216,7 @@ def rabbitmq(
         start = choice(Start, start, step=step, option="start")
     return RabbitSourceSpec(
         **rows_options(format, schema, metadata, options, step),
-        server=server(
-            where,
-            step,
-            TLS_PORT if tls else PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server=server(where, step, (PORT, TLS_PORT), **access),
         queue=found,
         kind=choice(Kind, kind, step=step, option="kind"),
         vhost=vhost,
@@ -246,6 +224,7 @@ def rabbitmq(
     )
 
 
+@connecting
 def rabbitmq_sink(
     host: str,
     *,
@@ -257,14 +236,7 @@ def rabbitmq_sink(
     headers: str | None = None,
     immediate: bool = False,
     vhost: str = "/",
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
 ) -> RabbitSinkSpec:
     """Describe a queue to write: ``rabbitmq_sink("localhost:5672/totals")``; or an exchange.
 
@@ -274,19 +246,7 @@ def rabbitmq_sink(
     where, found = (host, queue) if queue is not None else split_path(host, "rabbitmq", _FORM)
     step = f"rabbitmq {found}"
     return RabbitSinkSpec(
-        server(
-            where,
-            step,
-            TLS_PORT if tls else PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server(where, step, (PORT, TLS_PORT), **access),
         outgoing(step, Target(found), format, key, headers),
         choice(Kind, kind, step=step, option="kind"),
         exchange,

@@ -16,14 +16,13 @@ from penstock.connectors.formats.contract import Format
 from penstock.connectors.formats.schemas import SchemaLike
 from penstock.connectors.messaging.facts import HEADERS, INSTANT, MessageRows, rows_options
 from penstock.connectors.messaging.outgoing import Target, outgoing
-from penstock.connectors.messaging.server import TIMEOUT, Server, server, split_path
+from penstock.connectors.messaging.server import Server, connecting, server, split_path
 from penstock.connectors.messaging.source import MessageSource
-from penstock.connectors.options import Start, Stop, choice, names
+from penstock.connectors.options import Start, Stop, check_start, choice, names
 from penstock.connectors.redis.connection import ping
 from penstock.connectors.redis.sink import Appending, RedisSink, Upserting, Way, Writing
 from penstock.connectors.redis.source import Connector, Reading
 from penstock.errors import ConfigError
-from penstock.instants import Duration
 
 PORT = 6379
 EPOCHS_KEY = "penstock:epochs"
@@ -69,10 +68,7 @@ class RedisSourceSpec(MessageRows):
     def __post_init__(self) -> None:
         if not self.stream:
             raise ConfigError("no stream is named", step=self.name, hint=_FORM)
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigError(
-                "the start instant needs a time zone", step=self.name, value=self.start
-            )
+        check_start(self.start, self.name)
         if self.group is not None and self.stop is Stop.AT_END:
             raise ConfigError(
                 "a group has no end of its own",
@@ -194,6 +190,7 @@ class RedisSinkSpec:
         return RedisSink(Writing(self.name, self.server, self.db, self.way, self.epochs_key))
 
 
+@connecting
 def redis(
     host: str,
     format: str | Format | None = None,  # noqa: A002 - the word that users know
@@ -207,14 +204,7 @@ def redis(
     group: str | None = None,
     consumer: str = "penstock",
     db: int = 0,
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
     **options: Any,
 ) -> RedisSourceSpec:
     """Describe a stream to read: ``redis("localhost:6379/orders", "json", {...})``.
@@ -225,19 +215,7 @@ def redis(
     step = f"redis {found}"
     return RedisSourceSpec(
         **rows_options(format, schema, metadata, options, step),
-        server=server(
-            where,
-            step,
-            PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server=server(where, step, (PORT, PORT), **access),
         stream=found,
         db=db,
         value_field=value_field,
@@ -248,6 +226,7 @@ def redis(
     )
 
 
+@connecting
 def redis_sink(
     host: str,
     *,
@@ -259,14 +238,7 @@ def redis_sink(
     epochs_key: str = EPOCHS_KEY,
     immediate: bool = False,
     db: int = 0,
-    user: str | None = None,
-    password: str | None = None,
-    tls: bool | None = None,
-    ca: str | None = None,
-    certificate: str | None = None,
-    certificate_key: str | None = None,
-    key_password: str | None = None,
-    timeout: Duration = TIMEOUT,
+    access: dict[str, Any],
 ) -> RedisSinkSpec:
     """Describe a stream, or with ``key`` hashes, to write: ``redis_sink("h/totals", key="user")``.
 
@@ -282,19 +254,7 @@ def redis_sink(
     else:
         way = Appending(outgoing(step, Target(found), format, ()), value_field, max_entries)
     return RedisSinkSpec(
-        server(
-            where,
-            step,
-            PORT,
-            user=user,
-            password=password,
-            tls=tls,
-            ca=ca,
-            certificate=certificate,
-            certificate_key=certificate_key,
-            key_password=key_password,
-            timeout=timeout,
-        ),
+        server(where, step, (PORT, PORT), **access),
         way,
         db,
         epochs_key,

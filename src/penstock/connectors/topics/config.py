@@ -16,7 +16,7 @@ from penstock.connectors.contract import Accepts, Guarantee, Sink, Source
 from penstock.connectors.decoding import Decoder
 from penstock.connectors.formats import registry
 from penstock.connectors.formats.contract import Format
-from penstock.connectors.options import Start, Stop, choice, duration, names
+from penstock.connectors.options import Start, Stop, check_start, choice, duration, names
 from penstock.connectors.probing import writable_folder
 from penstock.connectors.topics.sink import TopicSink
 from penstock.connectors.topics.source import TopicSource
@@ -87,10 +87,7 @@ class TopicSourceSpec(TopicFacts):
     def __post_init__(self) -> None:
         if isinstance(self.start, Mapping):  # held as pairs, so that the spec can be hashed
             object.__setattr__(self, "start", tuple(sorted(self.start.items())))
-        if isinstance(self.start, datetime) and self.start.tzinfo is None:
-            raise ConfigError(
-                "the start instant needs a time zone", step=self.name, value=self.start
-            )
+        check_start(self.start, self.name)
         if self.partitions is not None and not self.partitions:
             raise ConfigError("no partition is named", step=self.name, value=self.partitions)
         for column in self.metadata or ():
