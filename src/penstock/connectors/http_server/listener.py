@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.connectors.drivers import load_driver
 from penstock.connectors.http_server.app import App, Limits
 from penstock.connectors.http_server.deliveries import Answer, Delivery, Inbox
-from penstock.connectors.sockets.source import cannot_bind
+from penstock.connectors.sockets.source import listening
 from penstock.connectors.tokens import Tokens
 from penstock.errors import ConnectorError, Fault
 
@@ -35,7 +34,7 @@ class Listener:
         self._tokens = Tokens.opened(limits.tokens, limits.step)
         self._tls = None if limits.tls is None else limits.tls.server(limits.step)
         self._inbox = inbox
-        self._socket = _bound(limits)
+        self._socket = listening(limits.step, (limits.host, limits.port), _BACKLOG)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,14 +130,3 @@ def _set(answers: Sequence[tuple[Delivery, Answer]]) -> None:
     for delivery, answer in answers:
         if not delivery.future.done():
             delivery.future.set_result(answer)
-
-
-def _bound(limits: Limits) -> socket.socket:
-    address = (limits.host, limits.port)
-    try:
-        family = socket.AF_INET6 if ":" in limits.host else socket.AF_INET
-        found = socket.create_server(address, family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise cannot_bind(limits.step, address, error) from error
-    found.settimeout(0.0)
-    return found

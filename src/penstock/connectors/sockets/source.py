@@ -190,13 +190,10 @@ class TcpServerSource(LineSource):
 
     def _listen(self, address: tuple[str, int]) -> socket.socket:
         try:
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-        except OSError as error:
+            return listening(self._name, address)
+        except ConnectorError:
             self.close()
-            raise cannot_bind(self._name, address, error) from error
-        listener.settimeout(0.0)
-        return listener
+            raise
 
     def _event(self, key: selectors.SelectorKey) -> int:  # noqa: ARG002 - there is one listener
         try:
@@ -330,6 +327,17 @@ class TcpClientSource(LineSource):
 
     def _finished(self) -> bool:
         return self._ended
+
+
+def listening(step: str, address: tuple[str, int], backlog: int = _BACKLOG) -> socket.socket:
+    """Bind and listen, without blocking; ``backlog`` connections may wait to be taken."""
+    try:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        found = socket.create_server(address, family=family, backlog=backlog)
+    except OSError as error:
+        raise cannot_bind(step, address, error) from error
+    found.settimeout(0.0)
+    return found
 
 
 def cannot_bind(step: str, address: tuple[str, int], error: OSError) -> ConnectorError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from penstock.connectors.drivers import load_driver
-from penstock.connectors.sockets.source import cannot_bind
+from penstock.connectors.sockets.source import listening
 from penstock.connectors.tls import Tls
 from penstock.connectors.tokens import Tokens, bearer
 from penstock.errors import ConnectorError, Fault
@@ -55,7 +54,7 @@ class Server:
         self._handler = handler
         self._tokens = Tokens.opened(serving.tokens, serving.step)
         self._tls = None if serving.tls is None else serving.tls.server(serving.step)
-        self._socket = _bound(serving)
+        self._socket = listening(serving.step, (serving.host, serving.port), _BACKLOG)
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         self._open = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -148,17 +147,6 @@ class Server:
                 await self._handler(connection)
         finally:
             self._open -= 1
-
-
-def _bound(serving: Serving) -> socket.socket:
-    address = (serving.host, serving.port)
-    try:
-        family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-        found = socket.create_server(address, family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise cannot_bind(serving.step, address, error) from error
-    found.settimeout(0.0)
-    return found
 
 
 def client_of(connection: ServerConnection) -> str:
